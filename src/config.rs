@@ -1,0 +1,180 @@
+//! The settings, and the only reader of the environment.
+//!
+//! Layers, each over the one before: defaults, a TOML file, the environment (`TOKEN_SERVER__SECTION__KEY`, and the
+//! inherited `MYSQL_*`), flags. A setting whose name ends in `_FILE` in the environment is read from that file.
+
+mod database;
+mod environment;
+mod log;
+mod metrics;
+mod renewal;
+mod server;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use database::DatabaseSettings;
+pub use environment::Environment;
+pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
+pub use renewal::RenewalTimes;
+pub use server::ServerSettings;
+pub use upstream::UpstreamSettings;
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where and how to listen.
+    pub server: ServerSettings,
+    /// Where everything is kept.
+    pub database: DatabaseSettings,
+    /// What a provider may cost.
+    pub upstream: UpstreamSettings,
+    /// Waiting for and following other instances.
+    pub renewal: RenewalTimes,
+    /// Where metrics are read.
+    pub metrics: MetricsSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// A setting that cannot be used. Names it, says what was expected; never holds a secret.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// One flag that overrides a setting: `("server.listen", "0.0.0.0:80")`.
+pub type Override = (&'static str, String);
+
+/// The file read when none is named, if it exists.
+const DEFAULT_FILE: &str = "token-server.toml";
+
+impl Config {
+    /// Puts the layers together and checks the result.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: &[Override],
+    ) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = existing(file)? {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        for (name, value) in environment.overrides()? {
+            builder = builder.set_override(name, value).map_err(|error| wrong(&error))?;
+        }
+        for (name, value) in flags {
+            builder = builder.set_override(*name, value.as_str()).map_err(|error| wrong(&error))?;
+        }
+        let merged = builder.build().map_err(|error| wrong(&error))?;
+        let config: Self = merged.try_deserialize().map_err(|error| wrong(&error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.server.check()?;
+        self.database.parsed()?;
+        self.upstream.check()?;
+        self.renewal.check()?;
+        self.metrics.check()
+    }
+
+    /// The effective settings as TOML, secrets redacted.
+    ///
+    /// # Errors
+    /// Never in practice: every setting has a TOML form.
+    pub fn redacted(&self) -> Result<Self, ConfigError> {
+        let database = DatabaseSettings { url: self.database.parsed()?.to_string(), ..self.database.clone() };
+        Ok(Self { database, upstream: self.upstream.redacted(), ..self.clone() })
+    }
+}
+
+fn existing(file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    match file {
+        Some(file) if file.exists() => Ok(Some(file.to_owned())),
+        Some(file) => Err(ConfigError(format!("the configuration file {} does not exist", file.display()))),
+        None => Ok(Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists())),
+    }
+}
+
+/// The library's words; they name the setting and the type expected.
+fn wrong(error: &config::ConfigError) -> ConfigError {
+    ConfigError(error.to_string())
+}
+
+/// Checks that a number of seconds is within bounds.
+fn within(name: &str, seconds: f64, lowest: f64, highest: f64) -> Result<(), ConfigError> {
+    if (lowest..=highest).contains(&seconds) {
+        return Ok(());
+    }
+    Err(ConfigError(format!("{name}: expected {lowest} to {highest} seconds, found {seconds}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], flags: &[Override]) -> Result<Config, ConfigError> {
+        Config::load(None, &Environment::of(environment), flags)
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("t.toml");
+        std::fs::write(&file, "[server]\nlisten = '127.0.0.1:1'\n[renewal]\nwait_seconds = 3\n").unwrap();
+        let environment = Environment::of(&[("TOKEN_SERVER__SERVER__LISTEN", "127.0.0.1:2")]);
+        let config = Config::load(Some(&file), &environment, &[]).unwrap();
+        assert_eq!((config.server.listen.as_str(), config.renewal.wait_seconds), ("127.0.0.1:2", 3.0));
+        let config =
+            Config::load(Some(&file), &environment, &[("server.listen", "127.0.0.1:3".into())]).unwrap();
+        assert_eq!(config.server.listen, "127.0.0.1:3");
+    }
+
+    #[test]
+    fn the_inherited_variables_make_a_url() {
+        let inherited = [
+            ("MYSQL_HOST", "db"),
+            ("MYSQL_PORT", "3307"),
+            ("MYSQL_USERNAME", "u"),
+            ("MYSQL_PASSWORD", "p@ss/word"),
+            ("MYSQL_DATABASE", "tokens"),
+        ];
+        let config = load(&inherited, &[]).unwrap();
+        assert_eq!(config.database.url, "mysql://u:p%40ss%2Fword@db:3307/tokens");
+        assert_eq!(config.redacted().unwrap().database.url, "mysql://u:***@db:3307/tokens");
+        let flags = [("database.url", "sqlite:x.db".to_owned())];
+        assert_eq!(load(&inherited, &flags).unwrap().database.url, "sqlite:x.db");
+    }
+
+    #[test]
+    fn a_secret_may_be_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("url");
+        std::fs::write(&file, "sqlite:from-file.db\n").unwrap();
+        let config = load(&[("TOKEN_SERVER__DATABASE__URL_FILE", file.to_str().unwrap())], &[]).unwrap();
+        assert_eq!(config.database.url, "sqlite:from-file.db");
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        for (name, value, named) in [
+            ("TOKEN_SERVER__SERVER__LISTEN", "nowhere", "server.listen"),
+            ("TOKEN_SERVER__SERVER__LISTNE", "127.0.0.1:1", "listne"),
+            ("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "-1", "upstream.timeout_seconds"),
+            ("TOKEN_SERVER__RENEWAL__WAIT_SECONDS", "soon", "wait_seconds"),
+            ("TOKEN_SERVER__DATABASE__URL", "redis://x", "database.url"),
+            ("TOKEN_SERVER__DATABASE__URL_FILE", "/nonexistent", "TOKEN_SERVER__DATABASE__URL_FILE"),
+        ] {
+            let error = load(&[(name, value)], &[]).unwrap_err();
+            assert!(error.0.contains(named), "{name}: {error}");
+        }
+    }
+}

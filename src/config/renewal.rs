@@ -1,0 +1,52 @@
+//! `[renewal]`
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, within};
+
+/// Waiting for and following other instances.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RenewalTimes {
+    /// How long a caller waits for a token at most. Default 25 s. `TOKEN_SERVER__RENEWAL__WAIT_SECONDS`
+    pub wait_seconds: f64,
+    /// How often to look for what other instances wrote. Default 1 s.
+    /// `TOKEN_SERVER__RENEWAL__SYNC_INTERVAL_SECONDS`
+    pub sync_interval_seconds: f64,
+}
+
+impl Default for RenewalTimes {
+    fn default() -> Self {
+        Self { wait_seconds: 25.0, sync_interval_seconds: 1.0 }
+    }
+}
+
+/// How long a replaced token is taken to work on, where the realm does not say.
+pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(5);
+
+impl RenewalTimes {
+    /// See the field.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        Duration::from_secs_f64(self.wait_seconds)
+    }
+
+    /// See the field.
+    #[must_use]
+    pub fn sync_interval(&self) -> Duration {
+        Duration::from_secs_f64(self.sync_interval_seconds)
+    }
+
+    /// How long after the last look memory is served unasked: two looks, or half the overlap if that is longer.
+    #[must_use]
+    pub fn trust_for(&self) -> Duration {
+        (self.sync_interval() * 2).max(DEFAULT_OVERLAP / 2)
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        within("renewal.wait_seconds", self.wait_seconds, 0.1, 600.0)?;
+        within("renewal.sync_interval_seconds", self.sync_interval_seconds, 0.05, 600.0)
+    }
+}

@@ -1,0 +1,72 @@
+//! `[upstream]`
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, within};
+use crate::upstream::Limits;
+
+/// What a provider may cost.
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamSettings {
+    /// Time to connect, TLS included. Default 3 s. `TOKEN_SERVER__UPSTREAM__CONNECT_TIMEOUT_SECONDS`
+    pub connect_timeout_seconds: f64,
+    /// Time for the whole fetch. Default 10 s. `TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS`
+    pub timeout_seconds: f64,
+    /// The largest answer read, in bytes. Default 1 MiB. `TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES`
+    pub max_response_bytes: usize,
+    /// A proxy for all calls of providers, `http://HOST:PORT`. Default none; the environment's `HTTPS_PROXY` is not
+    /// read. `TOKEN_SERVER__UPSTREAM__PROXY_URL`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_url: Option<String>,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout_seconds: 3.0,
+            timeout_seconds: 10.0,
+            max_response_bytes: 1 << 20,
+            proxy_url: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for UpstreamSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UpstreamSettings({:?})", self.limits())
+    }
+}
+
+impl UpstreamSettings {
+    /// The bounds of one fetch.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connect: Duration::from_secs_f64(self.connect_timeout_seconds),
+            total: Duration::from_secs_f64(self.timeout_seconds),
+            response_bytes: self.max_response_bytes,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        within("upstream.connect_timeout_seconds", self.connect_timeout_seconds, 0.01, 600.0)?;
+        within("upstream.timeout_seconds", self.timeout_seconds, 0.01, 600.0)
+    }
+
+    /// The same without the proxy's password.
+    pub(super) fn redacted(&self) -> Self {
+        let redact = |text: &String| match url::Url::parse(text) {
+            Ok(mut url) if url.password().is_some() => {
+                // A URL with a password can have another.
+                let _ = url.set_password(Some("***"));
+                url.to_string()
+            }
+            Ok(url) => url.to_string(),
+            Err(_) => "***".to_owned(),
+        };
+        Self { proxy_url: self.proxy_url.as_ref().map(redact), ..self.clone() }
+    }
+}

@@ -1,0 +1,13 @@
+//! token-server
+pub mod clock;
+pub mod config;
+pub mod failure;
+pub mod fake_provider;
+pub mod realm;
+pub mod secret;
+pub mod service;
+pub mod store;
+pub mod tasks;
+pub mod telemetry;
+pub mod token;
+pub mod upstream;

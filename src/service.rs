@@ -1,0 +1,28 @@
+//! The rules. Knows no HTTP and no SQL.
+//!
+//! ```text
+//! tokens.get ─ fresh ──▶ memory
+//!            ├ ageing ─▶ memory, and a renewal behind the caller's back
+//!            └ missing ▶ flights: one per secret in this process
+//!                          └▶ renewal: store → lease → upstream → store (fenced) → memory
+//! ```
+//!
+//! [`renewal`] is the one path that fetches and stores a token. Everything else calls it.
+
+mod edit;
+mod error;
+mod flights;
+pub mod memory;
+mod realms;
+mod renewal;
+mod schedule;
+mod secrets;
+pub mod sync;
+mod tokens;
+
+pub use edit::{Patch, RealmEdit, SecretEdit};
+pub use error::ServiceError;
+pub use realms::{Realm, Realms};
+pub use renewal::{Renewal, RenewalSettings};
+pub use secrets::{Secret, Secrets};
+pub use tokens::{Stale, TokenAnswer, Tokens};

@@ -1,0 +1,294 @@
+//! Reading what an operator posts: absent keeps, `null` clears, our own answers' fields are accepted and ignored.
+
+use serde_json::Value;
+
+use super::ServiceError;
+use crate::clock::Timestamp;
+use crate::realm::{Issues, Object, is_name};
+use crate::secret::{is_mask, numbered};
+
+/// What to do with a stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Patch<T> {
+    /// The field was absent.
+    Keep,
+    /// The field was `null`.
+    Clear,
+    /// The field has a new value.
+    Set(T),
+}
+
+impl<T> Patch<T> {
+    /// The value after the patch.
+    pub fn over(self, stored: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => stored,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+
+    fn from_member(member: Option<&Value>, set: impl FnOnce(&Value) -> Option<T>) -> Self {
+        match member {
+            None => Self::Keep,
+            Some(Value::Null) => Self::Clear,
+            Some(value) => set(value).map_or(Self::Keep, Self::Set),
+        }
+    }
+}
+
+/// A posted realm; the definition is checked after it is merged with what is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RealmEdit {
+    /// Which realm.
+    pub id: String,
+    /// Its config, as posted.
+    pub config: Patch<Value>,
+    /// The URL of a function.
+    pub logic_code: Patch<String>,
+    /// The operator's comment.
+    pub comment: Patch<String>,
+}
+
+/// The longest realm id, in characters.
+pub const LONGEST_REALM: usize = 50;
+/// The longest key, in characters.
+pub const LONGEST_KEY: usize = 200;
+/// The longest comment, in characters.
+pub const LONGEST_COMMENT: usize = 5000;
+/// The largest credential or fixed token, in bytes.
+pub const LARGEST_CREDENTIAL: usize = 64 * 1024;
+/// The most credentials of a secret.
+pub const MOST_CREDENTIALS: usize = 100;
+
+/// Fields of our answers that a posted realm may carry.
+const REALM_ANSWER_FIELDS: [&str; 6] = ["mode", "version", "created_at", "updated_at", "warnings", "success"];
+/// Fields of our answers, and of the inherited service's, that a posted secret may carry.
+const SECRET_ANSWER_FIELDS: [&str; 5] = ["version", "created_at", "updated_at", "warnings", "success"];
+
+impl RealmEdit {
+    /// Reads a posted realm.
+    ///
+    /// # Errors
+    /// `Invalid` with everything that is wrong but the definition itself.
+    pub fn read(document: &Value) -> Result<Self, ServiceError> {
+        let mut issues = Issues::default();
+        let edit = Self::read_members(document, &mut issues);
+        Ok(issues.conclude(edit)?)
+    }
+
+    fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {
+        let mut object = Object::read(document, "", issues)?;
+        let id = object.required_text("id", issues);
+        if let Some(id) = id {
+            check_name(id, "/id", LONGEST_REALM, issues);
+        }
+        let config = Patch::from_member(object.member("config"), |config| Some(config.clone()));
+        let logic_code = text_patch(&mut object, "logic_code", issues);
+        let comment = text_patch(&mut object, "comment", issues);
+        if let Patch::Set(comment) = &comment {
+            check_comment(comment, issues);
+        }
+        object.finish(&REALM_ANSWER_FIELDS, |_| false, issues);
+        Some(Self { id: id?.to_owned(), config, logic_code, comment })
+    }
+}
+
+fn text_patch(object: &mut Object<'_>, name: &'static str, issues: &mut Issues) -> Patch<String> {
+    let member = object.member(name);
+    let text = object.text(name, issues);
+    Patch::from_member(member, |_| text.map(str::to_owned))
+}
+
+fn check_comment(comment: &str, issues: &mut Issues) {
+    if comment.chars().count() > LONGEST_COMMENT {
+        issues.add("/comment", format!("must not be longer than {LONGEST_COMMENT} characters"));
+    }
+    if comment.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        issues.add("/comment", "must not have control characters other than line breaks and tabs");
+    }
+}
+
+/// Checks a realm id or key: 1 to `longest` characters, no control characters, no blanks at the ends.
+///
+/// MySQL takes names that differ in trailing blanks for one.
+pub fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut Issues) {
+    if name.is_empty() {
+        issues.add(pointer, "must not be empty");
+    }
+    if name.chars().count() > longest {
+        issues.add(pointer, format!("must not be longer than {longest} characters"));
+    }
+    if name.chars().any(char::is_control) {
+        issues.add(pointer, "must not have control characters");
+    }
+    if name.trim() != name {
+        issues.add(pointer, "must not begin or end with blanks");
+    }
+}
+
+/// A posted secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretEdit {
+    /// Its realm.
+    pub realm: String,
+    /// Its key.
+    pub key: String,
+    /// By name; masked values are left out, an empty text clears.
+    pub credentials: Vec<(String, Patch<String>)>,
+    /// The operator's token, for a fixed realm.
+    pub token: Patch<String>,
+    /// Until when that token works.
+    pub expires_at: Patch<Timestamp>,
+}
+
+impl std::fmt::Debug for SecretEdit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretEdit of {}/{}", self.realm, self.key)
+    }
+}
+
+impl SecretEdit {
+    /// Reads a posted secret.
+    ///
+    /// # Errors
+    /// `Invalid` with everything that is wrong.
+    pub fn read(document: &Value) -> Result<Self, ServiceError> {
+        let mut issues = Issues::default();
+        let edit = Self::read_members(document, &mut issues);
+        Ok(issues.conclude(edit)?)
+    }
+
+    fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {
+        let mut object = Object::read(document, "", issues)?;
+        let realm = object.required_text("realm", issues);
+        let key = object.required_text("key", issues);
+        for (name, pointer, longest) in [(realm, "/realm", LONGEST_REALM), (key, "/key", LONGEST_KEY)] {
+            if let Some(name) = name {
+                check_name(name, pointer, longest, issues);
+            }
+        }
+        let credentials = read_credentials(&mut object, issues);
+        let token = credential_patch(object.member("token"), "/token", issues);
+        let expires_at = Patch::from_member(object.member("expires_at"), |value| instant(value, issues));
+        object.finish(&SECRET_ANSWER_FIELDS, |name| numbered(name).is_some(), issues);
+        Some(Self {
+            realm: realm?.to_owned(),
+            key: key?.to_owned(),
+            credentials,
+            token: token.unwrap_or(Patch::Keep),
+            expires_at,
+        })
+    }
+}
+
+fn instant(value: &Value, issues: &mut Issues) -> Option<Timestamp> {
+    let parsed = value.as_i64().filter(|ms| (0..=i64::from(u32::MAX) * 10_000).contains(ms));
+    if parsed.is_none() {
+        issues
+            .add("/expires_at", "expected milliseconds since 1970-01-01 UTC as a number, or null for never");
+    }
+    parsed.map(Timestamp::from_epoch_ms)
+}
+
+fn read_credentials(object: &mut Object<'_>, issues: &mut Issues) -> Vec<(String, Patch<String>)> {
+    let mut patches = Vec::new();
+    for (name, value) in object.others(|name| numbered(name).is_some()) {
+        if let Some(patch) = credential_patch(Some(value), &format!("/{name}"), issues) {
+            patches.push((name.to_owned(), patch));
+        }
+    }
+    let named = object.member("credentials").filter(|value| !value.is_null());
+    let Some(named) = named.and_then(|value| Object::read(value, "/credentials", issues)) else {
+        return patches;
+    };
+    for (name, value) in named.others(|_| true) {
+        let pointer = named.pointer_of(name);
+        if !is_name(name) {
+            issues.add(
+                &pointer,
+                "expected a name of letters, digits, _ - and . that does not begin with a digit",
+            );
+        }
+        if patches.iter().any(|(other, _)| other == name) {
+            issues.add(&pointer, format!("is given twice: also as /{name}"));
+        }
+        if let Some(patch) = credential_patch(Some(value), &pointer, issues) {
+            patches.push((name.to_owned(), patch));
+        }
+    }
+    patches
+}
+
+/// `None` for a masked value: it leaves the stored one.
+fn credential_patch(value: Option<&Value>, pointer: &str, issues: &mut Issues) -> Option<Patch<String>> {
+    match value {
+        None => None,
+        Some(Value::Null) => Some(Patch::Clear),
+        Some(Value::String(text)) if text.is_empty() => Some(Patch::Clear),
+        Some(Value::String(text)) if is_mask(text) => None,
+        Some(Value::String(text)) if text.len() <= LARGEST_CREDENTIAL => Some(Patch::Set(text.clone())),
+        Some(Value::String(_)) => {
+            issues.add(pointer, format!("must not be larger than {LARGEST_CREDENTIAL} bytes"));
+            None
+        }
+        Some(_) => {
+            issues.add(pointer, "expected a string or null");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn places(outcome: Result<impl std::fmt::Debug, ServiceError>) -> Vec<String> {
+        match outcome {
+            Err(ServiceError::Invalid(issues)) => issues.into_iter().map(|issue| issue.pointer).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn absent_keeps_and_null_clears() {
+        let edit = RealmEdit::read(&json!({"id": "r", "comment": null, "version": 3})).unwrap();
+        assert_eq!((edit.config, edit.comment), (Patch::Keep, Patch::Clear));
+    }
+
+    #[test]
+    fn masked_credentials_are_left_out_and_empty_ones_clear() {
+        let posted = json!({"realm": "r", "key": "k", "key_1": "******************", "key_2": "", "key_7": "v",
+            "credentials": {"corpid": "c"}});
+        let edit = SecretEdit::read(&posted).unwrap();
+        let set = |text: &str| Patch::Set(text.to_owned());
+        let expected = [("key_2", Patch::Clear), ("key_7", set("v")), ("corpid", set("c"))]
+            .map(|(n, p)| (n.to_owned(), p));
+        assert_eq!(edit.credentials, expected);
+    }
+
+    #[test]
+    fn wrong_fields_are_told_with_their_places() {
+        let long = "k".repeat(51);
+        for (posted, expected) in [
+            (json!([]), vec![""]),
+            (json!({}), vec!["/id"]),
+            (json!({"id": ""}), vec!["/id"]),
+            (json!({"id": " r"}), vec!["/id"]),
+            (json!({"id": "a\u{0}"}), vec!["/id"]),
+            (json!({"id": long}), vec!["/id"]),
+            (json!({"id": "r", "comment": 1, "surplus": 2}), vec!["/comment", "/surplus"]),
+        ] {
+            assert_eq!(places(RealmEdit::read(&posted)), expected, "{posted}");
+        }
+        let posted = json!({"realm": 1, "key": "k", "kye_1": "x", "key_2": 3, "expires_at": "soon",
+            "credentials": {"1a": "x", "big": "x".repeat(LARGEST_CREDENTIAL + 1)}});
+        let mut told = places(SecretEdit::read(&posted));
+        told.sort();
+        assert_eq!(
+            told,
+            ["/credentials/1a", "/credentials/big", "/expires_at", "/key_2", "/kye_1", "/realm"]
+        );
+    }
+}

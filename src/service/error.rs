@@ -1,0 +1,58 @@
+//! Why the service did not do what it was asked.
+
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::realm::Issue;
+use crate::secret::SecretId;
+use crate::store::StoreError;
+
+/// A refused or failed request. Clones are shared among callers that waited for one renewal.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The request is wrong; each issue has its place.
+    #[error("the request is not valid")]
+    Invalid(Vec<Issue>),
+    /// There is no such realm.
+    #[error("there is no realm {0}")]
+    UnknownRealm(String),
+    /// There is no such secret.
+    #[error("there is no secret {0}")]
+    UnknownSecret(SecretId),
+    /// Secrets use the realm.
+    #[error("realm {id} is used by {secrets} secret(s); delete them first, or pass ?cascade=true")]
+    RealmInUse {
+        /// Its id.
+        id: String,
+        /// How many.
+        secrets: u64,
+    },
+    /// No token came, and none is held.
+    #[error("no token: {0}")]
+    Fetch(Failure),
+    /// Another instance is fetching and was not done in time.
+    #[error("another instance is fetching this token and was not done within {0:?}")]
+    Waited(Duration),
+    /// The renewal was cut off, as the process is ending.
+    #[error("the server is shutting down")]
+    Stopping,
+    /// The stored definition cannot be read; an operator must save it again.
+    #[error("the stored definition of realm {0} is not valid: save it again")]
+    StoredRealm(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ServiceError {
+    /// A request with one thing wrong.
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![Issue::at(pointer, detail)])
+    }
+}
+
+impl From<Vec<Issue>> for ServiceError {
+    fn from(issues: Vec<Issue>) -> Self {
+        Self::Invalid(issues)
+    }
+}

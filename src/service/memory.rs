@@ -1,0 +1,259 @@
+//! What this process holds, so that an ask costs a look-up.
+//!
+//! An entry is put in only if no realm or secret was edited since its rows were read ([`Mark`]), and dropped when an
+//! edit or another instance's renewal is seen: versions decide, never the clock.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Stale;
+use crate::clock::{Timestamp, millis};
+use crate::secret::{SecretId, SecretRef};
+use crate::store::Changes;
+use crate::token::{Life, TokenText};
+
+/// A token in memory.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The token.
+    pub token: TokenText,
+    /// From when until when.
+    pub life: Life,
+    /// The token's version.
+    pub version: i64,
+    /// The realm version it was made with.
+    pub realm_version: i64,
+    /// The secret version it was made with.
+    pub secret_version: i64,
+    /// When to renew it; `None`: never.
+    pub due_at: Option<Timestamp>,
+    /// Why it was not renewed when it was due.
+    pub stale: Option<Stale>,
+    /// Whether the operator gave it.
+    pub is_fixed: bool,
+}
+
+impl Entry {
+    /// Whether a renewal should be begun.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.due_at.is_some_and(|due_at| now >= due_at)
+    }
+}
+
+/// A point in the sequence of edits; see [`Memory::mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
+
+/// All entries, and how far what other instances wrote is known.
+#[derive(Debug)]
+pub struct Memory {
+    entries: papaya::HashMap<SecretId, Arc<Entry>>,
+    /// Serialises changes of `entries`; reads do not take it.
+    changing: Mutex<()>,
+    edits: AtomicU64,
+    looked_at_ms: AtomicI64,
+    store_is_away: AtomicBool,
+    trust_for: Duration,
+}
+
+impl Memory {
+    /// Empty. Entries are trusted for `trust_for` after the last look at the store.
+    #[must_use]
+    pub fn new(trust_for: Duration) -> Self {
+        Self {
+            entries: papaya::HashMap::new(),
+            changing: Mutex::new(()),
+            edits: AtomicU64::new(0),
+            looked_at_ms: AtomicI64::new(i64::MIN),
+            store_is_away: AtomicBool::new(false),
+            trust_for,
+        }
+    }
+
+    /// The entry of a secret, usable or not.
+    #[must_use]
+    pub fn find(&self, id: SecretRef<'_>) -> Option<Arc<Entry>> {
+        self.entries.pin().get(&id).cloned()
+    }
+
+    /// Whether what other instances wrote is known well enough to answer without reading the row.
+    ///
+    /// A process that was frozen, or whose looks hang, reads the row first.
+    #[must_use]
+    pub fn is_trusted(&self, now: Timestamp) -> bool {
+        let age_ms = now.epoch_ms().saturating_sub(self.looked_at_ms.load(Ordering::Acquire));
+        age_ms <= millis(self.trust_for)
+    }
+
+    /// Since when the store is away, if the last look failed.
+    #[must_use]
+    pub fn away_since(&self) -> Option<Timestamp> {
+        let away = self.store_is_away.load(Ordering::Acquire);
+        away.then(|| Timestamp::from_epoch_ms(self.looked_at_ms.load(Ordering::Acquire).max(0)))
+    }
+
+    /// Notes a look at the store at `at`, and whether it succeeded.
+    pub fn note_look(&self, at: Timestamp, succeeded: bool) {
+        if succeeded {
+            self.looked_at_ms.store(at.epoch_ms(), Ordering::Release);
+        }
+        self.store_is_away.store(!succeeded, Ordering::Release);
+    }
+
+    /// Taken before rows are read; [`Memory::keep`] does nothing if an edit came since.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark(self.edits.load(Ordering::Acquire))
+    }
+
+    /// Puts an entry in, unless an edit came since `mark`, or a newer token of the same versions is there.
+    pub fn keep(&self, mark: Mark, id: &SecretId, entry: Entry) {
+        let _changing = self.changing();
+        if self.mark() != mark {
+            return;
+        }
+        let entries = self.entries.pin();
+        let is_newer = |held: &Arc<Entry>| {
+            held.version > entry.version
+                && held.realm_version == entry.realm_version
+                && held.secret_version == entry.secret_version
+        };
+        if !entries.get(id).is_some_and(is_newer) {
+            entries.insert(id.clone(), Arc::new(entry));
+        }
+    }
+
+    /// Drops a secret's entry, after an edit.
+    pub fn forget(&self, id: &SecretId) {
+        let _changing = self.changing();
+        self.edits.fetch_add(1, Ordering::AcqRel);
+        self.entries.pin().remove(id);
+    }
+
+    /// Drops all entries of a realm, after an edit.
+    pub fn forget_realm(&self, realm: &str) {
+        let _changing = self.changing();
+        self.edits.fetch_add(1, Ordering::AcqRel);
+        self.entries.pin().retain(|id, _| id.realm != realm);
+    }
+
+    /// Drops what the store's changes outdate.
+    pub fn apply(&self, changes: &Changes) {
+        let _changing = self.changing();
+        if !changes.realms.is_empty() || !changes.secrets.is_empty() {
+            self.edits.fetch_add(1, Ordering::AcqRel);
+        }
+        let entries = self.entries.pin();
+        if !changes.realms.is_empty() {
+            let realms: HashMap<&str, _> =
+                changes.realms.iter().map(|(id, version)| (id.as_str(), *version)).collect();
+            entries.retain(|id, entry| {
+                realms.get(id.realm.as_str()).is_none_or(|version| *version == Some(entry.realm_version))
+            });
+        }
+        for (id, version) in &changes.secrets {
+            let is_outdated = |entry: &Arc<Entry>| *version != Some(entry.secret_version);
+            if entries.get(id).is_some_and(is_outdated) {
+                entries.remove(id);
+            }
+        }
+        for (id, version) in &changes.tokens {
+            let is_outdated =
+                |entry: &Arc<Entry>| !entry.is_fixed && version.is_none_or(|new| new > entry.version);
+            if entries.get(id).is_some_and(is_outdated) {
+                entries.remove(id);
+            }
+        }
+    }
+
+    /// Calls `visit` with each entry; for metrics.
+    pub fn visit(&self, mut visit: impl FnMut(&SecretId, &Entry)) {
+        for (id, entry) in &self.entries.pin() {
+            visit(id, entry);
+        }
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(version: i64) -> Entry {
+        let life = Life { obtained_at: Timestamp::from_epoch_ms(0), expires_at: None };
+        Entry {
+            token: "t".into(),
+            life,
+            version,
+            realm_version: 1,
+            secret_version: 1,
+            due_at: None,
+            stale: None,
+            is_fixed: false,
+        }
+    }
+
+    fn held(memory: &Memory, id: &SecretId) -> Option<i64> {
+        memory.find(id.borrowed()).map(|entry| entry.version)
+    }
+
+    #[test]
+    fn an_edit_between_reading_and_keeping_wins() {
+        let memory = Memory::new(Duration::from_secs(2));
+        let id = SecretId::new("r", "k");
+        let mark = memory.mark();
+        memory.forget(&id);
+        memory.keep(mark, &id, entry(1));
+        assert_eq!(held(&memory, &id), None);
+        memory.keep(memory.mark(), &id, entry(1));
+        assert_eq!(held(&memory, &id), Some(1));
+    }
+
+    #[test]
+    fn an_older_token_never_replaces_a_newer_one() {
+        let memory = Memory::new(Duration::from_secs(2));
+        let id = SecretId::new("r", "k");
+        memory.keep(memory.mark(), &id, entry(2));
+        memory.keep(memory.mark(), &id, entry(1));
+        assert_eq!(held(&memory, &id), Some(2));
+    }
+
+    #[test]
+    fn changes_of_others_drop_what_they_outdate() {
+        let id = SecretId::new("r", "k");
+        let changed = |realm: Option<i64>, secret: Option<i64>, token: Option<i64>| {
+            let memory = Memory::new(Duration::from_secs(2));
+            memory.keep(memory.mark(), &id, entry(3));
+            memory.apply(&Changes {
+                realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
+                secrets: vec![(id.clone(), secret)],
+                tokens: vec![(id.clone(), token)],
+            });
+            held(&memory, &id)
+        };
+        assert_eq!(changed(Some(1), Some(1), Some(3)), Some(3));
+        assert_eq!(changed(Some(2), Some(1), Some(3)), None);
+        assert_eq!(changed(Some(1), Some(2), Some(3)), None);
+        assert_eq!(changed(Some(1), Some(1), Some(4)), None);
+        assert_eq!(changed(Some(1), None, Some(3)), None);
+        assert_eq!(changed(Some(1), Some(1), None), None);
+    }
+
+    #[test]
+    fn trust_ends_when_looks_stop() {
+        let memory = Memory::new(Duration::from_secs(2));
+        let at = |ms| Timestamp::from_epoch_ms(ms);
+        assert!(!memory.is_trusted(at(0)));
+        memory.note_look(at(1000), true);
+        assert!(memory.is_trusted(at(3000)));
+        assert!(!memory.is_trusted(at(3001)));
+        memory.note_look(at(2000), false);
+        assert_eq!(memory.away_since(), Some(at(1000)));
+    }
+}

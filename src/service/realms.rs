@@ -1,0 +1,208 @@
+//! Saving, listing and deleting realms.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::edit::{Patch, RealmEdit};
+use super::{ServiceError, Tokens};
+use crate::clock::Clock;
+use crate::realm::Definition;
+use crate::store::{Listed, Page, RealmRow, SecretFilter, Store, StoreError};
+
+/// A realm as it is answered.
+#[derive(Clone, Debug)]
+pub struct Realm {
+    /// The stored row.
+    pub row: RealmRow,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// The realms.
+#[derive(Clone)]
+pub struct Realms {
+    store: Arc<dyn Store>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+}
+
+/// How often a write that lost a race is tried again.
+pub(super) const WRITE_TRIES: u32 = 10;
+/// How many secrets a saved realm's warnings look at.
+const WARN_SECRETS: u64 = 100;
+
+impl Realms {
+    /// Over one store; edits are told to `tokens`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+        Self { store, tokens, clock }
+    }
+
+    /// A realm by id.
+    ///
+    /// # Errors
+    /// `UnknownRealm`, `Store`.
+    pub async fn show(&self, id: &str) -> Result<RealmRow, ServiceError> {
+        self.find_live(id).await?.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
+    }
+
+    /// A page of realms.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn list(&self, keyword: Option<&str>, page: Page) -> Result<Listed<RealmRow>, ServiceError> {
+        Ok(self.store.list_realms(keyword, page).await?)
+    }
+
+    /// Creates or updates a realm. Its version moves only if what is fetched changed.
+    ///
+    /// # Errors
+    /// `Invalid` with everything wrong in the definition; `Store`.
+    pub async fn save(&self, edit: &RealmEdit) -> Result<Realm, ServiceError> {
+        for _ in 0..WRITE_TRIES {
+            let stored = self.store.find_realm(&edit.id).await?;
+            let row = merge(edit.clone(), stored.as_ref(), self.clock.now());
+            let definition = Definition::read(config_of(&row)?.as_ref(), row.logic_code.as_deref())?;
+            let row = with_versions(row, &definition, stored.as_ref());
+            let written = match &stored {
+                None => self.store.insert_realm(&row).await?,
+                Some(stored) => self.store.update_realm(&row, stored.revision).await?,
+            };
+            if written {
+                self.tokens.forget_realm(&row.id);
+                let warnings = self.warnings(&row.id, &definition).await?;
+                return Ok(Realm { row, warnings });
+            }
+        }
+        Err(too_many_writers(&edit.id))
+    }
+
+    /// Deletes a realm; with `cascade` its secrets too.
+    ///
+    /// # Errors
+    /// `UnknownRealm`; `RealmInUse` while secrets use it; `Store`.
+    pub async fn delete(&self, id: &str, cascade: bool) -> Result<(), ServiceError> {
+        let row = self.show(id).await?;
+        if !cascade {
+            self.demand_unused(id).await?;
+        }
+        let deleted = self.tombstone(row.clone()).await?;
+        if cascade {
+            self.delete_secrets(id).await?;
+        } else if let Err(in_use) = self.demand_unused(id).await {
+            // A secret was saved between the two looks: it keeps its realm.
+            let restored = RealmRow { revision: deleted.revision + 1, changed_at: self.clock.now(), ..row };
+            self.store.update_realm(&restored, deleted.revision).await?;
+            return Err(in_use);
+        }
+        self.tokens.forget_realm(id);
+        Ok(())
+    }
+
+    async fn demand_unused(&self, id: &str) -> Result<(), ServiceError> {
+        match self.secrets_of(id, 1).await?.total {
+            0 => Ok(()),
+            secrets => Err(ServiceError::RealmInUse { id: id.to_owned(), secrets }),
+        }
+    }
+
+    async fn secrets_of(&self, id: &str, limit: u64) -> Result<Listed<crate::store::SecretRow>, StoreError> {
+        let filter = SecretFilter { realm: Some(id.to_owned()), key: None };
+        self.store.list_secrets(&filter, Page { offset: 0, limit }).await
+    }
+
+    async fn tombstone(&self, row: RealmRow) -> Result<RealmRow, ServiceError> {
+        let now = self.clock.now();
+        let deleted = RealmRow {
+            config: None,
+            logic_code: None,
+            comment: None,
+            version: row.version + 1,
+            revision: row.revision + 1,
+            updated_at: now,
+            changed_at: now,
+            deleted_at: Some(now),
+            ..row
+        };
+        match self.store.update_realm(&deleted, row.revision).await? {
+            true => Ok(deleted),
+            false => Err(too_many_writers(&deleted.id)),
+        }
+    }
+
+    async fn delete_secrets(&self, id: &str) -> Result<(), ServiceError> {
+        loop {
+            let secrets = self.secrets_of(id, WARN_SECRETS).await?.items;
+            if secrets.is_empty() {
+                return Ok(());
+            }
+            for secret in secrets {
+                super::secrets::delete_row(self.store.as_ref(), secret, self.clock.now()).await?;
+            }
+        }
+    }
+
+    async fn find_live(&self, id: &str) -> Result<Option<RealmRow>, StoreError> {
+        Ok(self.store.find_realm(id).await?.filter(|row| row.deleted_at.is_none()))
+    }
+
+    async fn warnings(&self, id: &str, definition: &Definition) -> Result<Vec<String>, ServiceError> {
+        let mut warnings = definition.warnings();
+        if !definition.references().is_empty() {
+            for secret in self.secrets_of(id, WARN_SECRETS).await?.items {
+                let missing = definition.missing(&secret.content.credentials);
+                warnings.extend(missing.iter().map(|reference| reference.missing_in(&secret.id)));
+            }
+        }
+        Ok(warnings)
+    }
+}
+
+/// The definition of a stored row.
+///
+/// # Errors
+/// `StoredRealm` when the row was written by something that did not check it.
+pub(super) fn stored_definition(row: &RealmRow) -> Result<Definition, ServiceError> {
+    let unreadable = || ServiceError::StoredRealm(row.id.clone());
+    let config = config_of(row).map_err(|_| unreadable())?;
+    Definition::read(config.as_ref(), row.logic_code.as_deref()).map_err(|_| unreadable())
+}
+
+fn config_of(row: &RealmRow) -> Result<Option<Value>, ServiceError> {
+    let parse = |text: &str| serde_json::from_str(text);
+    row.config.as_deref().map(parse).transpose().map_err(|_| ServiceError::StoredRealm(row.id.clone()))
+}
+
+fn merge(edit: RealmEdit, stored: Option<&RealmRow>, now: crate::clock::Timestamp) -> RealmRow {
+    let live = stored.filter(|row| row.deleted_at.is_none());
+    let config = match edit.config {
+        Patch::Keep => live.and_then(|row| row.config.clone()),
+        Patch::Clear => None,
+        Patch::Set(config) => Some(config.to_string()),
+    };
+    RealmRow {
+        config,
+        logic_code: edit.logic_code.over(live.and_then(|row| row.logic_code.clone())),
+        comment: edit.comment.over(live.and_then(|row| row.comment.clone())),
+        version: stored.map_or(1, |row| row.version),
+        revision: stored.map_or(1, |row| row.revision + 1),
+        created_at: live.map_or(now, |row| row.created_at),
+        updated_at: now,
+        changed_at: now,
+        deleted_at: None,
+        id: edit.id,
+    }
+}
+
+/// Moves the version on if the stored definition fetched something else, or was deleted.
+fn with_versions(row: RealmRow, definition: &Definition, stored: Option<&RealmRow>) -> RealmRow {
+    let Some(stored) = stored else { return row };
+    let unchanged = stored.deleted_at.is_none()
+        && stored_definition(stored).is_ok_and(|before| before.fetches_like(definition));
+    RealmRow { version: stored.version + i64::from(!unchanged), ..row }
+}
+
+pub(super) fn too_many_writers(name: &dyn std::fmt::Display) -> ServiceError {
+    ServiceError::Store(StoreError::Conflict(format!("{name} is being written by others")))
+}

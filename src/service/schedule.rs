@@ -1,0 +1,104 @@
+//! When to renew and when to try again. Pure arithmetic.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::failure::FailureKind;
+use crate::realm::RefreshAhead;
+use crate::secret::SecretId;
+use crate::token::Life;
+
+/// When a fresh token is renewed: `expires_at − ahead · (½ + ½ · h)`, `h` a share that is the secret's own.
+///
+/// The share spreads secrets that were fetched together; it is deterministic, so all instances agree.
+pub(super) fn due_at(life: Life, ahead: RefreshAhead, secret: &SecretId) -> Option<Timestamp> {
+    let expires_at = life.expires_at?;
+    let ahead = ahead.of(expires_at.since(life.obtained_at));
+    Some(expires_at.minus(ahead.mul_f64(0.5 + 0.5 * share(secret))))
+}
+
+/// A provider that answers the same token is not asked again before this.
+const SHORTEST_REPEAT: Duration = Duration::from_secs(10);
+
+/// When to ask again after the same token came back: half-way to its expiry, not within 10 s.
+pub(super) fn repeat_at(now: Timestamp, life: Life) -> Option<Timestamp> {
+    let left = life.expires_at?.since(now);
+    Some(now.plus((left / 2).max(SHORTEST_REPEAT)))
+}
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+/// An IP allow-list, say, is mended at the provider, where we do not see it.
+const CONFIG_RETRY: Duration = Duration::from_secs(600);
+
+/// How long to wait after the `count`th failure in a row: 1 s doubling to 5 min, a quarter of it spread by secret.
+pub(super) fn back_off(kind: FailureKind, count: i64, secret: &SecretId) -> Duration {
+    if kind == FailureKind::Config {
+        return CONFIG_RETRY;
+    }
+    let doublings = u32::try_from(count.clamp(1, 10) - 1).unwrap_or_default();
+    let wait = FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY);
+    wait.mul_f64(0.75 + 0.25 * share(secret))
+}
+
+/// A number in 0..1 that is the secret's own: FNV-1a of its name, mixed.
+fn share(secret: &SecretId) -> f64 {
+    let name = secret.realm.bytes().chain([0]).chain(secret.key.bytes());
+    let hash = name.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let top = u32::try_from((mixed ^ (mixed >> 33)) >> 32).unwrap_or_default();
+    f64::from(top) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(key: usize) -> SecretId {
+        SecretId::new("r", key.to_string())
+    }
+
+    fn life(seconds: i64) -> Life {
+        Life {
+            obtained_at: Timestamp::from_epoch_ms(0),
+            expires_at: Some(Timestamp::from_epoch_ms(seconds * 1000)),
+        }
+    }
+
+    #[test]
+    fn renewals_lie_in_the_second_half_of_the_margin() {
+        for key in 0..1000 {
+            let due = due_at(life(7200), RefreshAhead::Default, &secret(key)).unwrap().epoch_ms();
+            assert!((6_900_000..=7_050_000).contains(&due), "{due}");
+        }
+    }
+
+    #[test]
+    fn shares_are_spread_evenly() {
+        let mut tenths = [0_usize; 10];
+        for key in 0..10_000 {
+            let tenth = (share(&secret(key)) * 10.0) as usize;
+            tenths[tenth] += 1;
+        }
+        assert!(tenths.iter().all(|count| (850..1150).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn the_back_off_doubles_to_five_minutes() {
+        let wait = |count| back_off(FailureKind::Busy, count, &secret(1)).as_secs_f64();
+        assert!((0.75..=1.0).contains(&wait(1)));
+        assert!((1.5..=2.0).contains(&wait(2)));
+        assert!((225.0..=300.0).contains(&wait(1000)));
+        assert_eq!(back_off(FailureKind::Config, 1, &secret(1)), CONFIG_RETRY);
+    }
+
+    #[test]
+    fn the_same_token_is_asked_for_half_way_to_its_expiry() {
+        let now = Timestamp::from_epoch_ms(7_000_000);
+        assert_eq!(repeat_at(now, life(7200)).unwrap().epoch_ms(), 7_100_000);
+        let late = Timestamp::from_epoch_ms(7_195_000);
+        assert_eq!(repeat_at(late, life(7200)).unwrap().epoch_ms(), 7_205_000);
+    }
+}

@@ -1,0 +1,194 @@
+//! Saving, listing and deleting secrets.
+
+use std::sync::Arc;
+
+use super::edit::{Patch, SecretEdit};
+use super::realms::{WRITE_TRIES, stored_definition, too_many_writers};
+use super::{ServiceError, Tokens};
+use crate::clock::{Clock, Timestamp};
+use crate::realm::{Definition, Mode};
+use crate::secret::{FixedToken, SecretContent, SecretId};
+use crate::store::{Listed, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
+use crate::token::TokenText;
+
+/// A secret as it is answered; credentials are masked on the way out.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    /// The stored row.
+    pub row: SecretRow,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// The secrets.
+#[derive(Clone)]
+pub struct Secrets {
+    store: Arc<dyn Store>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+}
+
+impl Secrets {
+    /// Over one store; edits are told to `tokens`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+        Self { store, tokens, clock }
+    }
+
+    /// A secret by key, and realm; the realm may be left out where only one has the key.
+    ///
+    /// # Errors
+    /// `UnknownSecret`; `Invalid` naming the realms when several have the key; `Store`.
+    pub async fn show(&self, key: &str, realm: Option<&str>) -> Result<SecretRow, ServiceError> {
+        let filter = SecretFilter { realm: realm.map(str::to_owned), key: Some(key.to_owned()) };
+        let mut found = self.store.list_secrets(&filter, Page { offset: 0, limit: 10 }).await?.items;
+        match (found.pop(), found.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => {
+                let realms: Vec<_> = found.iter().chain([&last]).map(|row| row.id.realm.as_str()).collect();
+                let detail = format!("required: several realms have this key ({})", realms.join(", "));
+                Err(ServiceError::invalid("realm", detail))
+            }
+            (None, _) => Err(ServiceError::UnknownSecret(SecretId::new(realm.unwrap_or("*"), key))),
+        }
+    }
+
+    /// A page of secrets.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn list(&self, realm: Option<&str>, page: Page) -> Result<Listed<SecretRow>, ServiceError> {
+        let filter = SecretFilter { realm: realm.map(str::to_owned), key: None };
+        Ok(self.store.list_secrets(&filter, page).await?)
+    }
+
+    /// Creates or updates a secret. Its version moves only if a credential changed, which retires the token.
+    ///
+    /// # Errors
+    /// `UnknownRealm`, `Invalid`, `Store`.
+    pub async fn save(&self, edit: &SecretEdit) -> Result<Secret, ServiceError> {
+        let id = SecretId::new(&edit.realm, &edit.key);
+        for _ in 0..WRITE_TRIES {
+            let realm = self.realm(&id.realm).await?;
+            let definition = stored_definition(&realm)?;
+            let stored = self.store.find_secret(&id).await?;
+            let row = merge(edit, &id, stored.as_ref(), &definition, self.clock.now())?;
+            let written = match &stored {
+                None => self.store.insert_secret(&row).await?,
+                Some(stored) => self.store.update_secret(&row, stored.revision).await?,
+            };
+            if written {
+                self.tokens.forget(&id);
+                self.demand_realm_stands(&row).await?;
+                let missing = definition.missing(&row.content.credentials);
+                let warnings = missing.iter().map(|reference| reference.missing_in(&id)).collect();
+                return Ok(Secret { row, warnings });
+            }
+        }
+        Err(too_many_writers(&id))
+    }
+
+    async fn realm(&self, id: &str) -> Result<RealmRow, ServiceError> {
+        let found = self.store.find_realm(id).await?.filter(|row| row.deleted_at.is_none());
+        found.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
+    }
+
+    /// The realm may have been deleted while the secret was written: then the secret goes too.
+    async fn demand_realm_stands(&self, row: &SecretRow) -> Result<(), ServiceError> {
+        let realm = self.realm(&row.id.realm).await;
+        if let Err(ServiceError::UnknownRealm(_)) = &realm {
+            delete_row(self.store.as_ref(), row.clone(), self.clock.now()).await?;
+        }
+        realm.map(|_| ())
+    }
+
+    /// Deletes a secret and its token.
+    ///
+    /// # Errors
+    /// As [`Secrets::show`].
+    pub async fn delete(&self, key: &str, realm: Option<&str>) -> Result<(), ServiceError> {
+        let row = self.show(key, realm).await?;
+        let id = row.id.clone();
+        delete_row(self.store.as_ref(), row, self.clock.now()).await?;
+        self.tokens.forget(&id);
+        Ok(())
+    }
+}
+
+/// Leaves a tombstone and retires the token; a row that somebody else has just written stays.
+pub(super) async fn delete_row(store: &dyn Store, row: SecretRow, now: Timestamp) -> Result<(), StoreError> {
+    let revision = row.revision;
+    let id = row.id.clone();
+    let deleted = SecretRow {
+        content: SecretContent::default(),
+        version: row.version + 1,
+        revision: revision + 1,
+        updated_at: now,
+        changed_at: now,
+        deleted_at: Some(now),
+        ..row
+    };
+    if !store.update_secret(&deleted, revision).await? {
+        return Err(StoreError::Conflict(format!("{id} is being written by others")));
+    }
+    store.retire_token(&id, now).await
+}
+
+fn merge(
+    edit: &SecretEdit,
+    id: &SecretId,
+    stored: Option<&SecretRow>,
+    definition: &Definition,
+    now: Timestamp,
+) -> Result<SecretRow, ServiceError> {
+    let live = stored.filter(|row| row.deleted_at.is_none());
+    let mut content = live.map(|row| row.content.clone()).unwrap_or_default();
+    for (name, patch) in &edit.credentials {
+        match patch {
+            Patch::Keep => {}
+            Patch::Clear => content.credentials.remove(name),
+            Patch::Set(value) => content.credentials.set(name, value),
+        }
+    }
+    if content.credentials.len() > super::edit::MOST_CREDENTIALS {
+        let detail = format!("a secret has at most {} credentials", super::edit::MOST_CREDENTIALS);
+        return Err(ServiceError::invalid("/credentials", detail));
+    }
+    content.fixed = merge_fixed(edit, content.fixed.take(), definition)?;
+    let unchanged = live.is_some_and(|row| row.content == content);
+    Ok(SecretRow {
+        id: id.clone(),
+        content,
+        version: stored.map_or(1, |row| row.version + i64::from(!unchanged)),
+        revision: stored.map_or(1, |row| row.revision + 1),
+        created_at: live.map_or(now, |row| row.created_at),
+        updated_at: now,
+        changed_at: now,
+        deleted_at: None,
+    })
+}
+
+/// The operator's token after the edit. Other modes take none; an expiry read from an answer is ignored there.
+fn merge_fixed(
+    edit: &SecretEdit,
+    stored: Option<FixedToken>,
+    definition: &Definition,
+) -> Result<Option<FixedToken>, ServiceError> {
+    if definition.mode() != Mode::Fixed {
+        return match edit.token {
+            Patch::Set(_) => {
+                Err(ServiceError::invalid("/token", "only a secret of a fixed realm takes a token"))
+            }
+            Patch::Keep | Patch::Clear => Ok(None),
+        };
+    }
+    let expires_at = |before: Option<Timestamp>| edit.expires_at.clone().over(before);
+    Ok(match &edit.token {
+        Patch::Clear => None,
+        // A new token does not inherit the expiry of the one before.
+        Patch::Set(token) => {
+            Some(FixedToken { token: TokenText::from(token.as_str()), expires_at: expires_at(None) })
+        }
+        Patch::Keep => stored.map(|held| FixedToken { expires_at: expires_at(held.expires_at), ..held }),
+    })
+}

@@ -1,0 +1,78 @@
+//! What is kept: realms, secrets and tokens, with the conditional writes that decide who is current.
+//!
+//! [`SqlStore`] is the one implementation for SQLite, MySQL/MariaDB and PostgreSQL; [`MemoryStore`] passes the same
+//! suite and serves simulations. Every write is a single conditional statement judged by affected rows; there is no
+//! read lock and no long transaction. Reads answer `Option`, absence is no error.
+
+mod error;
+mod memory;
+mod rows;
+mod sql;
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::secret::SecretId;
+
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use rows::{
+    Changes, Commit, HeldToken, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow,
+    TokenRow,
+};
+pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Replacing, SqlStore};
+
+/// What every call of a store answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The store as the service sees it.
+///
+/// Errors: `Unavailable` — try again; `Conflict` — too many writers at once, try again; `Corrupt` — a row cannot be
+/// read, an operator must look at it.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The store's own clock, which all instances go by.
+    async fn now(&self) -> StoreResult<Timestamp>;
+
+    /// A realm, also a deleted one (see [`RealmRow::deleted_at`]).
+    async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>>;
+    /// Live realms whose comment or id has `keyword` in it, newest `updated_at` first.
+    async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>>;
+    /// Adds a realm; `false` if the id is taken, also by a deleted one.
+    async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool>;
+    /// Writes a realm if its revision still is `expected_revision`; `false` if somebody else was first.
+    async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool>;
+
+    /// A secret, also a deleted one.
+    async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>>;
+    /// Live secrets, newest `updated_at` first.
+    async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>>;
+    /// Adds a secret; `false` if the name is taken, also by a deleted one.
+    async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool>;
+    /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was first.
+    async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
+
+    /// The token row of a secret; there is none before the first lease.
+    async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>>;
+    /// Takes the lease of a secret if it is free or ended by `now`; `None` if another holds it.
+    ///
+    /// Exactly one of any number of contenders gets it; each lease has an epoch higher than all before.
+    async fn claim_lease(
+        &self,
+        id: &SecretId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Option<Lease>>;
+    /// Writes a token and ends the lease; `false`, and nothing written, if the lease is not the latest any more.
+    async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool>;
+    /// Ends a lease without a token, noting why; `false` if the lease is not the latest any more.
+    async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool>;
+    /// Forgets a secret's token and fences whoever holds its lease; the counters stay.
+    async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()>;
+
+    /// What changed at or after `since`, deletions included.
+    async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes>;
+    /// Removes what was deleted before `before`; token rows stay, for their counters. Answers how many.
+    async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64>;
+}

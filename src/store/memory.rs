@@ -1,0 +1,230 @@
+//! The store in this process's memory: for simulations and tests of the service; passes the suite of the SQL store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{
+    Changes, Commit, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
+    StoreError, StoreResult, TokenRow,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::secret::SecretId;
+
+/// Rows in maps under one lock; each call is atomic.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    unavailable: bool,
+    realms: BTreeMap<String, RealmRow>,
+    secrets: BTreeMap<SecretId, SecretRow>,
+    tokens: BTreeMap<SecretId, (TokenRow, Option<String>, Timestamp)>,
+}
+
+impl MemoryStore {
+    /// An empty store whose own clock is `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Mutex::default() }
+    }
+
+    /// Makes every call fail as if the database were away, or ends that.
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).unavailable = unavailable;
+    }
+
+    fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.unavailable { Err(StoreError::Unavailable("switched off".to_owned())) } else { Ok(state) }
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+fn page_of<T>(mut items: Vec<T>, newest_first: impl Fn(&T) -> (i64, String), page: Page) -> Listed<T> {
+    items.sort_by_cached_key(newest_first);
+    let total = items.len() as u64;
+    let bound = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Listed { items: items.into_iter().skip(bound(page.offset)).take(bound(page.limit)).collect(), total }
+}
+
+impl State {
+    /// The row, while this lease is its latest and not given back.
+    fn held(&mut self, lease: &Lease) -> Option<&mut (TokenRow, Option<String>, Timestamp)> {
+        let row = self.tokens.get_mut(&lease.id)?;
+        let is_held = row.0.lease_epoch == lease.epoch && row.1.as_deref() == Some(&lease.owner);
+        is_held.then_some(row)
+    }
+}
+
+fn free(row: &mut (TokenRow, Option<String>, Timestamp)) {
+    row.0.lease_until = Timestamp::from_epoch_ms(0);
+    row.1 = None;
+}
+
+fn empty_row(id: &SecretId) -> TokenRow {
+    TokenRow {
+        id: id.clone(),
+        version: 0,
+        token: None,
+        due_at: None,
+        lease_epoch: 0,
+        lease_until: Timestamp::from_epoch_ms(0),
+        failure: None,
+        failure_count: 0,
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn now(&self) -> StoreResult<Timestamp> {
+        self.state().map(|_| self.clock.now())
+    }
+
+    async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>> {
+        Ok(self.state()?.realms.get(id).cloned())
+    }
+
+    async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>> {
+        let keyword = keyword.unwrap_or_default().to_lowercase();
+        let mentions = |text: &str| text.to_lowercase().contains(&keyword);
+        let matches = |row: &&RealmRow| {
+            let found = mentions(&row.id) || row.comment.as_deref().is_some_and(mentions);
+            row.deleted_at.is_none() && found
+        };
+        let rows = self.state()?.realms.values().filter(matches).cloned().collect();
+        Ok(page_of(rows, |row: &RealmRow| (-row.updated_at.epoch_ms(), row.id.clone()), page))
+    }
+
+    async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool> {
+        let mut state = self.state()?;
+        let is_new = !state.realms.contains_key(&row.id);
+        state.realms.entry(row.id.clone()).or_insert_with(|| row.clone());
+        Ok(is_new)
+    }
+
+    async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
+        let mut state = self.state()?;
+        let stored = state.realms.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
+        Ok(stored.map(|stored| stored.clone_from(row)).is_some())
+    }
+
+    async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>> {
+        Ok(self.state()?.secrets.get(id).cloned())
+    }
+
+    async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>> {
+        let wanted =
+            |filter: &Option<String>, value: &str| filter.as_deref().is_none_or(|wanted| wanted == value);
+        let matches = |row: &&SecretRow| {
+            row.deleted_at.is_none()
+                && wanted(&filter.realm, &row.id.realm)
+                && wanted(&filter.key, &row.id.key)
+        };
+        let rows = self.state()?.secrets.values().filter(matches).cloned().collect();
+        let order =
+            |row: &SecretRow| (-row.updated_at.epoch_ms(), format!("{}\0{}", row.id.realm, row.id.key));
+        Ok(page_of(rows, order, page))
+    }
+
+    async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {
+        let mut state = self.state()?;
+        let is_new = !state.secrets.contains_key(&row.id);
+        state.secrets.entry(row.id.clone()).or_insert_with(|| row.clone());
+        Ok(is_new)
+    }
+
+    async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+        let mut state = self.state()?;
+        let stored = state.secrets.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
+        Ok(stored.map(|stored| stored.clone_from(row)).is_some())
+    }
+
+    async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
+        Ok(self.state()?.tokens.get(id).map(|(row, ..)| row.clone()))
+    }
+
+    async fn claim_lease(
+        &self,
+        id: &SecretId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Option<Lease>> {
+        let mut state = self.state()?;
+        let row = state.tokens.entry(id.clone()).or_insert_with(|| (empty_row(id), None, now));
+        if row.0.lease_until > now {
+            return Ok(None);
+        }
+        row.0.lease_epoch += 1;
+        row.0.lease_until = until;
+        row.1 = Some(owner.to_owned());
+        Ok(Some(Lease { id: id.clone(), owner: owner.to_owned(), epoch: row.0.lease_epoch, until }))
+    }
+
+    async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
+        let mut state = self.state()?;
+        let Some(row) = state.held(lease) else { return Ok(false) };
+        free(row);
+        row.0.version = commit.version;
+        row.0.token = Some(commit.token.clone());
+        row.0.due_at = commit.due_at;
+        row.0.failure = None;
+        row.0.failure_count = 0;
+        row.2 = commit.at;
+        Ok(true)
+    }
+
+    async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool> {
+        let mut state = self.state()?;
+        let Some(row) = state.held(lease) else { return Ok(false) };
+        free(row);
+        if let Some(failure) = failure {
+            row.0.failure = Some(failure.clone());
+            row.0.failure_count += 1;
+        }
+        Ok(true)
+    }
+
+    async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()> {
+        if let Some(row) = self.state()?.tokens.get_mut(id) {
+            let counters = (row.0.version, row.0.lease_epoch + 1);
+            *row = (empty_row(id), None, now);
+            (row.0.version, row.0.lease_epoch) = counters;
+        }
+        Ok(())
+    }
+
+    async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
+        let state = self.state()?;
+        let realms = state.realms.values().filter(|row| row.changed_at >= since);
+        let secrets = state.secrets.values().filter(|row| row.changed_at >= since);
+        let tokens = state.tokens.iter().filter(|(_, (.., changed_at))| *changed_at >= since);
+        let live = |version, deleted_at: Option<Timestamp>| deleted_at.is_none().then_some(version);
+        Ok(Changes {
+            realms: realms.map(|row| (row.id.clone(), live(row.version, row.deleted_at))).collect(),
+            secrets: secrets.map(|row| (row.id.clone(), live(row.version, row.deleted_at))).collect(),
+            tokens: tokens
+                .map(|(id, (row, ..))| (id.clone(), row.token.as_ref().map(|_| row.version)))
+                .collect(),
+        })
+    }
+
+    async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {
+        let mut state = self.state()?;
+        let count = state.realms.len() + state.secrets.len();
+        let keep = |deleted_at: Option<Timestamp>| deleted_at.is_none_or(|at| at >= before);
+        state.realms.retain(|_, row| keep(row.deleted_at));
+        state.secrets.retain(|_, row| keep(row.deleted_at));
+        Ok((count - state.realms.len() - state.secrets.len()) as u64)
+    }
+}

@@ -1,0 +1,166 @@
+//! The rows as the service sees them: decoded, unsealed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::secret::{SecretContent, SecretId};
+use crate::token::{Life, TokenText};
+
+/// A realm as stored; its definition is not parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealmRow {
+    /// Its id.
+    pub id: String,
+    /// The `config` as JSON text, members in the author's order.
+    pub config: Option<String>,
+    /// The function's URL.
+    pub logic_code: Option<String>,
+    /// The operator's comment.
+    pub comment: Option<String>,
+    /// Moves when what is fetched changes; tokens made with another version are not current.
+    pub version: i64,
+    /// Moves with every write.
+    pub revision: i64,
+    /// When it was first stored.
+    pub created_at: Timestamp,
+    /// When it was last edited.
+    pub updated_at: Timestamp,
+    /// When the row last changed in any way; instances look for it.
+    pub changed_at: Timestamp,
+    /// When it was deleted; the row stays a day so that other instances learn of it.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A secret as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretRow {
+    /// Its name.
+    pub id: SecretId,
+    /// Credentials, or the operator's token.
+    pub content: SecretContent,
+    /// Moves when the content changes; tokens made with another version are not current.
+    pub version: i64,
+    /// Moves with every write.
+    pub revision: i64,
+    /// When it was first stored.
+    pub created_at: Timestamp,
+    /// When it was last edited.
+    pub updated_at: Timestamp,
+    /// When the row last changed in any way.
+    pub changed_at: Timestamp,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A token with its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldToken {
+    /// The token.
+    pub text: TokenText,
+    /// From when until when.
+    pub life: Life,
+    /// The realm version it was made with.
+    pub realm_version: i64,
+    /// The secret version it was made with.
+    pub secret_version: i64,
+}
+
+/// The renewal state of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Whose.
+    pub id: SecretId,
+    /// How many tokens were committed so far; never reused.
+    pub version: i64,
+    /// The latest token.
+    pub token: Option<HeldToken>,
+    /// When to renew it ahead of its expiry.
+    pub due_at: Option<Timestamp>,
+    /// The epoch of the latest lease.
+    pub lease_epoch: i64,
+    /// Until when that lease holds.
+    pub lease_until: Timestamp,
+    /// The last failure since the last success.
+    pub failure: Option<RecordedFailure>,
+    /// Failures since the last success.
+    pub failure_count: i64,
+}
+
+/// A failure with its time, shared by all instances through the token's row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFailure {
+    /// When.
+    pub at: Timestamp,
+    /// Not before when to try again by itself.
+    pub next_attempt_at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub failure: Failure,
+}
+
+/// The right to fetch and store the token of one secret, for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose token.
+    pub id: SecretId,
+    /// Who holds it.
+    pub owner: String,
+    /// Its number; a commit under an older one changes nothing.
+    pub epoch: i64,
+    /// When it ends by itself.
+    pub until: Timestamp,
+}
+
+/// A token to store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The token.
+    pub token: HeldToken,
+    /// The version it gets: one more than the row's, which only the lease's holder can move.
+    pub version: i64,
+    /// When to renew it.
+    pub due_at: Option<Timestamp>,
+    /// The token it replaces, and until when that one works.
+    pub previous: Option<(TokenText, Option<Timestamp>)>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Which secrets to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretFilter {
+    /// Only of this realm.
+    pub realm: Option<String>,
+    /// Only with this key.
+    pub key: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// How many to pass over.
+    pub offset: u64,
+    /// How many at most.
+    pub limit: u64,
+}
+
+/// A page's items and how many there are in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The page.
+    pub items: Vec<T>,
+    /// Of all pages.
+    pub total: u64,
+}
+
+/// What changed, as names and versions; the rows are read when they are needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Realm id and version; `None`: deleted.
+    pub realms: Vec<(String, Option<i64>)>,
+    /// Secret and version; `None`: deleted.
+    pub secrets: Vec<(SecretId, Option<i64>)>,
+    /// Secret and its token's version; `None`: no token.
+    pub tokens: Vec<(SecretId, Option<i64>)>,
+}

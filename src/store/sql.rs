@@ -1,0 +1,190 @@
+//! The store in a SQL database: one implementation for SQLite, MySQL/MariaDB and PostgreSQL.
+//!
+//! Databases differ in `dialect` only. Connections are made when first needed, so the service starts, and says that it
+//! is not ready, while its database is away.
+
+mod changes;
+mod dialect;
+mod entities;
+mod import;
+mod migrate;
+mod migrations;
+mod realms;
+mod sealed;
+mod secrets;
+mod tokens;
+mod url;
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr, Statement};
+
+use super::{
+    Changes, Commit, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
+    StoreError, StoreResult, TokenRow,
+};
+use crate::clock::Timestamp;
+use crate::secret::SecretId;
+
+pub use import::{Import, ImportedToken, Replacing};
+pub use migrate::{Migrated, MigrationState};
+pub use url::DatabaseUrl;
+
+/// A pool of connections to one database.
+#[derive(Clone, Debug)]
+pub struct SqlStore {
+    db: DatabaseConnection,
+    patience: Duration,
+}
+
+/// How often a statement that met another writer is tried again.
+const TRIES: u32 = 6;
+
+impl SqlStore {
+    /// A store on a database; does not connect yet.
+    ///
+    /// `patience` bounds each statement, the wait for a connection included.
+    ///
+    /// # Errors
+    /// `BadUrl` for a URL that the driver refuses.
+    pub async fn open(url: &DatabaseUrl, max_connections: u32, patience: Duration) -> StoreResult<Self> {
+        let mut options = ConnectOptions::new(url.expose());
+        options
+            .max_connections(if url.is_private_memory() { 1 } else { max_connections })
+            .min_connections(u32::from(url.is_private_memory()))
+            .connect_timeout(patience)
+            .acquire_timeout(patience)
+            .sqlx_logging(false)
+            .connect_lazy(true)
+            .map_sqlx_sqlite_opts(|options| {
+                options
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Normal)
+                    .busy_timeout(Duration::from_secs(5))
+            });
+        if url.is_private_memory() {
+            options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+        }
+        let db = Database::connect(options).await.map_err(|error| StoreError::BadUrl(error.to_string()))?;
+        Ok(Self { db, patience })
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        // The pool only fails to close when it is closed already.
+        let _ = self.db.clone().close().await;
+    }
+
+    /// Runs a statement: bounded in time, tried again when another writer was in the way.
+    async fn run<T, F, R>(&self, statement: F) -> StoreResult<T>
+    where
+        F: Fn() -> R + Send,
+        R: Future<Output = Result<T, DbErr>> + Send,
+    {
+        let mut attempt = 1;
+        loop {
+            let outcome = tokio::time::timeout(self.patience, statement()).await;
+            match outcome {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) if dialect::is_conflict(&error) && attempt < TRIES => {
+                    tokio::time::sleep(Duration::from_millis(u64::from(5 * attempt * attempt))).await;
+                    attempt += 1;
+                }
+                Ok(Err(error)) => return Err(fault(&error)),
+                Err(_) => {
+                    return Err(StoreError::Unavailable(format!("no answer within {:?}", self.patience)));
+                }
+            }
+        }
+    }
+}
+
+/// A driver's error as ours; its text is the driver's own and holds no values of rows.
+fn fault(error: &DbErr) -> StoreError {
+    if dialect::is_conflict(error) {
+        StoreError::Conflict(error.to_string())
+    } else {
+        StoreError::Unavailable(error.to_string())
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn now(&self) -> StoreResult<Timestamp> {
+        let backend = self.db.get_database_backend();
+        let statement = || self.db.query_one_raw(Statement::from_string(backend, dialect::now_sql(backend)));
+        let row = self.run(statement).await?.ok_or_else(|| StoreError::Unavailable("no time".to_owned()))?;
+        let now_ms: i64 = row.try_get("", "now_ms").map_err(|error| fault(&error))?;
+        Ok(Timestamp::from_epoch_ms(now_ms))
+    }
+
+    async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>> {
+        realms::find(self, id).await
+    }
+
+    async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>> {
+        realms::list(self, keyword, page).await
+    }
+
+    async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool> {
+        realms::insert(self, row).await
+    }
+
+    async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
+        realms::update(self, row, expected_revision).await
+    }
+
+    async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>> {
+        secrets::find(self, id).await
+    }
+
+    async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>> {
+        secrets::list(self, filter, page).await
+    }
+
+    async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {
+        secrets::insert(self, row).await
+    }
+
+    async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+        secrets::update(self, row, expected_revision).await
+    }
+
+    async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
+        tokens::find(self, id).await
+    }
+
+    async fn claim_lease(
+        &self,
+        id: &SecretId,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> StoreResult<Option<Lease>> {
+        tokens::claim_lease(self, id, owner, now, until).await
+    }
+
+    async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
+        tokens::commit(self, lease, commit).await
+    }
+
+    async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool> {
+        tokens::release(self, lease, failure).await
+    }
+
+    async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()> {
+        tokens::retire(self, id, now).await
+    }
+
+    async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
+        changes::list(self, since).await
+    }
+
+    async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {
+        changes::delete_tombstones(self, before).await
+    }
+}

@@ -1,0 +1,63 @@
+//! The only file that knows which database it speaks to.
+
+use sea_orm::sea_query::{Alias, ColumnDef, ColumnType, IntoIden};
+use sea_orm::{DbBackend, DbErr, RuntimeErr};
+
+/// A text that names something: compared byte for byte. MySQL's default collation takes `WeChat` for `wechat`.
+pub(super) fn name_column(backend: DbBackend, name: &'static str, length: u32) -> ColumnDef {
+    let sql = match backend {
+        DbBackend::MySql => format!("VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+        DbBackend::Postgres => format!("VARCHAR({length}) COLLATE \"C\""),
+        _ => format!("VARCHAR({length})"),
+    };
+    custom(name, sql)
+}
+
+/// A text of any length. MySQL's TEXT holds 64 KiB only.
+pub(super) fn text_column(backend: DbBackend, name: &'static str) -> ColumnDef {
+    let sql = match backend {
+        DbBackend::MySql => "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        _ => "TEXT",
+    };
+    custom(name, sql.to_owned())
+}
+
+/// Bytes of any length. MySQL's BLOB holds 64 KiB only.
+pub(super) fn blob_column(backend: DbBackend, name: &'static str) -> ColumnDef {
+    let sql = match backend {
+        DbBackend::MySql => "LONGBLOB",
+        DbBackend::Postgres => "BYTEA",
+        _ => "BLOB",
+    };
+    custom(name, sql.to_owned())
+}
+
+fn custom(name: &'static str, sql: String) -> ColumnDef {
+    ColumnDef::new_with_type(Alias::new(name), ColumnType::Custom(Alias::new(sql).into_iden()))
+}
+
+/// A statement whose one column `now_ms` is the database's clock. SQLite's is the machine's.
+pub(super) fn now_sql(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::MySql => "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now_ms",
+        DbBackend::Postgres => {
+            "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT) AS now_ms"
+        }
+        _ => "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) AS now_ms",
+    }
+}
+
+/// Whether the same statement may succeed when tried again at once: another writer was in the way.
+pub(super) fn is_conflict(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
+    else {
+        return false;
+    };
+    let Some(code) = inner.as_database_error().and_then(|error| error.code().map(|code| code.to_string()))
+    else {
+        return false;
+    };
+    // 40001/40P01: serialization failure, deadlock (all; MySQL 1213 and Galera's certification are 40001);
+    // HY000 covers MySQL's lock wait timeout (1205) among others and is not retried; 5, 6, 261, 517: SQLite busy.
+    matches!(code.as_str(), "40001" | "40P01" | "5" | "6" | "261" | "517")
+}

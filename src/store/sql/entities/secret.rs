@@ -1,0 +1,31 @@
+//! `ts_secret`: one app's credentials in a realm.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "ts_secret")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub realm: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub key: String,
+    /// Sealed: credentials, or the operator's token.
+    pub content: Vec<u8>,
+    pub version: i64,
+    pub revision: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub changed_at: i64,
+    pub deleted_at: Option<i64>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ts_secret {}/{} version {}", self.realm, self.key, self.version)
+    }
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

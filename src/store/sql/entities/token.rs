@@ -1,0 +1,46 @@
+//! `ts_token`: the latest token of a secret and the state of its renewal.
+//!
+//! The table has further columns (previous token, rotating state, outputs, last asked) for which there is no code yet;
+//! see the migration.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "ts_token")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub realm: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub key: String,
+    pub version: i64,
+    /// Sealed.
+    pub token: Option<Vec<u8>>,
+    pub obtained_at: Option<i64>,
+    /// Of a token: `None` means never.
+    pub expires_at: Option<i64>,
+    pub realm_version: i64,
+    pub secret_version: i64,
+    pub due_at: Option<i64>,
+    /// Sealed.
+    pub previous_token: Option<Vec<u8>>,
+    pub previous_valid_until: Option<i64>,
+    pub lease_owner: Option<String>,
+    pub lease_epoch: i64,
+    pub lease_until: i64,
+    pub next_attempt_at: Option<i64>,
+    /// JSON of the last failure.
+    pub failure: Option<String>,
+    pub failure_count: i64,
+    pub changed_at: i64,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ts_token {}/{} version {}", self.realm, self.key, self.version)
+    }
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,149 @@
+//! Realms, secrets and tokens.
+//!
+//! Tables carry the prefix `ts_`, because the inherited service's tables `realm` and `secret` may be in the same
+//! database. MySQL has no transactional DDL, so each statement can run again after a crash.
+
+use sea_orm::sea_query::{Alias, ColumnDef, Index, IndexCreateStatement, Table, TableCreateStatement};
+use sea_orm::{ConnectionTrait as _, DbErr};
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
+
+use super::super::dialect::{blob_column, name_column, text_column};
+
+pub(super) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "m0001_realm_secret_token"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for mut table in [realm_table(manager), secret_table(manager), token_table(manager)] {
+            manager.create_table(table.if_not_exists().to_owned()).await?;
+        }
+        let indexes = [
+            ("ts_realm", "changed_at"),
+            ("ts_realm", "updated_at"),
+            ("ts_secret", "changed_at"),
+            ("ts_secret", "updated_at"),
+            ("ts_token", "changed_at"),
+            ("ts_token", "due_at"),
+        ];
+        for (table, column) in indexes {
+            if !manager.has_index(table, index_name(table, column)).await? {
+                manager.create_index(index(table, column)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in ["ts_token", "ts_secret", "ts_realm"] {
+            manager.drop_table(Table::drop().table(Alias::new(table)).if_exists().to_owned()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn realm_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
+    let backend = manager.get_connection().get_database_backend();
+    let mut table = Table::create();
+    table
+        .table(Alias::new("ts_realm"))
+        .col(name_column(backend, "id", 50).not_null().primary_key())
+        .col(text_column(backend, "config").null())
+        .col(text_column(backend, "logic_code").null())
+        .col(text_column(backend, "comment").null());
+    versions_and_times(&mut table);
+    table
+}
+
+fn secret_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
+    let backend = manager.get_connection().get_database_backend();
+    let mut table = Table::create();
+    table
+        .table(Alias::new("ts_secret"))
+        .col(name_column(backend, "realm", 50).not_null())
+        .col(name_column(backend, "key", 200).not_null())
+        .primary_key(Index::create().col(Alias::new("realm")).col(Alias::new("key")))
+        .col(blob_column(backend, "content").not_null())
+        // A next credential set that is tried before it replaces the first.
+        .col(blob_column(backend, "next_content").null())
+        // Inputs that another process pushes; they have a version of their own, since they retire no token.
+        .col(blob_column(backend, "pushed").null())
+        .col(number("pushed_version").not_null().default(0));
+    versions_and_times(&mut table);
+    table
+}
+
+fn token_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
+    let backend = manager.get_connection().get_database_backend();
+    let mut table = Table::create();
+    table
+        .table(Alias::new("ts_token"))
+        .col(name_column(backend, "realm", 50).not_null())
+        .col(name_column(backend, "key", 200).not_null())
+        .primary_key(Index::create().col(Alias::new("realm")).col(Alias::new("key")))
+        .col(number("version").not_null().default(0))
+        .col(blob_column(backend, "token").null())
+        // Further values that are handed out with the token.
+        .col(blob_column(backend, "outputs").null())
+        .col(number("obtained_at").null())
+        .col(number("expires_at").null())
+        .col(number("realm_version").not_null().default(0))
+        .col(number("secret_version").not_null().default(0))
+        .col(number("due_at").null())
+        .col(blob_column(backend, "previous_token").null())
+        .col(number("previous_valid_until").null());
+    rotating_state(&mut table, backend);
+    lease_and_failure(&mut table, backend);
+    table
+}
+
+/// Credentials that the provider replaces with each use, fenced by a generation of their own.
+fn rotating_state(table: &mut TableCreateStatement, backend: sea_orm::DbBackend) {
+    table
+        .col(blob_column(backend, "state").null())
+        .col(number("state_generation").not_null().default(0))
+        .col(number("state_expires_at").null())
+        .col(text_column(backend, "state_intent").null());
+}
+
+fn lease_and_failure(table: &mut TableCreateStatement, backend: sea_orm::DbBackend) {
+    table
+        .col(name_column(backend, "lease_owner", 100).null())
+        .col(number("lease_epoch").not_null().default(0))
+        .col(number("lease_until").not_null().default(0))
+        .col(number("next_attempt_at").null())
+        .col(text_column(backend, "failure").null())
+        .col(number("failure_count").not_null().default(0))
+        .col(number("last_asked_at").null())
+        .col(number("changed_at").not_null());
+}
+
+fn versions_and_times(table: &mut TableCreateStatement) {
+    for name in ["version", "revision", "created_at", "updated_at", "changed_at"] {
+        table.col(number(name).not_null());
+    }
+    table.col(number("deleted_at").null());
+}
+
+fn number(name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(Alias::new(name));
+    column.big_integer();
+    column
+}
+
+fn index_name(table: &str, column: &str) -> String {
+    format!("{table}_{column}")
+}
+
+fn index(table: &'static str, column: &'static str) -> IndexCreateStatement {
+    Index::create()
+        .name(index_name(table, column))
+        .table(Alias::new(table))
+        .col(Alias::new(column))
+        .to_owned()
+}

@@ -1,0 +1,104 @@
+//! Realm rows.
+
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
+};
+
+use super::super::{Listed, Page, RealmRow, StoreResult};
+use super::SqlStore;
+use super::entities::realm::{ActiveModel, Column, Entity, Model};
+use crate::clock::Timestamp;
+
+pub(super) async fn find(store: &SqlStore, id: &str) -> StoreResult<Option<RealmRow>> {
+    let found = store.run(|| Entity::find_by_id(id).one(&store.db)).await?;
+    Ok(found.map(RealmRow::from))
+}
+
+pub(super) async fn list(
+    store: &SqlStore,
+    keyword: Option<&str>,
+    page: Page,
+) -> StoreResult<Listed<RealmRow>> {
+    let query = Entity::find().filter(Column::DeletedAt.is_null()).filter(mentions(keyword));
+    let rows = query
+        .clone()
+        .order_by_desc(Column::UpdatedAt)
+        .order_by_asc(Column::Id)
+        .offset(page.offset)
+        .limit(page.limit);
+    let items = store.run(|| rows.clone().all(&store.db)).await?;
+    let total = store.run(|| query.clone().count(&store.db)).await?;
+    Ok(Listed { items: items.into_iter().map(RealmRow::from).collect(), total })
+}
+
+/// Comment or id has the keyword in it, whatever its case.
+fn mentions(keyword: Option<&str>) -> Condition {
+    let Some(keyword) = keyword.filter(|keyword| !keyword.is_empty()) else { return Condition::all() };
+    let escaped = keyword.replace('!', "!!").replace('%', "!%").replace('_', "!_").to_lowercase();
+    let like = |column: Column| {
+        let pattern = LikeExpr::new(format!("%{escaped}%")).escape('!');
+        Expr::expr(Func::lower(Expr::col(column))).like(pattern)
+    };
+    Condition::any().add(like(Column::Comment)).add(like(Column::Id))
+}
+
+pub(super) async fn insert(store: &SqlStore, row: &RealmRow) -> StoreResult<bool> {
+    let model = ActiveModel::from(Model::from(row.clone()));
+    let outcome = store
+        .run(|| async {
+            match Entity::insert(model.clone()).exec_without_returning(&store.db).await {
+                Ok(_) => Ok(true),
+                Err(error) => match error.sql_err() {
+                    Some(SqlErr::UniqueConstraintViolation(_)) => Ok(false),
+                    _ => Err(error),
+                },
+            }
+        })
+        .await?;
+    Ok(outcome)
+}
+
+pub(super) async fn update(store: &SqlStore, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
+    let statement = Entity::update_many()
+        .set(Model::from(row.clone()).into_active_model().reset_all())
+        .filter(Column::Id.eq(&row.id))
+        .filter(Column::Revision.eq(expected_revision));
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+impl From<Model> for RealmRow {
+    fn from(model: Model) -> Self {
+        Self {
+            id: model.id,
+            config: model.config,
+            logic_code: model.logic_code,
+            comment: model.comment,
+            version: model.version,
+            revision: model.revision,
+            created_at: Timestamp::from_epoch_ms(model.created_at),
+            updated_at: Timestamp::from_epoch_ms(model.updated_at),
+            changed_at: Timestamp::from_epoch_ms(model.changed_at),
+            deleted_at: model.deleted_at.map(Timestamp::from_epoch_ms),
+        }
+    }
+}
+
+impl From<RealmRow> for Model {
+    fn from(row: RealmRow) -> Self {
+        Self {
+            id: row.id,
+            config: row.config,
+            logic_code: row.logic_code,
+            comment: row.comment,
+            version: row.version,
+            revision: row.revision,
+            created_at: row.created_at.epoch_ms(),
+            updated_at: row.updated_at.epoch_ms(),
+            changed_at: row.changed_at.epoch_ms(),
+            deleted_at: row.deleted_at.map(Timestamp::epoch_ms),
+        }
+    }
+}

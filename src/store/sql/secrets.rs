@@ -1,0 +1,97 @@
+//! Secret rows; the content is sealed on the way in and opened on the way out.
+
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
+};
+
+use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
+use super::SqlStore;
+use super::entities::secret::{ActiveModel, Column, Entity, Model};
+use super::sealed::{Place, read_content, write_content};
+use crate::clock::Timestamp;
+use crate::secret::SecretId;
+
+pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<SecretRow>> {
+    let key = (id.realm.clone(), id.key.clone());
+    let found = store.run(|| Entity::find_by_id(key.clone()).one(&store.db)).await?;
+    found.map(open).transpose()
+}
+
+pub(super) async fn list(
+    store: &SqlStore,
+    filter: &SecretFilter,
+    page: Page,
+) -> StoreResult<Listed<SecretRow>> {
+    let mut query = Entity::find().filter(Column::DeletedAt.is_null());
+    if let Some(realm) = &filter.realm {
+        query = query.filter(Column::Realm.eq(realm));
+    }
+    if let Some(key) = &filter.key {
+        query = query.filter(Column::Key.eq(key));
+    }
+    let rows = query
+        .clone()
+        .order_by_desc(Column::UpdatedAt)
+        .order_by_asc(Column::Realm)
+        .order_by_asc(Column::Key)
+        .offset(page.offset)
+        .limit(page.limit);
+    let items = store.run(|| rows.clone().all(&store.db)).await?;
+    let total = store.run(|| query.clone().count(&store.db)).await?;
+    Ok(Listed { items: items.into_iter().map(open).collect::<Result<_, _>>()?, total })
+}
+
+pub(super) async fn insert(store: &SqlStore, row: &SecretRow) -> StoreResult<bool> {
+    let model = ActiveModel::from(seal(row));
+    store
+        .run(|| async {
+            match Entity::insert(model.clone()).exec_without_returning(&store.db).await {
+                Ok(_) => Ok(true),
+                Err(error) => match error.sql_err() {
+                    Some(SqlErr::UniqueConstraintViolation(_)) => Ok(false),
+                    _ => Err(error),
+                },
+            }
+        })
+        .await
+}
+
+pub(super) async fn update(store: &SqlStore, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+    let statement = Entity::update_many()
+        .set(seal(row).into_active_model().reset_all())
+        .filter(Column::Realm.eq(&row.id.realm))
+        .filter(Column::Key.eq(&row.id.key))
+        .filter(Column::Revision.eq(expected_revision));
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+pub(super) fn seal(row: &SecretRow) -> Model {
+    Model {
+        realm: row.id.realm.clone(),
+        key: row.id.key.clone(),
+        content: write_content(&row.content),
+        version: row.version,
+        revision: row.revision,
+        created_at: row.created_at.epoch_ms(),
+        updated_at: row.updated_at.epoch_ms(),
+        changed_at: row.changed_at.epoch_ms(),
+        deleted_at: row.deleted_at.map(Timestamp::epoch_ms),
+    }
+}
+
+pub(super) fn open(model: Model) -> StoreResult<SecretRow> {
+    let id = SecretId::new(model.realm, model.key);
+    let content = read_content(&model.content, Place { table: "ts_secret", column: "content", key: &id })?;
+    Ok(SecretRow {
+        id,
+        content,
+        version: model.version,
+        revision: model.revision,
+        created_at: Timestamp::from_epoch_ms(model.created_at),
+        updated_at: Timestamp::from_epoch_ms(model.updated_at),
+        changed_at: Timestamp::from_epoch_ms(model.changed_at),
+        deleted_at: model.deleted_at.map(Timestamp::from_epoch_ms),
+    })
+}

@@ -1,0 +1,177 @@
+//! Token rows: the lease, and the fenced writes under it.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, UpdateMany};
+
+use super::super::{Commit, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
+use super::SqlStore;
+use super::entities::token::{ActiveModel, Column, Entity, Model};
+use super::sealed::{Place, read_token, write_token};
+use crate::clock::Timestamp;
+use crate::secret::SecretId;
+use crate::token::Life;
+
+pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<TokenRow>> {
+    find_model(store, id).await?.map(|model| open(id, model)).transpose()
+}
+
+async fn find_model(store: &SqlStore, id: &SecretId) -> StoreResult<Option<Model>> {
+    let key = (id.realm.clone(), id.key.clone());
+    store.run(|| Entity::find_by_id(key.clone()).one(&store.db)).await
+}
+
+pub(super) async fn claim_lease(
+    store: &SqlStore,
+    id: &SecretId,
+    owner: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> StoreResult<Option<Lease>> {
+    let (epoch, held_until) = match find_model(store, id).await? {
+        Some(model) => (model.lease_epoch, model.lease_until),
+        None => {
+            insert_empty(store, id, now).await?;
+            (0, 0)
+        }
+    };
+    if held_until > now.epoch_ms() {
+        return Ok(None);
+    }
+    // Only one of those who saw this epoch moves it on.
+    let claim = ActiveModel {
+        lease_owner: Set(Some(owner.to_owned())),
+        lease_epoch: Set(epoch + 1),
+        lease_until: Set(until.epoch_ms()),
+        ..Default::default()
+    };
+    let statement =
+        of(id).set(claim).filter(Column::LeaseEpoch.eq(epoch)).filter(Column::LeaseUntil.lte(now.epoch_ms()));
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    let lease = Lease { id: id.clone(), owner: owner.to_owned(), epoch: epoch + 1, until };
+    Ok((outcome.rows_affected == 1).then_some(lease))
+}
+
+/// Adds the row if it is not there. Whether it was is not asked: databases tell it differently, and the conditional
+/// update that follows judges.
+async fn insert_empty(store: &SqlStore, id: &SecretId, now: Timestamp) -> StoreResult<()> {
+    let row = ActiveModel {
+        realm: Set(id.realm.clone()),
+        key: Set(id.key.clone()),
+        changed_at: Set(now.epoch_ms()),
+        ..Default::default()
+    };
+    let on_conflict = OnConflict::columns([Column::Realm, Column::Key])
+        .do_nothing_on([Column::Realm, Column::Key])
+        .to_owned();
+    let statement = || Entity::insert(row.clone()).on_conflict(on_conflict.clone());
+    store
+        .run(|| async {
+            match statement().exec_without_returning(&store.db).await {
+                Ok(_) | Err(sea_orm::DbErr::RecordNotInserted) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+}
+
+pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
+    let token = &commit.token;
+    let mut row = ActiveModel {
+        version: Set(commit.version),
+        token: Set(Some(write_token(&token.text))),
+        obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
+        expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
+        realm_version: Set(token.realm_version),
+        secret_version: Set(token.secret_version),
+        due_at: Set(commit.due_at.map(Timestamp::epoch_ms)),
+        next_attempt_at: Set(None),
+        failure: Set(None),
+        failure_count: Set(0),
+        lease_owner: Set(None),
+        lease_until: Set(0),
+        changed_at: Set(commit.at.epoch_ms()),
+        ..Default::default()
+    };
+    if let Some((previous, until)) = &commit.previous {
+        row.previous_token = Set(Some(write_token(previous)));
+        row.previous_valid_until = Set(until.map(Timestamp::epoch_ms));
+    }
+    let statement = held(lease).set(row);
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+pub(super) async fn release(
+    store: &SqlStore,
+    lease: &Lease,
+    failure: Option<&RecordedFailure>,
+) -> StoreResult<bool> {
+    let mut row = ActiveModel { lease_owner: Set(None), lease_until: Set(0), ..Default::default() };
+    if let Some(failure) = failure {
+        row.failure = Set(Some(serde_json::to_string(failure).unwrap_or_default()));
+        row.next_attempt_at = Set(Some(failure.next_attempt_at.epoch_ms()));
+    }
+    let mut statement = held(lease).set(row);
+    if failure.is_some() {
+        statement = statement.col_expr(Column::FailureCount, Expr::col(Column::FailureCount).add(1));
+    }
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+pub(super) async fn retire(store: &SqlStore, id: &SecretId, now: Timestamp) -> StoreResult<()> {
+    let blank = ActiveModel {
+        token: Set(None),
+        obtained_at: Set(None),
+        expires_at: Set(None),
+        due_at: Set(None),
+        previous_token: Set(None),
+        previous_valid_until: Set(None),
+        next_attempt_at: Set(None),
+        failure: Set(None),
+        failure_count: Set(0),
+        lease_owner: Set(None),
+        lease_until: Set(0),
+        changed_at: Set(now.epoch_ms()),
+        ..Default::default()
+    };
+    let statement = of(id).set(blank).col_expr(Column::LeaseEpoch, Expr::col(Column::LeaseEpoch).add(1));
+    store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(())
+}
+
+fn of(id: &SecretId) -> UpdateMany<Entity> {
+    Entity::update_many().filter(Column::Realm.eq(&id.realm)).filter(Column::Key.eq(&id.key))
+}
+
+/// The row, while this lease is its latest and not given back.
+fn held(lease: &Lease) -> UpdateMany<Entity> {
+    of(&lease.id).filter(Column::LeaseEpoch.eq(lease.epoch)).filter(Column::LeaseOwner.eq(&lease.owner))
+}
+
+fn open(id: &SecretId, model: Model) -> StoreResult<TokenRow> {
+    let place = |column| Place { table: "ts_token", column, key: id };
+    let text = model.token.as_deref().map(|bytes| read_token(bytes, place("token"))).transpose()?;
+    let token = text.zip(model.obtained_at).map(|(text, obtained_at)| HeldToken {
+        text,
+        life: Life {
+            obtained_at: Timestamp::from_epoch_ms(obtained_at),
+            expires_at: model.expires_at.map(Timestamp::from_epoch_ms),
+        },
+        realm_version: model.realm_version,
+        secret_version: model.secret_version,
+    });
+    let failure: Option<RecordedFailure> =
+        model.failure.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    Ok(TokenRow {
+        id: id.clone(),
+        version: model.version,
+        token,
+        due_at: model.due_at.map(Timestamp::from_epoch_ms),
+        lease_epoch: model.lease_epoch,
+        lease_until: Timestamp::from_epoch_ms(model.lease_until),
+        failure,
+        failure_count: model.failure_count,
+    })
+}

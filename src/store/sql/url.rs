@@ -1,0 +1,102 @@
+//! The database's URL, checked and never printed with its password.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::super::StoreError;
+
+/// `sqlite:…`, `mysql://…` or `postgres://…`. Debug and Display leave the password out.
+#[derive(Clone)]
+pub struct DatabaseUrl(SecretString);
+
+impl DatabaseUrl {
+    /// Checks the scheme and the form.
+    ///
+    /// # Errors
+    /// `BadUrl` with what was expected.
+    pub fn read(text: &str) -> Result<Self, StoreError> {
+        let bad = |why: &str| {
+            let expected = "expected sqlite:FILE, mysql://USER:PASSWORD@HOST:PORT/DATABASE or postgres://… \
+                            (characters like @ and / of a password are percent-encoded)";
+            Err(StoreError::BadUrl(format!("database.url {why}; {expected}")))
+        };
+        if text.starts_with("sqlite:") {
+            return if text.len() > "sqlite:".len() {
+                Ok(Self::from_text(text))
+            } else {
+                bad("names no file")
+            };
+        }
+        let Ok(url) = url::Url::parse(text) else { return bad("is not a URL") };
+        match url.scheme() {
+            "mysql" | "mariadb" | "postgres" | "postgresql" if url.has_host() && url.path().len() > 1 => {
+                Ok(Self::from_text(&text.replacen("mariadb://", "mysql://", 1)))
+            }
+            "mysql" | "mariadb" | "postgres" | "postgresql" => bad("names no host or no database"),
+            scheme => bad(&format!("has the scheme {scheme}:")),
+        }
+    }
+
+    fn from_text(text: &str) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    /// The URL with its password, for the driver.
+    pub(super) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether it is a MySQL or MariaDB database.
+    #[must_use]
+    pub fn is_mysql(&self) -> bool {
+        self.expose().starts_with("mysql://")
+    }
+
+    /// Whether each connection would see a database of its own.
+    pub(super) fn is_private_memory(&self) -> bool {
+        self.expose().starts_with("sqlite:") && self.expose().contains(":memory:")
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(mut url) = url::Url::parse(self.expose()) else { return f.write_str("(database)") };
+        if url.password().is_some() && url.set_password(Some("***")).is_err() {
+            return f.write_str("(database)");
+        }
+        // Drivers take credentials as parameters too.
+        if !self.expose().starts_with("sqlite:") {
+            url.set_query(None);
+        }
+        f.write_str(url.as_str())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_checked_and_redacted() {
+        for (text, shown) in [
+            ("sqlite:data.db", Some("sqlite:data.db")),
+            ("mysql://u:hush@db:3306/ts", Some("mysql://u:***@db:3306/ts")),
+            ("postgres://u@db/ts?password=hush", Some("postgres://u@db/ts")),
+            ("mariadb://u:hush@db/ts", Some("mysql://u:***@db/ts")),
+            ("mysql://db", None),
+            ("sqlite:", None),
+            ("redis://x/0", None),
+            ("data.db", None),
+        ] {
+            let read = DatabaseUrl::read(text).map(|url| url.to_string());
+            assert_eq!(read.ok().as_deref(), shown, "{text}");
+        }
+    }
+}

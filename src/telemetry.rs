@@ -1,0 +1,6 @@
+//! Logs and metrics.
+
+pub mod logs;
+mod metrics;
+
+pub use metrics::Metrics;

@@ -1,0 +1,154 @@
+//! What is counted and measured. Labels hold realm ids, keys and fixed words; never a credential or a token.
+
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text::encode};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::secret::SecretId;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AskLabels {
+    outcome: &'static str,
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    realm: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: std::sync::Mutex<Registry>,
+    asks: Family<AskLabels, Counter>,
+    /// The commonest ask, looked up once.
+    memory_hits: Counter,
+    upstream_calls: Family<UpstreamLabels, Counter>,
+    upstream_seconds: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let asks = Family::<AskLabels, Counter>::default();
+        let memory_hits = asks.get_or_create_owned(&AskLabels { outcome: "ok", source: "memory" });
+        let metrics = Self {
+            registry: std::sync::Mutex::new(Registry::with_prefix("token_server")),
+            asks,
+            memory_hits,
+            upstream_calls: Family::default(),
+            // 5 ms to about 20 s
+            upstream_seconds: Histogram::new(exponential_buckets(0.005, 2.0, 13)),
+            requests: Family::default(),
+            // 50 µs to about 26 s
+            request_seconds: Histogram::new(exponential_buckets(0.000_05, 3.0, 13)),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let mut registry = self.registry();
+        registry.register("token_requests", "Asks for a token, by outcome and source", self.asks.clone());
+        let calls = self.upstream_calls.clone();
+        registry.register("upstream_calls", "Calls of a provider, by realm and outcome", calls);
+        let seconds = self.upstream_seconds.clone();
+        registry.register_with_unit("upstream_duration", "Time a provider took", Unit::Seconds, seconds);
+        registry.register(
+            "http_requests",
+            "HTTP requests, by route, method and status",
+            self.requests.clone(),
+        );
+        let seconds = self.request_seconds.clone();
+        registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, seconds);
+    }
+
+    /// Adds the seconds to expiry of each held token, listed anew by `list` at each scrape.
+    pub fn watch_expiries(&self, list: impl Fn() -> Vec<(SecretId, f64)> + Send + Sync + 'static) {
+        self.registry().register_collector(Box::new(Expiries { list: Box::new(list) }));
+    }
+
+    /// Counts an answer out of memory.
+    pub fn count_memory_hit(&self) {
+        self.memory_hits.inc();
+    }
+
+    /// Counts an ask for a token: `ok` and its source, or a code and no source.
+    pub fn count_ask(&self, outcome: &'static str, source: &'static str) {
+        self.asks.get_or_create(&AskLabels { outcome, source }).inc();
+    }
+
+    /// Counts a call of a provider.
+    pub fn count_upstream(&self, realm: &str, outcome: &'static str, took: Duration) {
+        self.upstream_calls.get_or_create(&UpstreamLabels { realm: realm.to_owned(), outcome }).inc();
+        self.upstream_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts an HTTP request; `route` is the pattern, not the path.
+    pub fn count_request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Everything in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry());
+        text
+    }
+
+    fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct Expiries {
+    list: Box<dyn Fn() -> Vec<(SecretId, f64)> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Expiries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Expiries")
+    }
+}
+
+impl Collector for Expiries {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Seconds until the held token of a secret expires; tokens that never expire are left out";
+        let mut family =
+            encoder.encode_descriptor("token_expires_in", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        for (secret, seconds) in (self.list)() {
+            let labels = [("realm", secret.realm), ("key", secret.key)];
+            ConstGauge::new(seconds).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
