@@ -19,7 +19,7 @@ pub use database::DatabaseSettings;
 pub use environment::Environment;
 pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
-pub use renewal::RenewalTimes;
+pub use renewal::{DEFAULT_OVERLAP, RenewalTimes};
 pub use server::ServerSettings;
 pub use upstream::UpstreamSettings;
 
@@ -62,8 +62,24 @@ impl Config {
         environment: &Environment,
         flags: &[Override],
     ) -> Result<Self, ConfigError> {
+        Self::merge(existing(file)?, environment, flags)
+    }
+
+    /// The same without any file, for `dev`.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn load_without_file(environment: &Environment, flags: &[Override]) -> Result<Self, ConfigError> {
+        Self::merge(None, environment, flags)
+    }
+
+    fn merge(
+        file: Option<PathBuf>,
+        environment: &Environment,
+        flags: &[Override],
+    ) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
-        if let Some(file) = existing(file)? {
+        if let Some(file) = file {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
         for (name, value) in environment.overrides()? {

@@ -11,7 +11,7 @@ mod margin;
 mod path;
 mod plan;
 
-pub use answer::{Answer, Reading};
+pub use answer::{Answer, DEFAULT_LIFE, Reading};
 pub use definition::{
     Argument, ConfigForm, ContentType, Definition, FunctionForm, Method, Mode, Place, Reference, Value,
     is_name,

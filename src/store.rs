@@ -20,7 +20,7 @@ pub use rows::{
     Changes, Commit, HeldToken, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow,
     TokenRow,
 };
-pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Replacing, SqlStore};
+pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore};
 
 /// What every call of a store answers.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -20,7 +20,6 @@ pub struct Tasks {
 
 impl Tasks {
     /// Runs `work` to its end, or until the hard stop.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let hard = self.hard.clone();
         let span = tracing::Span::current();

@@ -27,29 +27,42 @@ pub struct Upstream {
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct SetupError(String);
 
+/// The error's own text without the URL, which may hold a password.
+fn setup(error: &reqwest::Error) -> SetupError {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    SetupError(source.unwrap_or_else(|| "TLS or the proxy is not usable".to_owned()))
+}
+
+/// A builder of HTTP clients as this program uses them: no redirects, no proxy of the environment, the public root
+/// certificates built in beside the machine's (without any, no client can be built).
+///
+/// # Errors
+/// When the certificates cannot be read.
+#[expect(clippy::disallowed_methods, reason = "the one place that makes clients")]
+pub fn client_builder() -> Result<reqwest::ClientBuilder, SetupError> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+    let roots = roots.map(|der| reqwest::Certificate::from_der(der)).collect::<Result<Vec<_>, _>>();
+    Ok(Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .tls_certs_merge(roots.map_err(|error| setup(&error))?)
+        .user_agent(concat!("token-server/", env!("CARGO_PKG_VERSION"))))
+}
+
 impl Upstream {
     /// A client with these limits.
-    ///
-    /// The public root certificates are built in, beside the machine's: without any, no client can be built.
     ///
     /// # Errors
     /// When TLS cannot be set up, or the proxy's URL is wrong.
     pub fn new(limits: Limits, proxy: Option<&str>) -> Result<Self, SetupError> {
-        let setup = |error: reqwest::Error| SetupError(error.without_url().to_string());
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-        let roots = roots.map(|der| reqwest::Certificate::from_der(der)).collect::<Result<Vec<_>, _>>();
-        let mut builder = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
+        let mut builder = client_builder()?
             .connect_timeout(limits.connect)
             .timeout(limits.total)
-            .tls_certs_merge(roots.map_err(setup)?)
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("token-server/", env!("CARGO_PKG_VERSION")));
+            .retry(reqwest::retry::never());
         if let Some(proxy) = proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(setup)?);
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| setup(&error))?);
         }
-        Ok(Self { client: builder.build().map_err(setup)?, limits })
+        Ok(Self { client: builder.build().map_err(|error| setup(&error))?, limits })
     }
 
     /// The longest a fetch can take.

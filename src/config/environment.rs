@@ -34,6 +34,13 @@ impl Environment {
         Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
+    /// Only the variables that begin with one of these prefixes.
+    #[must_use]
+    pub fn only(self, prefixes: &[&str]) -> Self {
+        let wanted = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        Self(self.0.into_iter().filter(|(name, _)| wanted(name)).collect())
+    }
+
     /// The settings it gives, as `(section.key, value)`, weakest first.
     pub(super) fn overrides(&self) -> Result<Vec<(String, String)>, ConfigError> {
         let mut overrides: Vec<_> =

@@ -28,6 +28,9 @@ pub struct Answer {
     pub expires_in: Option<Duration>,
 }
 
+/// The life of a token whose provider tells none (inherited).
+pub const DEFAULT_LIFE: Duration = Duration::from_mins(5);
+
 /// The longest life believed: a hundred years.
 const LONGEST_SECONDS: f64 = 100.0 * 366.0 * 86_400.0;
 
@@ -37,10 +40,7 @@ impl Reading {
     /// # Errors
     /// `Refused` or `Busy` with the provider's code and message; `Malformed` when it says nothing usable.
     pub fn read(&self, status: u16, body: &[u8]) -> Result<Answer, Failure> {
-        let document = match serde_json::from_slice::<Value>(body) {
-            Ok(document) => document,
-            Err(_) => return Err(no_json(status, body)),
-        };
+        let Ok(document) = serde_json::from_slice::<Value>(body) else { return Err(no_json(status, body)) };
         if !(200..300).contains(&status) {
             return Err(refusal(status, &document));
         }

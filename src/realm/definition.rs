@@ -304,12 +304,11 @@ fn read_argument(index: usize, argument: &Json, issues: &mut Issues) -> Option<A
     let place = one_of(&mut object, "place", &places, issues);
     let value = object.member("value");
     let pointer = object.pointer_of("value");
-    let value = match value {
-        Some(value) => read_value(value, &pointer, issues),
-        None => {
-            issues.add(&pointer, "required: a literal or $key_1, $key_2, …");
-            None
-        }
+    let value = if let Some(value) = value {
+        read_value(value, &pointer, issues)
+    } else {
+        issues.add(&pointer, "required: a literal or $key_1, $key_2, …");
+        None
     };
     if place == Some(Place::Header) {
         check_header(name, value.as_ref(), &object.pointer_of("name"), issues);
@@ -320,10 +319,12 @@ fn read_argument(index: usize, argument: &Json, issues: &mut Issues) -> Option<A
 
 fn read_value(value: &Json, pointer: &str, issues: &mut Issues) -> Option<Value> {
     match value {
-        Json::String(text) => Some(match text.strip_prefix('$').filter(|name| is_name(name)) {
-            Some(name) => Value::Credential(name.to_owned()),
-            None => Value::Literal(value.clone()),
-        }),
+        Json::String(text) => {
+            let name = text.strip_prefix('$').filter(|name| is_name(name));
+            Some(
+                name.map_or_else(|| Value::Literal(value.clone()), |name| Value::Credential(name.to_owned())),
+            )
+        }
         Json::Number(_) | Json::Bool(_) => Some(Value::Literal(value.clone())),
         Json::Null | Json::Array(_) | Json::Object(_) => {
             issues.add(pointer, format!("expected a string, a number or a boolean, found {}", kind(value)));

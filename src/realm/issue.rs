@@ -18,6 +18,15 @@ impl Issue {
     }
 }
 
+impl std::fmt::Display for Issue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pointer.as_str() {
+            "" => f.write_str(&self.detail),
+            pointer => write!(f, "{pointer}: {}", self.detail),
+        }
+    }
+}
+
 /// What is wrong with a document so far.
 #[derive(Debug, Default)]
 pub struct Issues(Vec<Issue>);
@@ -31,6 +40,12 @@ impl Issues {
     /// Notes several.
     pub fn extend(&mut self, more: Vec<Issue>) {
         self.0.extend(more);
+    }
+
+    /// All that was noted.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Issue> {
+        self.0
     }
 
     /// The value, if nothing was wrong.
@@ -82,7 +97,7 @@ impl<'a> Object<'a> {
         match self.member(name)? {
             Value::Null => None,
             Value::String(text) => Some(text),
-            other => {
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
                 issues.add(self.pointer_of(name), format!("expected a string, found {}", kind(other)));
                 None
             }
@@ -123,7 +138,7 @@ impl<'a> Object<'a> {
 
 /// What stands in a place, in the words of JSON.
 #[must_use]
-pub fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -16,10 +16,10 @@ pub enum RefreshAhead {
     Share(u8),
 }
 
-const DEFAULT_AHEAD: Duration = Duration::from_secs(300);
+const DEFAULT_AHEAD: Duration = Duration::from_mins(5);
 const DEFAULT_SHARE: u32 = 10;
 const LARGEST_SHARE: u8 = 90;
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 impl RefreshAhead {
     /// Reads the field's value.
@@ -105,6 +105,6 @@ mod tests {
         assert_eq!(of(RefreshAhead::Default, 7200), 300);
         assert_eq!(of(RefreshAhead::Default, 600), 60);
         assert_eq!(of(RefreshAhead::Share(50), 7200), 3600);
-        assert_eq!(of(RefreshAhead::Fixed(Duration::from_secs(7200)), 100), 90);
+        assert_eq!(of(RefreshAhead::Fixed(Duration::from_hours(2)), 100), 90);
     }
 }

@@ -84,9 +84,9 @@ fn function_plan(form: &FunctionForm, secret: &SecretId, credentials: &Credentia
     for (name, value) in numbers {
         body.insert(name.to_owned(), value.into());
     }
-    let named: Map<_, _> =
+    let by_name: Map<_, _> =
         names.into_iter().map(|(name, value)| (name.to_owned(), Json::from(value))).collect();
-    body.insert("credentials".to_owned(), named.into());
+    body.insert("credentials".to_owned(), by_name.into());
     let body = Body { content_type: "application/json", text: Json::Object(body).to_string() };
     Plan {
         request: Request {
@@ -107,7 +107,7 @@ fn config_plan(form: &ConfigForm, secret: &SecretId, credentials: &Credentials) 
         let value = argument.value.resolve(credentials);
         match (argument.place, form.method) {
             (Place::Url, _) | (Place::Body, Method::Get) => {
-                query.push((argument.name.as_str(), text_of(&value)))
+                query.push((argument.name.as_str(), text_of(&value)));
             }
             (Place::Header, _) => headers.push(header(argument, secret, text_of(&value))?),
             (Place::Body, Method::Post) => {
@@ -155,10 +155,7 @@ fn media_type(content_type: ContentType) -> &'static str {
 }
 
 fn text_of(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// All but the unreserved characters of RFC 3986 §2.3.

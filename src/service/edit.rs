@@ -51,15 +51,15 @@ pub struct RealmEdit {
 }
 
 /// The longest realm id, in characters.
-pub const LONGEST_REALM: usize = 50;
+pub(crate) const LONGEST_REALM: usize = 50;
 /// The longest key, in characters.
-pub const LONGEST_KEY: usize = 200;
+pub(crate) const LONGEST_KEY: usize = 200;
 /// The longest comment, in characters.
-pub const LONGEST_COMMENT: usize = 5000;
+pub(crate) const LONGEST_COMMENT: usize = 5000;
 /// The largest credential or fixed token, in bytes.
-pub const LARGEST_CREDENTIAL: usize = 64 * 1024;
+pub(crate) const LARGEST_CREDENTIAL: usize = 64 * 1024;
 /// The most credentials of a secret.
-pub const MOST_CREDENTIALS: usize = 100;
+pub(crate) const MOST_CREDENTIALS: usize = 100;
 
 /// Fields of our answers that a posted realm may carry.
 const REALM_ANSWER_FIELDS: [&str; 6] = ["mode", "version", "created_at", "updated_at", "warnings", "success"];
@@ -112,7 +112,7 @@ fn check_comment(comment: &str, issues: &mut Issues) {
 /// Checks a realm id or key: 1 to `longest` characters, no control characters, no blanks at the ends.
 ///
 /// MySQL takes names that differ in trailing blanks for one.
-pub fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut Issues) {
+pub(crate) fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut Issues) {
     if name.is_empty() {
         issues.add(pointer, "must not be empty");
     }

@@ -17,7 +17,7 @@ pub enum ServiceError {
     #[error("there is no realm {0}")]
     UnknownRealm(String),
     /// There is no such secret.
-    #[error("there is no secret {0}")]
+    #[error("there is no secret {} in realm {}", .0.key, .0.realm)]
     UnknownSecret(SecretId),
     /// Secrets use the realm.
     #[error("realm {id} is used by {secrets} secret(s); delete them first, or pass ?cascade=true")]

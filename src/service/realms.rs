@@ -125,10 +125,8 @@ impl Realms {
             deleted_at: Some(now),
             ..row
         };
-        match self.store.update_realm(&deleted, row.revision).await? {
-            true => Ok(deleted),
-            false => Err(too_many_writers(&deleted.id)),
-        }
+        let written = self.store.update_realm(&deleted, row.revision).await?;
+        if written { Ok(deleted) } else { Err(too_many_writers(&deleted.id)) }
     }
 
     async fn delete_secrets(&self, id: &str) -> Result<(), ServiceError> {
@@ -163,7 +161,7 @@ impl Realms {
 ///
 /// # Errors
 /// `StoredRealm` when the row was written by something that did not check it.
-pub(super) fn stored_definition(row: &RealmRow) -> Result<Definition, ServiceError> {
+pub(crate) fn stored_definition(row: &RealmRow) -> Result<Definition, ServiceError> {
     let unreadable = || ServiceError::StoredRealm(row.id.clone());
     let config = config_of(row).map_err(|_| unreadable())?;
     Definition::read(config.as_ref(), row.logic_code.as_deref()).map_err(|_| unreadable())

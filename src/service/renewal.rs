@@ -190,7 +190,7 @@ impl Renewal {
             Cause::Due => !is_due,
             Cause::Flush => row.version > asked_at,
         };
-        good_enough.then(|| self.keep(id, view.mark, row, token, row.due_at, None))
+        good_enough.then(|| self.keep(id, view.mark, (row, token), row.due_at, None))
     }
 
     /// Keeps a stored token in memory and answers it.
@@ -198,8 +198,7 @@ impl Renewal {
         &self,
         id: &SecretId,
         mark: Mark,
-        row: &TokenRow,
-        token: &HeldToken,
+        (row, token): (&TokenRow, &HeldToken),
         due_at: Option<Timestamp>,
         stale: Option<Stale>,
     ) -> TokenAnswer {
@@ -212,14 +211,14 @@ impl Renewal {
         let (row, token) = view.held()?;
         let failure = row.failure.as_ref().filter(|failure| self.clock.now() < failure.next_attempt_at)?;
         let stale = stale_after(failure);
-        Some(self.keep(id, view.mark, row, token, Some(failure.next_attempt_at), Some(stale)))
+        Some(self.keep(id, view.mark, (row, token), Some(failure.next_attempt_at), Some(stale)))
     }
 
     /// Another instance renews; what is held is good until its token is seen.
     fn leave_to_holder(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
         let (row, token) = view.held().ok_or(ServiceError::Waited(Duration::ZERO))?;
         let look_again_at = self.clock.now().plus(Duration::from_secs(1));
-        Ok(self.keep(id, view.mark, row, token, Some(look_again_at), None))
+        Ok(self.keep(id, view.mark, (row, token), Some(look_again_at), None))
     }
 
     fn give_fixed(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
@@ -395,7 +394,7 @@ impl Renewal {
         let usable = view.held().filter(|(_, token)| token.life.usable_at(at));
         let Some((row, token)) = usable else { return Err(ServiceError::Fetch(recorded.failure)) };
         let stale = stale_after(&recorded);
-        Ok(self.keep(id, view.mark, row, token, Some(recorded.next_attempt_at), Some(stale)))
+        Ok(self.keep(id, view.mark, (row, token), Some(recorded.next_attempt_at), Some(stale)))
     }
 
     async fn release(&self, lease: Option<&Lease>) {

@@ -11,7 +11,7 @@ use crate::token::Life;
 /// When a fresh token is renewed: `expires_at − ahead · (½ + ½ · h)`, `h` a share that is the secret's own.
 ///
 /// The share spreads secrets that were fetched together; it is deterministic, so all instances agree.
-pub(super) fn due_at(life: Life, ahead: RefreshAhead, secret: &SecretId) -> Option<Timestamp> {
+pub(crate) fn due_at(life: Life, ahead: RefreshAhead, secret: &SecretId) -> Option<Timestamp> {
     let expires_at = life.expires_at?;
     let ahead = ahead.of(expires_at.since(life.obtained_at));
     Some(expires_at.minus(ahead.mul_f64(0.5 + 0.5 * share(secret))))
@@ -27,9 +27,9 @@ pub(super) fn repeat_at(now: Timestamp, life: Life) -> Option<Timestamp> {
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(300);
+const LAST_RETRY: Duration = Duration::from_mins(5);
 /// An IP allow-list, say, is mended at the provider, where we do not see it.
-const CONFIG_RETRY: Duration = Duration::from_secs(600);
+const CONFIG_RETRY: Duration = Duration::from_mins(10);
 
 /// How long to wait after the `count`th failure in a row: 1 s doubling to 5 min, a quarter of it spread by secret.
 pub(super) fn back_off(kind: FailureKind, count: i64, secret: &SecretId) -> Duration {
@@ -79,7 +79,8 @@ mod tests {
     fn shares_are_spread_evenly() {
         let mut tenths = [0_usize; 10];
         for key in 0..10_000 {
-            let tenth = (share(&secret(key)) * 10.0) as usize;
+            let share = share(&secret(key));
+            let tenth = (1..10).filter(|tenth| share >= f64::from(*tenth) / 10.0).count();
             tenths[tenth] += 1;
         }
         assert!(tenths.iter().all(|count| (850..1150).contains(count)), "{tenths:?}");

@@ -18,7 +18,7 @@ pub struct Sync {
 const LOOK_BACK: Duration = Duration::from_secs(10);
 
 /// How long a deletion stays visible to other instances.
-const TOMBSTONES_STAY: Duration = Duration::from_secs(24 * 3600);
+const TOMBSTONES_STAY: Duration = Duration::from_hours(24);
 
 impl Sync {
     /// Follows `store` into `memory`.

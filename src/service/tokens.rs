@@ -85,13 +85,16 @@ impl Tokens {
     pub fn get_held(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.life.usable_at(now))?;
-        if self.memory.is_trusted(now) {
-            if entry.is_due(now) {
-                self.renew_behind(id.to_owned());
-            }
-            return Some(answer(&entry, entry.stale.clone()));
+        if let Some(since) = self.memory.away_since() {
+            return Some(answer(&entry, Some(store_away(since))));
         }
-        self.memory.away_since().map(|since| answer(&entry, Some(store_away(since))))
+        if !self.memory.is_trusted(now) {
+            return None;
+        }
+        if entry.is_due(now) {
+            self.renew_behind(id.to_owned());
+        }
+        Some(answer(&entry, entry.stale.clone()))
     }
 
     /// What is held, although the store could not be asked whether it is current.

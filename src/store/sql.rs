@@ -29,7 +29,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
-pub use import::{Import, ImportedToken, Replacing};
+pub use import::{Import, ImportedToken, Present, Replacing};
 pub use migrate::{Migrated, MigrationState};
 pub use url::DatabaseUrl;
 

@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::secret::SecretId;
@@ -26,11 +26,22 @@ struct UpstreamLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RealmLabel {
+    realm: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: String,
-    method: String,
+    method: &'static str,
     status: u16,
 }
+
+const KNOWN_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Seconds; a fetch may take 10 s.
+const UPSTREAM_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Seconds; a caller may wait 25 s.
+const REQUEST_BUCKETS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0];
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -40,7 +51,7 @@ pub struct Metrics {
     /// The commonest ask, looked up once.
     memory_hits: Counter,
     upstream_calls: Family<UpstreamLabels, Counter>,
-    upstream_seconds: Histogram,
+    upstream_seconds: Family<RealmLabel, Histogram, fn() -> Histogram>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -62,11 +73,9 @@ impl Metrics {
             asks,
             memory_hits,
             upstream_calls: Family::default(),
-            // 5 ms to about 20 s
-            upstream_seconds: Histogram::new(exponential_buckets(0.005, 2.0, 13)),
+            upstream_seconds: Family::new_with_constructor(|| Histogram::new(UPSTREAM_BUCKETS)),
             requests: Family::default(),
-            // 50 µs to about 26 s
-            request_seconds: Histogram::new(exponential_buckets(0.000_05, 3.0, 13)),
+            request_seconds: Histogram::new(REQUEST_BUCKETS),
         };
         metrics.register();
         metrics
@@ -106,12 +115,16 @@ impl Metrics {
     /// Counts a call of a provider.
     pub fn count_upstream(&self, realm: &str, outcome: &'static str, took: Duration) {
         self.upstream_calls.get_or_create(&UpstreamLabels { realm: realm.to_owned(), outcome }).inc();
-        self.upstream_seconds.observe(took.as_secs_f64());
+        self.upstream_seconds
+            .get_or_create(&RealmLabel { realm: realm.to_owned() })
+            .observe(took.as_secs_f64());
     }
 
     /// Counts an HTTP request; `route` is the pattern, not the path.
     pub fn count_request(&self, route: &str, method: &str, status: u16, took: Duration) {
-        let labels = RequestLabels { route: route.to_owned(), method: method.to_owned(), status };
+        // Clients may send any word as a method; a label has few values.
+        let method = KNOWN_METHODS.iter().find(|known| **known == method).copied().unwrap_or("other");
+        let labels = RequestLabels { route: route.to_owned(), method, status };
         self.requests.get_or_create(&labels).inc();
         self.request_seconds.observe(took.as_secs_f64());
     }

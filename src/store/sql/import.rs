@@ -1,14 +1,12 @@
-//! Writing what the importer took, all or nothing.
+//! The importer's side of the store: reading many rows at once, and writing what was taken, all or nothing.
 
-use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, TransactionTrait as _,
-};
+mod write;
 
-use super::super::{RealmRow, SecretRow, StoreError, StoreResult};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
+
+use super::super::{RealmRow, SecretRow, StoreResult, TokenRow};
 use super::entities::{realm, secret, token};
-use super::sealed::write_token;
-use super::{SqlStore, fault, secrets};
+use super::{SqlStore, fault, secrets, tokens};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 use crate::store::HeldToken;
@@ -21,6 +19,8 @@ pub type Replacing<T> = (T, Option<i64>);
 pub struct Import {
     /// Realms.
     pub realms: Vec<Replacing<RealmRow>>,
+    /// Realms that stay as they are and that written secrets need: id and revision.
+    pub needed_realms: Vec<(String, i64)>,
     /// Secrets.
     pub secrets: Vec<Replacing<SecretRow>>,
     /// Live tokens, with the token version each gets, the lease epoch it was decided under, and when it is due.
@@ -42,92 +42,91 @@ pub struct ImportedToken {
     pub replaces: Option<(i64, i64)>,
 }
 
+/// What is here already of what an import names, deleted rows too.
+#[derive(Debug, Default)]
+pub struct Present {
+    /// Realms.
+    pub realms: Vec<RealmRow>,
+    /// All secrets of these realms.
+    pub secrets: Vec<SecretRow>,
+    /// All token rows of these realms.
+    pub tokens: Vec<TokenRow>,
+}
+
+/// How many realms are named in one statement.
+const REALMS_AT_ONCE: usize = 200;
+/// How many rows are read with one statement.
+const ROWS_AT_ONCE: u64 = 1000;
+
 impl SqlStore {
+    /// The realms of these ids with all their secrets and token rows, deleted ones too.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` when one of the rows cannot be read.
+    pub async fn list_present(&self, realms: &[String]) -> StoreResult<Present> {
+        let mut present = Present::default();
+        for ids in realms.chunks(REALMS_AT_ONCE) {
+            let query = realm::Entity::find().filter(realm::Column::Id.is_in(ids));
+            let found = self.run(|| query.clone().all(&self.db)).await?;
+            present.realms.extend(found.into_iter().map(RealmRow::from));
+            self.append_secrets(ids, &mut present.secrets).await?;
+            self.append_tokens(ids, &mut present.tokens).await?;
+        }
+        Ok(present)
+    }
+
+    async fn append_secrets(&self, realms: &[String], secrets: &mut Vec<SecretRow>) -> StoreResult<()> {
+        use secret::Column;
+        let query = secret::Entity::find().filter(Column::Realm.is_in(realms));
+        let mut read_to = None;
+        loop {
+            let page = self
+                .run(|| async {
+                    let mut cursor = query.clone().cursor_by((Column::Realm, Column::Key));
+                    if let Some(last) = &read_to {
+                        cursor.after::<(String, String)>(Clone::clone(last));
+                    }
+                    cursor.first(ROWS_AT_ONCE).all(&self.db).await
+                })
+                .await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            read_to = Some((last.realm.clone(), last.key.clone()));
+            for model in page {
+                secrets.push(secrets::open(model)?);
+            }
+        }
+    }
+
+    async fn append_tokens(&self, realms: &[String], tokens: &mut Vec<TokenRow>) -> StoreResult<()> {
+        use token::Column;
+        let query = token::Entity::find().filter(Column::Realm.is_in(realms));
+        let mut read_to = None;
+        loop {
+            let page = self
+                .run(|| async {
+                    let mut cursor = query.clone().cursor_by((Column::Realm, Column::Key));
+                    if let Some(last) = &read_to {
+                        cursor.after::<(String, String)>(Clone::clone(last));
+                    }
+                    cursor.first(ROWS_AT_ONCE).all(&self.db).await
+                })
+                .await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            read_to = Some((last.realm.clone(), last.key.clone()));
+            for model in page {
+                let id = SecretId::new(&model.realm, &model.key);
+                tokens.push(tokens::open(&id, &model)?);
+            }
+        }
+    }
+
     /// Writes an import in one transaction.
     ///
     /// # Errors
     /// `Conflict` when a row was changed since it was read: nothing is written, the import can run again.
     pub async fn write_import(&self, import: &Import) -> StoreResult<()> {
         let transaction = self.db.begin().await.map_err(|error| fault(&error))?;
-        write_all(&transaction, import).await?;
+        write::all(&transaction, import).await?;
         transaction.commit().await.map_err(|error| fault(&error))
-    }
-}
-
-async fn write_all(db: &DatabaseTransaction, import: &Import) -> StoreResult<()> {
-    for (row, replaces) in &import.realms {
-        let model = realm::Model::from(row.clone());
-        let written = match replaces {
-            None => realm::Entity::insert(realm::ActiveModel::from(model)).exec_without_returning(db).await,
-            Some(revision) => realm::Entity::update_many()
-                .set(model.into_active_model().reset_all())
-                .filter(realm::Column::Id.eq(&row.id))
-                .filter(realm::Column::Revision.eq(*revision))
-                .exec(db)
-                .await
-                .map(|outcome| outcome.rows_affected),
-        };
-        demand_one(written, &row.id)?;
-    }
-    for (row, replaces) in &import.secrets {
-        let model = secrets::seal(row);
-        let written = match replaces {
-            None => secret::Entity::insert(secret::ActiveModel::from(model)).exec_without_returning(db).await,
-            Some(revision) => secret::Entity::update_many()
-                .set(model.into_active_model().reset_all())
-                .filter(secret::Column::Realm.eq(&row.id.realm))
-                .filter(secret::Column::Key.eq(&row.id.key))
-                .filter(secret::Column::Revision.eq(*revision))
-                .exec(db)
-                .await
-                .map(|outcome| outcome.rows_affected),
-        };
-        demand_one(written, &row.id)?;
-    }
-    let at = import.at.unwrap_or(Timestamp::from_epoch_ms(0));
-    for imported in &import.tokens {
-        demand_one(write_imported(db, imported, at).await, &imported.id)?;
-    }
-    Ok(())
-}
-
-async fn write_imported(
-    db: &DatabaseTransaction,
-    imported: &ImportedToken,
-    at: Timestamp,
-) -> Result<u64, sea_orm::DbErr> {
-    use sea_orm::ActiveValue::Set;
-    let (version, epoch) = imported.replaces.unwrap_or_default();
-    let token = &imported.token;
-    let row = token::ActiveModel {
-        realm: Set(imported.id.realm.clone()),
-        key: Set(imported.id.key.clone()),
-        version: Set(version + 1),
-        token: Set(Some(write_token(&token.text))),
-        obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
-        expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
-        realm_version: Set(token.realm_version),
-        secret_version: Set(token.secret_version),
-        due_at: Set(imported.due_at.map(Timestamp::epoch_ms)),
-        changed_at: Set(at.epoch_ms()),
-        ..Default::default()
-    };
-    if imported.replaces.is_none() {
-        return token::Entity::insert(row).exec_without_returning(db).await;
-    }
-    let statement = token::Entity::update_many()
-        .set(row)
-        .filter(token::Column::Realm.eq(&imported.id.realm))
-        .filter(token::Column::Key.eq(&imported.id.key))
-        .filter(token::Column::Version.eq(version))
-        .filter(token::Column::LeaseEpoch.eq(epoch));
-    Ok(statement.exec(db).await?.rows_affected)
-}
-
-fn demand_one(written: Result<u64, sea_orm::DbErr>, key: &dyn std::fmt::Display) -> StoreResult<()> {
-    match written {
-        Ok(1) => Ok(()),
-        Ok(_) => Err(StoreError::Conflict(format!("{key} was changed while the import was prepared"))),
-        Err(error) => Err(fault(&error)),
     }
 }

@@ -29,7 +29,7 @@ pub struct Migrated {
 }
 
 /// How long the right to migrate is held before others may take it.
-const LOCK_FOR: Duration = Duration::from_secs(60);
+const LOCK_FOR: Duration = Duration::from_mins(1);
 /// How long to wait for another instance's migration.
 const WAIT: Duration = Duration::from_secs(90);
 /// The table with the one row that is the lock.

@@ -13,7 +13,7 @@ use crate::secret::SecretId;
 use crate::token::Life;
 
 pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<TokenRow>> {
-    find_model(store, id).await?.map(|model| open(id, model)).transpose()
+    find_model(store, id).await?.map(|model| open(id, &model)).transpose()
 }
 
 async fn find_model(store: &SqlStore, id: &SecretId) -> StoreResult<Option<Model>> {
@@ -28,12 +28,11 @@ pub(super) async fn claim_lease(
     now: Timestamp,
     until: Timestamp,
 ) -> StoreResult<Option<Lease>> {
-    let (epoch, held_until) = match find_model(store, id).await? {
-        Some(model) => (model.lease_epoch, model.lease_until),
-        None => {
-            insert_empty(store, id, now).await?;
-            (0, 0)
-        }
+    let (epoch, held_until) = if let Some(model) = find_model(store, id).await? {
+        (model.lease_epoch, model.lease_until)
+    } else {
+        insert_empty(store, id, now).await?;
+        (0, 0)
     };
     if held_until > now.epoch_ms() {
         return Ok(None);
@@ -150,7 +149,7 @@ fn held(lease: &Lease) -> UpdateMany<Entity> {
     of(&lease.id).filter(Column::LeaseEpoch.eq(lease.epoch)).filter(Column::LeaseOwner.eq(&lease.owner))
 }
 
-fn open(id: &SecretId, model: Model) -> StoreResult<TokenRow> {
+pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
     let place = |column| Place { table: "ts_token", column, key: id };
     let text = model.token.as_deref().map(|bytes| read_token(bytes, place("token"))).transpose()?;
     let token = text.zip(model.obtained_at).map(|(text, obtained_at)| HeldToken {

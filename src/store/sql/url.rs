@@ -43,7 +43,7 @@ impl DatabaseUrl {
     }
 
     /// The URL with its password, for the driver.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 

@@ -1,5 +1,7 @@
 //! `ts_secret`: one app's credentials in a realm.
 
+#![expect(unreachable_pub, reason = "the derive makes public items")]
+
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]

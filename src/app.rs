@@ -1,0 +1,178 @@
+//! The only wiring: which part is given which.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock, Timestamp, millis};
+use crate::config::{Config, DEFAULT_OVERLAP};
+use crate::http::Api;
+use crate::realm::DEFAULT_LIFE;
+use crate::service::memory::Memory;
+use crate::service::sync::Sync;
+use crate::service::{Realms, Renewal, RenewalSettings, Secrets, Tokens};
+use crate::store::{SqlStore, Store, StoreError};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use crate::upstream::{SetupError, Upstream};
+
+/// Everything a process serves with.
+#[derive(Clone)]
+pub struct App {
+    /// What handlers work with.
+    pub api: Api,
+    /// Follows other instances.
+    pub sync: Arc<Sync>,
+    /// Background work.
+    pub tasks: Tasks,
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+}
+
+/// A lease outlives the fetch it is for by this much.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Wires the parts over a store and a clock.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn build(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        let tasks = Tasks::default();
+        let metrics = Arc::new(Metrics::new());
+        let memory = Arc::new(Memory::new(config.renewal.trust_for()));
+        let upstream = Upstream::new(config.upstream.limits(), config.upstream.proxy_url.as_deref())?;
+        let settings = RenewalSettings {
+            lease: upstream.longest_fetch() + LEASE_MARGIN,
+            wait: config.renewal.wait(),
+            default_life: DEFAULT_LIFE,
+            overlap: DEFAULT_OVERLAP,
+        };
+        let renewal = Renewal::new(
+            Arc::clone(&store),
+            upstream,
+            Arc::clone(&clock),
+            Arc::clone(&memory),
+            Arc::clone(&metrics),
+            settings,
+        );
+        let tokens = Tokens::new(Arc::new(renewal), tasks.clone(), config.renewal.wait());
+        let sync = Sync::new(Arc::clone(&store), Arc::clone(&memory), Arc::clone(&clock));
+        watch_expiries(&metrics, memory, Arc::clone(&clock));
+        let api = Api {
+            realms: Realms::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
+            secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
+            tokens,
+            readiness: Arc::default(),
+            metrics,
+            clock,
+        };
+        Ok(Self { api, sync: Arc::new(sync), tasks, store })
+    }
+
+    /// Starts following other instances: a look each `interval`, tidying each hour.
+    pub fn follow(&self, interval: Duration) {
+        let app = self.clone();
+        self.tasks.spawn("follow", async move {
+            let mut last = app.look(None).await;
+            let mut looks: u64 = 1;
+            let tidy_every = (3600.0 / interval.as_secs_f64()).ceil();
+            loop {
+                tokio::select! {
+                    () = app.tasks.stopping() => return,
+                    () = tokio::time::sleep(interval) => last = app.look(last).await,
+                }
+                looks += 1;
+                #[expect(clippy::cast_precision_loss, reason = "a count of seconds")]
+                if looks as f64 % tidy_every == 0.0 {
+                    app.sync.tidy().await;
+                }
+            }
+        });
+    }
+
+    async fn look(&self, last: Option<Timestamp>) -> Option<Timestamp> {
+        let was_away = self.api.tokens.memory().away_since().is_some();
+        match self.sync.look(last).await {
+            Ok(began) => {
+                if was_away {
+                    tracing::info!("the database answers again");
+                }
+                Some(began)
+            }
+            Err(error) => {
+                if !was_away {
+                    tracing::error!(%error, "the database is away; tokens in memory are served on");
+                }
+                last
+            }
+        }
+    }
+}
+
+fn watch_expiries(metrics: &Metrics, memory: Arc<Memory>, clock: Arc<dyn Clock>) {
+    metrics.watch_expiries(move || {
+        let now = clock.now();
+        let mut expiries = Vec::new();
+        memory.visit(|id, entry| {
+            if let Some(expires_at) = entry.life.expires_at {
+                #[expect(clippy::cast_precision_loss, reason = "a lifetime in ms is far below 2^52")]
+                let left_ms = expires_at.epoch_ms().saturating_sub(now.epoch_ms()) as f64;
+                expiries.push((id.clone(), left_ms / 1000.0));
+            }
+        });
+        expiries
+    });
+}
+
+/// How often the clock is compared with the store's.
+const COMPARE_EVERY: Duration = Duration::from_mins(1);
+/// How often it is looked whether the machine's clock was set.
+const JUMP_LOOK: Duration = Duration::from_secs(1);
+/// The machine's clock was set when wall and monotonic time part by more than this.
+const JUMP: Duration = Duration::from_secs(1);
+/// Offsets below this are the measurement's own.
+const NOISE_MS: u64 = 20;
+
+/// Keeps a clock on the store's: compared each minute, and at once when the machine's clock was set.
+pub fn keep_on_store_time(clock: Arc<SystemClock>, store: SqlStore, tasks: &Tasks) {
+    let stopping = tasks.clone();
+    tasks.spawn("clock", async move {
+        loop {
+            if let Err(error) = compare(&clock, &store).await {
+                tracing::debug!(%error, "the database's clock could not be read");
+            }
+            tokio::select! {
+                () = stopping.stopping() => return,
+                () = until_jump_or_minute() => {}
+            }
+        }
+    });
+}
+
+async fn until_jump_or_minute() {
+    let (wall, monotonic) = (SystemClock::machine_now(), tokio::time::Instant::now());
+    while monotonic.elapsed() < COMPARE_EVERY {
+        tokio::time::sleep(JUMP_LOOK).await;
+        let expected_ms = wall.epoch_ms() + millis(monotonic.elapsed());
+        let parted_ms = expected_ms.abs_diff(SystemClock::machine_now().epoch_ms());
+        if Duration::from_millis(parted_ms) > JUMP {
+            tracing::warn!(parted_ms, "the machine's clock was set");
+            return;
+        }
+    }
+}
+
+/// Measures how far the store's clock is ahead, taking the middle of the call as its time.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn compare(clock: &SystemClock, store: &SqlStore) -> Result<(), StoreError> {
+    let before = SystemClock::machine_now();
+    let theirs = store.now().await?;
+    let after = SystemClock::machine_now();
+    let middle_ms = i64::midpoint(before.epoch_ms(), after.epoch_ms());
+    let offset_ms = theirs.epoch_ms() - middle_ms;
+    let offset_ms = if offset_ms.unsigned_abs() < NOISE_MS { 0 } else { offset_ms };
+    clock.set_offset_ms(offset_ms);
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Printing results: JSON for programs, tables for people.
+
+use std::io::Write as _;
+
+use clap::ValueEnum;
+use comfy_table::{Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The form of a command's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// The server's own JSON, or that of the command's result.
+    Json,
+    /// For people.
+    Table,
+}
+
+/// A result with a form for people.
+pub(super) trait ForPeople: Serialize {
+    /// The text.
+    fn text(&self) -> String;
+}
+
+impl Output {
+    /// Prints a result in this form.
+    pub(super) fn print_report(self, report: &impl ForPeople) -> anyhow::Result<()> {
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(report)?),
+            Self::Table => print(&report.text()),
+        }
+    }
+
+    /// Prints a document: as it is, or the named members of each item as columns.
+    pub(super) fn print_items(
+        self,
+        document: &Value,
+        items: &[Value],
+        columns: &[&str],
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Json => print(&serde_json::to_string_pretty(document)?),
+            Self::Table => print(&table(columns, items)),
+        }
+    }
+
+    /// Prints one document: as it is, or its members as rows.
+    pub(super) fn print_one(self, document: &Value) -> anyhow::Result<()> {
+        match (self, document) {
+            (Self::Table, Value::Object(members)) => {
+                let rows = members.iter().map(|(name, value)| vec![name.clone(), cell(value)]);
+                print(&bare(rows).to_string())
+            }
+            (Self::Json | Self::Table, _) => print(&serde_json::to_string_pretty(document)?),
+        }
+    }
+}
+
+fn table(columns: &[&str], items: &[Value]) -> String {
+    let rows = items.iter().map(|item| columns.iter().map(|name| cell(&item[*name])).collect::<Vec<_>>());
+    let mut table = bare(rows);
+    table.set_header(columns.iter().map(|name| name.to_uppercase()));
+    table.to_string()
+}
+
+fn bare(rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).add_rows(rows);
+    table
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+    }
+}
+
+/// Writes a line to standard output; a reader that has gone away is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Writes a line to standard error, for what is not the result.
+pub(super) fn note(text: &str) {
+    // Nothing can be done when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,140 @@
+//! `realm list|show|apply|delete`
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::Exit;
+use super::client::{Client, ServerFlags};
+use super::output::{Output, note, print};
+
+/// Realms of a running server.
+#[derive(Debug, Args)]
+pub(super) struct RealmArgs {
+    #[command(flatten)]
+    server: ServerFlags,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List realms, newest edit first.
+    List {
+        /// Look for this in id and comment.
+        #[arg(long)]
+        keyword: Option<String>,
+        #[command(flatten)]
+        page: PageFlags,
+    },
+    /// Show one realm.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Create or update realms from JSON: an object, an array of them, or a list as the API answers it.
+    Apply {
+        /// The files; - is standard input.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+    },
+    /// Delete a realm.
+    Delete {
+        /// Its id.
+        id: String,
+        /// Delete its secrets too.
+        #[arg(long)]
+        cascade: bool,
+    },
+}
+
+/// Which page of a list.
+#[derive(Debug, Args)]
+pub(super) struct PageFlags {
+    /// From 1.
+    #[arg(long, default_value_t = 1)]
+    page: u64,
+    /// 1 to 1000.
+    #[arg(long, default_value_t = 100)]
+    page_size: u64,
+}
+
+impl PageFlags {
+    /// As query parameters.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        vec![("page", self.page.to_string()), ("pageSize", self.page_size.to_string())]
+    }
+}
+
+/// Runs the command.
+pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> {
+    let client = args.server.client()?;
+    match &args.action {
+        Action::List { keyword, page } => {
+            let mut query = page.query();
+            query.extend(keyword.clone().map(|keyword| ("keyword", keyword)));
+            let answer = client.get(&["api", "realm"], &query).await?;
+            list(output, &answer, &["id", "mode", "version", "updated_at", "comment"])
+        }
+        Action::Show { id } => output.print_one(&client.get(&["api", "realm", id], &[]).await?),
+        Action::Apply { files } => apply(&client, "realm", files, output).await,
+        Action::Delete { id, cascade } => {
+            let query = [("cascade", cascade.to_string())];
+            client.delete(&["api", "realm", id], &query).await?;
+            print(&format!("deleted realm {id}"))
+        }
+    }
+}
+
+/// Prints a list as the API answers it.
+pub(super) fn list(output: Output, answer: &Value, columns: &[&str]) -> anyhow::Result<()> {
+    let items = answer["data"]["list"].as_array().map(Vec::as_slice).unwrap_or_default();
+    output.print_items(answer, items, columns)?;
+    let total = answer["data"]["total"].as_u64().unwrap_or_default();
+    if output == Output::Table && total > items.len() as u64 {
+        note(&format!("{} of {total}; --page and --page-size show more", items.len()));
+    }
+    Ok(())
+}
+
+/// Posts each document of the files; stops at the first that is refused, naming it.
+pub(super) async fn apply(
+    client: &Client,
+    what: &str,
+    files: &[String],
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut applied = Vec::new();
+    for file in files {
+        for (index, document) in documents(file)?.iter().enumerate() {
+            let outcome = client.post(&["api", what], document).await;
+            let answer = outcome.map_err(|error| error.context(format!("{file}, document {}", index + 1)))?;
+            for warning in answer["warnings"].as_array().into_iter().flatten() {
+                note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+            }
+            applied.push(answer);
+        }
+    }
+    let columns: &[&str] =
+        if what == "realm" { &["id", "mode", "version"] } else { &["realm", "key", "version"] };
+    output.print_items(&Value::from(applied.clone()), &applied, columns)
+}
+
+fn documents(file: &str) -> anyhow::Result<Vec<Value>> {
+    let failed = |error: &dyn std::fmt::Display| Exit::failed(format!("{file}: {error}"));
+    let text = match file {
+        "-" => std::io::read_to_string(std::io::stdin()),
+        file => std::fs::read_to_string(file),
+    };
+    let text = text.map_err(|error| failed(&error))?;
+    let document: Value = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+    Ok(match document {
+        Value::Array(items) => items,
+        Value::Object(mut members) => match members.get_mut("data").and_then(|data| data.get_mut("list")) {
+            Some(Value::Array(items)) => std::mem::take(items),
+            Some(_) | None => vec![Value::Object(members)],
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err(failed(&"expected an object or an array of objects").into());
+        }
+    })
+}

@@ -1,0 +1,82 @@
+//! The HTTP API: extract, call one service method, map.
+
+mod body;
+mod error;
+mod health;
+mod hit;
+mod metrics;
+mod observe;
+mod openapi;
+mod query;
+mod realms;
+mod secrets;
+pub mod server;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::clock::Clock;
+use crate::service::{Readiness, Realms, Secrets, Tokens};
+use crate::telemetry::Metrics;
+
+pub use error::Problem;
+pub use metrics::metrics_router;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Realms.
+    pub realms: Realms,
+    /// Secrets.
+    pub secrets: Secrets,
+    /// Whether the process can serve.
+    pub readiness: Arc<Readiness>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The largest request body, in bytes.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// All routes of the API, with its description and the pages that show it.
+pub fn router(api: Api) -> Router {
+    let (router, description) = routes_and_description();
+    router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
+        .with_state(api)
+}
+
+/// The API's description, OpenAPI 3.1.
+#[must_use]
+pub fn description() -> utoipa::openapi::OpenApi {
+    routes_and_description().1
+}
+
+fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(tokens::show))
+        .routes(routes!(realms::list, realms::save))
+        .routes(routes!(realms::show, realms::delete))
+        .routes(routes!(secrets::list, secrets::save))
+        .routes(routes!(secrets::show, secrets::delete))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .split_for_parts()
+}

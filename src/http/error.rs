@@ -1,0 +1,202 @@
+//! Every error as problem+json (RFC 9457) with a stable `code`; the one place that chooses a status.
+
+use std::any::Any;
+use std::time::Duration;
+
+use ::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use problem_details::ProblemDetails;
+use serde::Serialize;
+
+use crate::failure::{Failure, FailureKind};
+use crate::realm::Issue;
+use crate::service::ServiceError;
+use crate::store::StoreError;
+
+/// What a problem says beside the members of RFC 9457.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+struct Extra {
+    /// Stable; for programs.
+    code: &'static str,
+    /// What is wrong with the request, each with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Issue>,
+    /// The provider's own error code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
+    /// The provider's own message, cut to 500 characters, secrets masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_message: Option<String>,
+    /// Seconds after which to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+}
+
+/// The body of an error, for the API's description.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "Problem")]
+pub(super) struct ProblemBody {
+    /// The status again.
+    status: u16,
+    /// The status in words.
+    title: String,
+    /// What happened and how to mend it.
+    detail: String,
+    #[serde(flatten)]
+    extra: Extra,
+}
+
+/// An error answer.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    extra: Box<Extra>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), extra: Box::new(Extra { code, ..Extra::default() }) }
+    }
+
+    /// A request with these issues.
+    pub(super) fn invalid(errors: Vec<Issue>) -> Self {
+        let places: Vec<_> = errors.iter().map(Issue::to_string).collect();
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid_request", places.join("; "));
+        problem.extra.errors = errors;
+        problem
+    }
+
+    /// A request with one issue.
+    pub(super) fn invalid_at(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![Issue::at(pointer, detail)])
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        let detail = format!("the request body is larger than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    /// Unknown names in a request's arguments are a bad request (inherited); in its path they are 404.
+    pub(super) fn unknown_is_bad_request(mut self) -> Self {
+        if self.status == StatusCode::NOT_FOUND {
+            self.status = StatusCode::BAD_REQUEST;
+        }
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.extra.code
+    }
+
+    fn retry_after(mut self, delay: Option<Duration>) -> Self {
+        self.extra.retry_after = delay.map(|delay| delay.as_secs().max(1));
+        self
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let detail = error.to_string();
+        let soon = Some(Duration::from_secs(1));
+        match error {
+            ServiceError::Invalid(issues) => Self::invalid(issues),
+            ServiceError::UnknownRealm(_) => Self::new(StatusCode::NOT_FOUND, "unknown_realm", detail),
+            ServiceError::UnknownSecret(_) => Self::new(StatusCode::NOT_FOUND, "unknown_secret", detail),
+            ServiceError::RealmInUse { .. } => Self::new(StatusCode::CONFLICT, "realm_in_use", detail),
+            ServiceError::Fetch(failure) => Self::from(failure),
+            ServiceError::Waited(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "renewal_pending", detail).retry_after(soon)
+            }
+            ServiceError::Stopping => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", detail).retry_after(soon)
+            }
+            ServiceError::StoredRealm(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "config", detail),
+            ServiceError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        let soon = Some(Duration::from_secs(1));
+        match error {
+            StoreError::Unavailable(_) => {
+                // The driver's words are for the log.
+                tracing::error!(error = detail, "the store failed");
+                let detail = "the database is not available";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(soon)
+            }
+            StoreError::Conflict(_) => {
+                Self::new(StatusCode::CONFLICT, "conflict", "others are writing the same row: try again")
+                    .retry_after(soon)
+            }
+            StoreError::Corrupt { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "corrupt_row", detail),
+            StoreError::NewerSchema(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer_schema", detail),
+            StoreError::BadUrl(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail),
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let status = match failure.kind {
+            FailureKind::Refused | FailureKind::Malformed => StatusCode::BAD_GATEWAY,
+            FailureKind::Config | FailureKind::Busy | FailureKind::Unreachable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            FailureKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        };
+        let mut problem = Self::new(status, failure.kind.code(), failure.detail);
+        problem.extra.provider_code = failure.provider.code;
+        problem.extra.provider_message = failure.provider.message;
+        let later = matches!(failure.kind, FailureKind::Busy | FailureKind::Unreachable);
+        let delay = failure.retry_after.or_else(|| later.then_some(Duration::from_secs(1)));
+        problem.retry_after(delay)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            let provider_code = self.extra.provider_code.as_deref();
+            tracing::warn!(code = self.extra.code, provider_code, detail = self.detail, "answered an error");
+        }
+        let (code, retry_after) = (self.extra.code, self.extra.retry_after);
+        let body = ProblemDetails::from_status_code(self.status)
+            .with_detail(self.detail)
+            .with_extensions(*self.extra);
+        let mut response = body.into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(Code(code));
+        response
+    }
+}
+
+/// The code of an error answer, for the metrics.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Code(pub(super) &'static str);
+
+pub(super) async fn no_such_path() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path; see /docs")
+}
+
+pub(super) async fn no_such_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this path has no such method; see /docs",
+    )
+}
+
+/// A panic in a handler: its text may hold anything, so it is not repeated.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an error in the server; see its log")
+        .into_response()
+}

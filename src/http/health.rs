@@ -1,0 +1,60 @@
+//! `/healthz` and `/readyz`
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::query::Query;
+use super::{Api, Problem};
+
+/// The process's health.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "Health")]
+pub(super) struct HealthBody {
+    /// `ok`, `starting`, `degraded` or `draining`.
+    status: &'static str,
+    /// Why it is not `ok`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+    /// The program's version.
+    version: &'static str,
+}
+
+impl HealthBody {
+    fn of(status: &'static str, reasons: Vec<String>) -> Json<Self> {
+        Json(Self { status, reasons, version: env!("CARGO_PKG_VERSION") })
+    }
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = HealthBody)))]
+pub(super) async fn healthz() -> Json<HealthBody> {
+    HealthBody::of("ok", Vec::new())
+}
+
+/// Whether the process should be sent requests.
+///
+/// 503 before the first contact with the database, before its migrations, and while draining. Later 200 `degraded`
+/// while the database is away, since tokens in memory are still served; `strict=1` makes that 503.
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    params(("strict" = Option<bool>, Query, description = "degraded is 503")),
+    responses((status = 200, body = HealthBody), (status = 503, body = HealthBody)))]
+pub(super) async fn readyz(
+    State(api): State<Api>,
+    query: Query,
+) -> Result<(StatusCode, Json<HealthBody>), Problem> {
+    let unready = StatusCode::SERVICE_UNAVAILABLE;
+    if api.readiness.is_draining() {
+        return Ok((unready, HealthBody::of("draining", Vec::new())));
+    }
+    if let Some(reason) = api.readiness.starting() {
+        return Ok((unready, HealthBody::of("starting", vec![reason])));
+    }
+    let Some(since) = api.tokens.memory().away_since() else {
+        return Ok((StatusCode::OK, HealthBody::of("ok", Vec::new())));
+    };
+    let status = if query.flag("strict")? { unready } else { StatusCode::OK };
+    let reason = format!("the database has not answered since {}", since.rfc3339());
+    Ok((status, HealthBody::of("degraded", vec![reason])))
+}

@@ -1,0 +1,41 @@
+//! The hot path: `GET /api/token` answered from memory before any routing.
+//!
+//! Measured elsewhere: a router with the usual layers costs about twice the instructions of bare hyper. What this does
+//! not answer goes to the router, which gives the same answer.
+
+use ::http::{Method, Request, header};
+use axum::response::Response;
+
+use super::query::{flag, pairs};
+use super::{Api, tokens};
+use crate::secret::SecretRef;
+
+/// The answer, if the request is a plain ask for a token that memory holds.
+pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
+    if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request) {
+        return None;
+    }
+    let (mut realm, mut key) = (None, None);
+    for (name, value) in pairs(request.uri().query()?) {
+        match name.as_ref() {
+            "realm" => realm = Some(value),
+            "key" => key = Some(value),
+            "flush" if flag("flush", &value).ok()? => return None,
+            _ => {}
+        }
+    }
+    let (realm, key) = realm.zip(key)?;
+    let held = api.tokens.get_held(SecretRef { realm: &realm, key: &key })?;
+    api.metrics.count_ask("ok", held.source.as_str());
+    let mut response = tokens::respond(&held, api.clock.now());
+    if let Some(id) = request.headers().get(super::observe::REQUEST_ID) {
+        response.headers_mut().insert(super::observe::REQUEST_ID, id.clone());
+    }
+    Some(response)
+}
+
+fn has_body<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.is_some_and(|length| length.as_bytes() != b"0") || headers.contains_key(header::TRANSFER_ENCODING)
+}

@@ -1,0 +1,189 @@
+//! `/api/realm`
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::body::JsonBody;
+use super::error::ProblemBody;
+use super::query::Query;
+use super::{Api, Problem};
+use crate::service::{Realm, RealmEdit};
+use crate::store::RealmRow;
+
+/// A realm.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "Realm")]
+pub(super) struct RealmBody {
+    /// 1–50 characters.
+    #[schema(example = "wxgzh")]
+    id: String,
+    /// `config`, `function` or `fixed`.
+    mode: &'static str,
+    /// How to fetch a token, members in the author's order.
+    config: Option<Value>,
+    /// The URL of a function of the operator's own.
+    logic_code: Option<String>,
+    /// Free text.
+    comment: Option<String>,
+    /// Moves when what is fetched changes; tokens made with another version are retired.
+    version: i64,
+    /// RFC 3339, UTC.
+    created_at: String,
+    /// RFC 3339, UTC.
+    updated_at: String,
+    /// What the operator should know; only after saving.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// What is posted to create or update a realm: an absent field keeps its value, `null` clears it.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "RealmEdit")]
+#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+pub(super) struct RealmEditBody {
+    /// 1–50 characters, no control characters, no blanks at the ends.
+    #[schema(example = "wxgzh")]
+    id: String,
+    /// How to fetch a token.
+    #[schema(value_type = Option<ConfigBody>)]
+    config: Option<Value>,
+    /// The URL of a function: it is POSTed the secret and answers `{"token","expires_in"}` (seconds).
+    logic_code: Option<String>,
+    /// Up to 5000 characters.
+    comment: Option<String>,
+}
+
+/// The inherited form of a realm's config.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "Config")]
+#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+pub(super) struct ConfigBody {
+    /// The token endpoint, http or https.
+    #[schema(example = "https://api.weixin.qq.com/cgi-bin/token")]
+    url: String,
+    /// GET or POST.
+    #[schema(example = "GET")]
+    method: String,
+    /// What is sent.
+    arguments: Vec<ArgumentBody>,
+    /// Where the token is in the answer: a member's name, a dotted path or `$…` (RFC 9535).
+    #[schema(example = "access_token")]
+    token_path: String,
+    /// `json` or `text`: the Content-Type of a POST, whose body is JSON either way.
+    #[schema(example = "json")]
+    content_type: Option<String>,
+    /// Where the seconds left are in the answer.
+    #[schema(example = "expires_in")]
+    expires_in_path: Option<String>,
+}
+
+/// One argument of the request.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "Argument")]
+#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+pub(super) struct ArgumentBody {
+    /// Its name there.
+    #[schema(example = "appid")]
+    name: String,
+    /// `url`, `header` or `body`.
+    #[schema(example = "url")]
+    place: String,
+    /// A literal, `$key_N` or `$name` of a named credential.
+    #[schema(value_type = String, example = "$key_1")]
+    value: Value,
+}
+
+/// A page of a list.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "List")]
+pub(super) struct ListBody<T> {
+    data: ListData<T>,
+    /// Always `ok`.
+    success: &'static str,
+}
+
+/// The items of a page.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "ListData")]
+struct ListData<T> {
+    list: Vec<T>,
+    /// Of all pages.
+    total: u64,
+}
+
+impl<T> ListBody<T> {
+    pub(super) fn of(list: Vec<T>, total: u64) -> Self {
+        Self { data: ListData { list, total }, success: "ok" }
+    }
+}
+
+impl From<RealmRow> for RealmBody {
+    fn from(row: RealmRow) -> Self {
+        let is_given = |text: &String| !text.is_empty();
+        let mode = match (&row.config, row.logic_code.as_ref().filter(|code| is_given(code))) {
+            (Some(_), _) => "config",
+            (None, Some(_)) => "function",
+            (None, None) => "fixed",
+        };
+        Self {
+            id: row.id,
+            mode,
+            config: row.config.and_then(|text| serde_json::from_str(&text).ok()),
+            logic_code: row.logic_code,
+            comment: row.comment,
+            version: row.version,
+            created_at: row.created_at.rfc3339(),
+            updated_at: row.updated_at.rfc3339(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl From<Realm> for RealmBody {
+    fn from(realm: Realm) -> Self {
+        Self { warnings: realm.warnings, ..Self::from(realm.row) }
+    }
+}
+
+/// List realms, newest `updated_at` first.
+#[utoipa::path(get, path = "/api/realm", tag = "realm",
+    params(("page" = Option<u64>, Query, description = "from 1"),
+           ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
+           ("keyword" = Option<String>, Query, description = "looked for in comment and id")),
+    responses((status = 200, body = ListBody<RealmBody>), (status = 400, body = ProblemBody)))]
+pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<ListBody<RealmBody>>, Problem> {
+    let listed = api.realms.list(query.text("keyword"), query.page()?).await?;
+    let list = listed.items.into_iter().map(RealmBody::from).collect();
+    Ok(Json(ListBody::of(list, listed.total)))
+}
+
+/// Create or update a realm.
+#[utoipa::path(post, path = "/api/realm", tag = "realm", request_body = RealmEditBody,
+    responses((status = 200, description = "the stored realm", body = RealmBody), (status = 400, body = ProblemBody)))]
+pub(super) async fn save(State(api): State<Api>, body: JsonBody) -> Result<Json<RealmBody>, Problem> {
+    let edit = RealmEdit::read(&body.required()?)?;
+    Ok(Json(api.realms.save(&edit).await?.into()))
+}
+
+/// Show one realm.
+#[utoipa::path(get, path = "/api/realm/{id}", tag = "realm", params(("id" = String, Path)),
+    responses((status = 200, body = RealmBody), (status = 404, body = ProblemBody)))]
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<RealmBody>, Problem> {
+    Ok(Json(api.realms.show(&id).await?.into()))
+}
+
+/// Delete a realm. Refused while secrets use it, unless `cascade`.
+#[utoipa::path(delete, path = "/api/realm/{id}", tag = "realm",
+    params(("id" = String, Path), ("cascade" = Option<bool>, Query, description = "delete its secrets too")),
+    responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<StatusCode, Problem> {
+    api.realms.delete(&id, query.flag("cascade")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

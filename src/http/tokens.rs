@@ -1,0 +1,126 @@
+//! `GET /api/token`
+
+use ::http::{HeaderValue, header};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::body::JsonBody;
+use super::error::ProblemBody;
+use super::query::{Query, flag};
+use super::{Api, Problem};
+use crate::clock::{Timestamp, millis};
+use crate::realm::{Issues, Object};
+use crate::secret::SecretRef;
+use crate::service::TokenAnswer;
+
+/// A working token.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "Token")]
+pub(super) struct TokenBody<'a> {
+    /// The token.
+    token: &'a str,
+    /// Milliseconds left; 2147483647 for a token that never expires.
+    #[schema(example = 7_200_000)]
+    expires_in: i64,
+    /// `memory`, `database`, `upstream` or `fixed`.
+    #[schema(example = "memory")]
+    source: &'static str,
+    /// When it expires, epoch milliseconds; absent for a token that never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    /// One more with each token of the secret.
+    version: i64,
+    /// Present and true for a token that never expires.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    never_expires: bool,
+    /// Since when (epoch milliseconds) it could not be renewed, or not be compared with the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_since: Option<i64>,
+    /// What the operator should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'a str>,
+}
+
+/// What `expires_in` says of a token that never expires (inherited).
+const NEVER: i64 = 2_147_483_647;
+
+/// The answer for a token; the same for the hit path and the slow path.
+pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
+    let stale = answer.stale.as_ref();
+    let expires_at = answer.life.expires_at;
+    let body = TokenBody {
+        token: answer.token.expose(),
+        expires_in: expires_at.map_or(NEVER, |expires_at| millis(expires_at.since(now))),
+        source: answer.source.as_str(),
+        expires_at: expires_at.map(Timestamp::epoch_ms),
+        version: answer.version,
+        never_expires: expires_at.is_none(),
+        stale_since: stale.map(|stale| stale.since.epoch_ms()),
+        warning: stale.map(|stale| stale.warning.as_str()).or(answer.warning.as_deref()),
+    };
+    // Strings and numbers always serialise.
+    let text = serde_json::to_vec(&body).unwrap_or_default();
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, text).into_response()
+}
+
+/// A working token for a secret. The arguments may also be a JSON object in the body.
+#[utoipa::path(get, path = "/api/token", tag = "token",
+    params(("realm" = String, Query), ("key" = String, Query),
+           ("flush" = Option<bool>, Query, description = "fetch a new token although the held one is good")),
+    responses((status = 200, body = TokenBody), (status = 400, description = "unknown secret", body = ProblemBody),
+              (status = 502, description = "the provider refused", body = ProblemBody),
+              (status = 503, description = "no token now; try later", body = ProblemBody),
+              (status = 504, description = "the provider did not answer in time", body = ProblemBody)))]
+pub(super) async fn show(State(api): State<Api>, query: Query, body: JsonBody) -> Result<Response, Problem> {
+    let ask = Ask::read(&query, body.0.as_ref())?;
+    let id = SecretRef { realm: &ask.realm, key: &ask.key };
+    let outcome = if ask.flush { api.tokens.flush(id).await } else { api.tokens.get(id).await };
+    match outcome {
+        Ok(answer) => {
+            api.metrics.count_ask("ok", answer.source.as_str());
+            Ok(respond(&answer, api.clock.now()))
+        }
+        Err(error) => {
+            let problem = Problem::from(error).unknown_is_bad_request();
+            api.metrics.count_ask(problem.code(), "none");
+            Err(problem)
+        }
+    }
+}
+
+/// The arguments; the query counts before the body.
+struct Ask {
+    realm: String,
+    key: String,
+    flush: bool,
+}
+
+impl Ask {
+    fn read(query: &Query, body: Option<&Value>) -> Result<Self, Problem> {
+        let mut issues = Issues::default();
+        let empty = Value::Object(serde_json::Map::new());
+        let object = Object::read(body.unwrap_or(&empty), "", &mut issues);
+        let Some(mut object) = object else { return Err(Problem::invalid(issues.into_vec())) };
+        let mut argument = |name: &'static str, query_value: Option<&str>| match query_value {
+            Some(value) if !value.is_empty() => Some(value.to_owned()),
+            Some(_) | None => object.required_text(name, &mut issues).map(str::to_owned),
+        };
+        let realm = argument("realm", query.text("realm"));
+        let key = argument("key", query.text("key"));
+        let flush = match (query.text("flush"), object.member("flush")) {
+            (Some(value), _) => flag("flush", value)?,
+            (None, None | Some(Value::Null)) => false,
+            (None, Some(Value::Bool(flush))) => *flush,
+            (None, Some(Value::String(text))) => flag("/flush", text)?,
+            (None, Some(_)) => return Err(Problem::invalid_at("/flush", "expected true or false")),
+        };
+        let (realm, key) = issues.conclude(realm.zip(key)).map_err(Problem::invalid)?;
+        Ok(Self { realm, key, flush })
+    }
+}

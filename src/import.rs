@@ -1,0 +1,71 @@
+//! Taking over realms, secrets and live tokens of the inherited service.
+//!
+//! [`run`] reads the inherited tables and what is here, plans (pure, see `plan`), and writes all or nothing. Called by
+//! the command line. A second run finds nothing to do; what was edited here stays unless asked otherwise.
+
+mod error;
+mod legacy;
+mod plan;
+mod report;
+
+use std::collections::BTreeSet;
+
+use crate::realm::Issues;
+use crate::service::{LONGEST_REALM, check_name};
+use crate::store::{SqlStore, Store as _, StoreError};
+use legacy::Legacy;
+use plan::{Rules, plan};
+
+pub use error::ImportError;
+pub use legacy::LegacyUrl;
+pub use report::{Counts, Kind, Line, Outcome, Report};
+
+/// How an import is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Plan and report only.
+    pub dry_run: bool,
+    /// Replace also what was edited or deleted here.
+    pub overwrite: bool,
+}
+
+/// How often the plan is made anew when rows changed under it.
+const TRIES: u32 = 3;
+
+/// Imports from the inherited database and tells what was taken, left and why.
+///
+/// # Errors
+/// `Unreadable`, `Missing` for the inherited database; `Store` for ours: then nothing is written.
+pub async fn run(from: &LegacyUrl, store: &SqlStore, settings: Settings) -> Result<Report, ImportError> {
+    let legacy = Legacy::read(from).await?;
+    let mut attempt = 1;
+    loop {
+        match run_once(&legacy, store, settings).await {
+            Err(StoreError::Conflict(_)) if attempt < TRIES => attempt += 1,
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+async fn run_once(legacy: &Legacy, store: &SqlStore, settings: Settings) -> Result<Report, StoreError> {
+    let present = store.list_present(&realms_named_by(legacy)).await?;
+    let rules = Rules { now: store.now().await?, overwrite: settings.overwrite };
+    let planned = plan(legacy, present, rules);
+    if !settings.dry_run {
+        store.write_import(&planned.import).await?;
+    }
+    Ok(Report::new(settings.dry_run, planned.lines))
+}
+
+/// The realm ids that can be here; others are not even asked for, since `PostgreSQL` refuses NUL in a text.
+fn realms_named_by(legacy: &Legacy) -> Vec<String> {
+    let ids = legacy.realms.iter().map(|realm| &realm.id);
+    let ids: BTreeSet<_> = ids.chain(legacy.secrets.iter().map(|secret| &secret.id.realm)).collect();
+    ids.into_iter().filter(|id| is_valid(id)).cloned().collect()
+}
+
+fn is_valid(id: &str) -> bool {
+    let mut issues = Issues::default();
+    check_name(id, "/id", LONGEST_REALM, &mut issues);
+    issues.conclude(Some(())).is_ok()
+}

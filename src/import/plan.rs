@@ -1,0 +1,103 @@
+//! What an import writes and reports, from the inherited rows and ours. Pure.
+//!
+//! Realms first, then secrets, which need a realm here, then tokens, which need both to be what they were fetched with.
+
+mod realms;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::legacy::{Legacy, LegacyStamps};
+use super::report::{Line, Outcome};
+use crate::clock::Timestamp;
+use crate::realm::Issue;
+use crate::store::{Import, Present};
+
+/// By what a plan is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// The time of our database.
+    pub(super) now: Timestamp,
+    /// Replace also what was edited or deleted here.
+    pub(super) overwrite: bool,
+}
+
+/// What to write, and what to tell.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) import: Import,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Plans an import.
+pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules) -> Planned {
+    let realms = realms::plan(&legacy.realms, present.realms, rules);
+    let secrets = secrets::plan(&legacy.secrets, present.secrets, &realms, rules);
+    let rows: HashMap<_, _> = present.tokens.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let tokens = tokens::plan(&legacy.secrets, &rows, &realms, &secrets, rules.now);
+    let import = Import {
+        realms: realms.writes,
+        needed_realms: secrets.needed_realms,
+        secrets: secrets.writes,
+        tokens: tokens.writes,
+        at: Some(rules.now),
+    };
+    let lines = realms.lines.into_iter().chain(secrets.lines).chain(tokens.lines).collect();
+    Planned { import, lines }
+}
+
+/// What a row here says about itself.
+#[derive(Clone, Copy, Debug)]
+struct Here {
+    updated_at: Timestamp,
+    changed_at: Timestamp,
+    is_deleted: bool,
+    /// Whether it is what the import would write.
+    is_same: bool,
+}
+
+/// What to do with an inherited row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Write(Outcome),
+    Keep,
+    Leave(&'static str),
+}
+
+/// Decides between an inherited row and ours.
+///
+/// An edit here stamps `updated_at` and `changed_at` alike, an import never does (see [`stamps`]); so who wrote a row
+/// last is known without comparing two databases' clocks. There, each fetch moves a secret's `updated_at`, so a later
+/// time there alone does not mean that anybody edited it.
+fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules) -> Decision {
+    let Some(here) = here else { return Decision::Write(Outcome::Taken) };
+    let is_older_there = there.updated_at.is_some_and(|updated_at| updated_at < here.updated_at);
+    match here {
+        Here { is_deleted: true, .. } if rules.overwrite => Decision::Write(Outcome::Taken),
+        Here { is_deleted: true, .. } => Decision::Leave("it was deleted here (--overwrite takes it again)"),
+        Here { is_same: true, .. } => Decision::Keep,
+        _ if rules.overwrite => Decision::Write(Outcome::Updated),
+        _ if here.updated_at == here.changed_at => {
+            Decision::Leave("it was edited here (--overwrite replaces it)")
+        }
+        _ if is_older_there => Decision::Leave("it is newer here (--overwrite replaces it)"),
+        _ => Decision::Write(Outcome::Updated),
+    }
+}
+
+/// `created_at` and `updated_at` of an imported row: those of there, but before now, so that they differ from the
+/// `changed_at` it gets, also where the clock there is ahead or told no time.
+fn stamps(there: LegacyStamps, now: Timestamp) -> (Timestamp, Timestamp) {
+    let latest = now.minus(Duration::from_millis(1));
+    let updated_at = there.updated_at.or(there.created_at).map_or(latest, |at| at.min(latest));
+    (there.created_at.map_or(updated_at, |at| at.min(updated_at)), updated_at)
+}
+
+/// Everything that is wrong with a row, in one line.
+fn told(issues: &[Issue]) -> String {
+    issues.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

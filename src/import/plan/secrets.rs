@@ -1,0 +1,164 @@
+//! Which secrets are taken.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::super::legacy::LegacySecret;
+use super::super::report::{Kind, Line, Outcome};
+use super::realms::{RealmPlan, StandingRealm};
+use super::tokens::lives_until;
+use super::{Decision, Here, Rules, decide, stamps, told};
+use crate::realm::{Issues, Mode};
+use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, is_mask};
+use crate::service::{LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name};
+use crate::store::{Replacing, SecretRow};
+
+/// What the import does with secrets, and which are here after it.
+#[derive(Debug, Default)]
+pub(super) struct SecretPlan {
+    pub(super) writes: Vec<Replacing<SecretRow>>,
+    pub(super) needed_realms: Vec<(String, i64)>,
+    pub(super) lines: Vec<Line>,
+    /// For each inherited row, in their order.
+    pub(super) standing: Vec<Option<StandingSecret>>,
+}
+
+/// A secret that is here after the import as it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StandingSecret {
+    pub(super) version: i64,
+    pub(super) outcome: Outcome,
+}
+
+/// A secret judged.
+struct Judged {
+    outcome: Outcome,
+    note: Option<String>,
+    write: Option<Replacing<SecretRow>>,
+    standing: Option<StandingSecret>,
+}
+
+impl Judged {
+    fn left(reason: String) -> Self {
+        Self { outcome: Outcome::Left, note: Some(reason), write: None, standing: None }
+    }
+}
+
+/// Plans the secrets.
+pub(super) fn plan(
+    legacy: &[LegacySecret],
+    present: Vec<SecretRow>,
+    realms: &RealmPlan,
+    rules: Rules,
+) -> SecretPlan {
+    let here: HashMap<_, _> = present.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let mut seen = HashSet::new();
+    let mut needed = BTreeMap::new();
+    let mut plan = SecretPlan::default();
+    for there in legacy {
+        let judged = if seen.insert(&there.id) {
+            judge(there, here.get(&there.id), realms, rules)
+        } else {
+            Judged::left("another row has the same realm and key".to_owned())
+        };
+        if let Some(write) = judged.write {
+            if let Some(realm) = realms.standing(&there.id.realm).ok().filter(|realm| !realm.is_written) {
+                needed.insert(realm.row.id.clone(), realm.row.revision);
+            }
+            plan.writes.push(write);
+        }
+        plan.lines.push(line(Kind::Secret, &there.id, judged.outcome, judged.note));
+        plan.standing.push(judged.standing);
+    }
+    plan.needed_realms = needed.into_iter().collect();
+    plan
+}
+
+/// A line about a secret or its token.
+pub(super) fn line(kind: Kind, id: &SecretId, outcome: Outcome, note: Option<String>) -> Line {
+    Line { kind, realm: id.realm.clone(), key: Some(id.key.clone()), outcome, note }
+}
+
+fn judge(there: &LegacySecret, here: Option<&SecretRow>, realms: &RealmPlan, rules: Rules) -> Judged {
+    if let Err(reason) = check(there) {
+        return Judged::left(reason);
+    }
+    let realm = match realms.standing(&there.id.realm) {
+        Ok(realm) => realm,
+        Err(reason) => return Judged::left(reason),
+    };
+    let live = here.filter(|row| row.deleted_at.is_none());
+    let (credentials, note) = unmasked(&there.credentials);
+    let content = SecretContent { credentials, fixed: fixed_token(there, realm, live, rules) };
+    let row = row(there, content, here, rules);
+    let version = row.version;
+    let beside = |here: &SecretRow| Here {
+        updated_at: here.updated_at,
+        changed_at: here.changed_at,
+        is_deleted: here.deleted_at.is_some(),
+        is_same: here.content == row.content,
+    };
+    match decide(here.map(beside), there.stamps, rules) {
+        Decision::Leave(reason) => Judged::left(reason.to_owned()),
+        Decision::Keep => {
+            let outcome = Outcome::Unchanged;
+            Judged { outcome, note, write: None, standing: Some(StandingSecret { version, outcome }) }
+        }
+        Decision::Write(outcome) => {
+            let write = Some((row, here.map(|here| here.revision)));
+            Judged { outcome, note, write, standing: Some(StandingSecret { version, outcome }) }
+        }
+    }
+}
+
+fn check(there: &LegacySecret) -> Result<(), String> {
+    let mut issues = Issues::default();
+    check_name(&there.id.realm, "/realm", LONGEST_REALM, &mut issues);
+    check_name(&there.id.key, "/key", LONGEST_KEY, &mut issues);
+    for (name, _) in there.credentials.iter().filter(|(_, value)| value.len() > LARGEST_CREDENTIAL) {
+        issues.add(format!("/{name}"), format!("must not be larger than {LARGEST_CREDENTIAL} bytes"));
+    }
+    issues.conclude(Some(())).map_err(|issues| told(&issues))
+}
+
+/// The row to write. Its version moves only if its content changed.
+fn row(there: &LegacySecret, content: SecretContent, here: Option<&SecretRow>, rules: Rules) -> SecretRow {
+    let (created_at, updated_at) = stamps(there.stamps, rules.now);
+    let is_as_before = here.is_some_and(|row| row.deleted_at.is_none() && row.content == content);
+    SecretRow {
+        id: there.id.clone(),
+        content,
+        version: here.map_or(1, |row| row.version + i64::from(!is_as_before)),
+        revision: here.map_or(1, |row| row.revision + 1),
+        created_at,
+        updated_at,
+        changed_at: rules.now,
+        deleted_at: None,
+    }
+}
+
+/// The credentials without those that are a mask: an answer posted back there, which stored the asterisks.
+fn unmasked(there: &Credentials) -> (Credentials, Option<String>) {
+    let (masks, values): (Vec<_>, Vec<_>) = there.iter().partition(|(_, value)| is_mask(value));
+    let names: Vec<_> = masks.into_iter().map(|(name, _)| name).collect();
+    let note = format!("asterisks are no credential: {} counts as absent", names.join(", "));
+    (values.into_iter().collect(), (!names.is_empty()).then_some(note))
+}
+
+/// The operator's token, where the realm is fixed. There, such a realm's token can only have been put in by hand; once it
+/// has expired, what is here stays.
+fn fixed_token(
+    there: &LegacySecret,
+    realm: &StandingRealm,
+    live: Option<&SecretRow>,
+    rules: Rules,
+) -> Option<FixedToken> {
+    if realm.definition.mode() != Mode::Fixed {
+        return None;
+    }
+    let held = live.and_then(|row| row.content.fixed.clone());
+    let given = there.token.as_ref().filter(|_| realm.fetches_as_there());
+    match given.zip(lives_until(there, rules.now).ok()) {
+        Some((token, expires_at)) => Some(FixedToken { token: token.clone(), expires_at: Some(expires_at) }),
+        None => held,
+    }
+}

@@ -1,0 +1,125 @@
+//! Which live tokens are taken.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::super::legacy::LegacySecret;
+use super::super::report::{Kind, Line, Outcome};
+use super::realms::{RealmPlan, StandingRealm};
+use super::secrets::{SecretPlan, StandingSecret, line};
+use crate::clock::Timestamp;
+use crate::realm::Mode;
+use crate::secret::SecretId;
+use crate::service::{LARGEST_CREDENTIAL, due_at};
+use crate::store::{HeldToken, ImportedToken, TokenRow};
+use crate::token::{Life, TokenText};
+
+/// A token with less left is not worth taking.
+const SHORTEST_LEFT: Duration = Duration::from_secs(10);
+
+/// What the import does with tokens.
+#[derive(Debug, Default)]
+pub(super) struct TokenPlan {
+    pub(super) writes: Vec<ImportedToken>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Plans the tokens of secrets that have one.
+pub(super) fn plan(
+    legacy: &[LegacySecret],
+    here: &HashMap<SecretId, TokenRow>,
+    realms: &RealmPlan,
+    secrets: &SecretPlan,
+    now: Timestamp,
+) -> TokenPlan {
+    let mut plan = TokenPlan::default();
+    for (there, secret) in legacy.iter().zip(&secrets.standing) {
+        let Some(text) = &there.token else { continue };
+        let judged = judge(there, text, realms, *secret, now);
+        let judged = judged.and_then(|fetched| match fetched {
+            Found::Fixed(outcome) => Ok((outcome, Some("as the operator's token".to_owned()))),
+            Found::Fetched(token, due_at) => {
+                let (outcome, imported) = place(&there.id, token, due_at, here.get(&there.id), now)?;
+                plan.writes.extend(imported);
+                Ok((outcome, None))
+            }
+        });
+        let (outcome, note) = judged.unwrap_or_else(|reason| (Outcome::Left, Some(reason)));
+        plan.lines.push(line(Kind::Token, &there.id, outcome, note));
+    }
+    plan
+}
+
+/// A live token of a secret that is here as it is there.
+enum Found {
+    /// It is part of the secret.
+    Fixed(Outcome),
+    Fetched(HeldToken, Option<Timestamp>),
+}
+
+fn judge(
+    there: &LegacySecret,
+    text: &TokenText,
+    realms: &RealmPlan,
+    secret: Option<StandingSecret>,
+    now: Timestamp,
+) -> Result<Found, String> {
+    let secret = secret.ok_or("its secret was left")?;
+    let realm = realms.standing(&there.id.realm)?;
+    if !realm.fetches_as_there() {
+        return Err("it was fetched with another definition than its realm has here".to_owned());
+    }
+    let expires_at = lives_until(there, now)?;
+    if realm.definition.mode() == Mode::Fixed {
+        return Ok(Found::Fixed(secret.outcome));
+    }
+    // When it was asked for is not known: its life counts from now, so the margin is a share of what is left.
+    let life = Life { obtained_at: now, expires_at: Some(expires_at) };
+    let due_at = due_at(life, realm.definition.refresh_ahead(), &there.id);
+    Ok(Found::Fetched(held(text, life, realm, secret), due_at))
+}
+
+fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSecret) -> HeldToken {
+    let (realm_version, secret_version) = (realm.row.version, secret.version);
+    HeldToken { text: text.clone(), life, realm_version, secret_version }
+}
+
+/// Until when a token works that is worth taking, or why it is not.
+pub(super) fn lives_until(there: &LegacySecret, now: Timestamp) -> Result<Timestamp, String> {
+    if there.token.as_ref().is_some_and(|token| token.expose().len() > LARGEST_CREDENTIAL) {
+        return Err(format!("it is larger than {LARGEST_CREDENTIAL} bytes"));
+    }
+    let expires_at = there.expires_at.ok_or("its expiry is not known")?;
+    if expires_at <= now {
+        return Err("it has expired".to_owned());
+    }
+    if expires_at < now.plus(SHORTEST_LEFT) {
+        return Err(format!("it expires in less than {SHORTEST_LEFT:?}"));
+    }
+    Ok(expires_at)
+}
+
+/// Beside the token that is here: the later one stays.
+fn place(
+    id: &SecretId,
+    token: HeldToken,
+    due_at: Option<Timestamp>,
+    row: Option<&TokenRow>,
+    now: Timestamp,
+) -> Result<(Outcome, Option<ImportedToken>), String> {
+    let held = row.and_then(|row| row.token.as_ref()).filter(|held| {
+        held.realm_version == token.realm_version && held.secret_version == token.secret_version
+    });
+    if held.is_some_and(|held| held.text == token.text) {
+        return Ok((Outcome::Unchanged, None));
+    }
+    if held.is_some_and(|held| held.life.expires_at.is_none_or(|at| Some(at) >= token.life.expires_at)) {
+        return Err("the token here lasts longer".to_owned());
+    }
+    if row.is_some_and(|row| row.lease_until > now) {
+        return Err("a new one is being fetched here at this moment".to_owned());
+    }
+    let outcome = if held.is_some() { Outcome::Updated } else { Outcome::Taken };
+    let replaces = row.map(|row| (row.version, row.lease_epoch));
+    Ok((outcome, Some(ImportedToken { id: id.clone(), token, due_at, replaces })))
+}

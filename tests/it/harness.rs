@@ -1,0 +1,193 @@
+//! Starts the app in this process as `serve` does, but with a clock that tests move.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use token_server::app::App;
+use token_server::clock::{Clock as _, ManualClock, Timestamp};
+use token_server::config::{Config, Environment};
+use token_server::http::server::{Serving, serve};
+use token_server::store::{DatabaseUrl, SqlStore, Store};
+use token_server::upstream::client_builder;
+
+use crate::faulty_provider::FaultyProvider;
+
+/// An answer, read.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    /// The body of a success.
+    pub(crate) fn ok(self) -> Value {
+        assert!((200..300).contains(&self.status), "{self:?}");
+        self.body
+    }
+
+    /// Status and code of a problem.
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        (self.status, self.body["code"].as_str().unwrap_or("no code"))
+    }
+
+    /// The places of what was wrong with the request.
+    pub(crate) fn places(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+    }
+}
+
+/// One instance.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) app: App,
+    client: reqwest::Client,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.app.tasks.stop_soft();
+    }
+}
+
+impl Server {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        read(self.client.get(format!("{}{path}", self.url))).await
+    }
+
+    pub(crate) async fn get_with_body(&self, path: &str, body: &str) -> Reply {
+        read(self.client.get(format!("{}{path}", self.url)).body(body.to_owned())).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_text(path, body.to_string()).await
+    }
+
+    pub(crate) async fn post_text(&self, path: &str, body: String) -> Reply {
+        read(self.client.post(format!("{}{path}", self.url)).body(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        read(self.client.delete(format!("{}{path}", self.url))).await
+    }
+
+    /// Asks for the token of realm `r`, key `k`.
+    pub(crate) async fn token(&self) -> Reply {
+        self.get("/api/token?realm=r&key=k").await
+    }
+
+    pub(crate) async fn flush(&self) -> Reply {
+        self.get("/api/token?realm=r&key=k&flush=true").await
+    }
+
+    /// A look at what other instances wrote.
+    pub(crate) async fn look(&self) {
+        self.app.sync.look(None).await.unwrap();
+    }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> Reply {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+    Reply { status, headers, body }
+}
+
+/// A database, a clock and a provider, for one instance or several.
+pub(crate) struct World {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) provider: FaultyProvider,
+    pub(crate) store: Arc<dyn Store>,
+    _folder: Option<TempDir>,
+}
+
+/// 2026-11-22T10:30:00Z
+pub(crate) const START_MS: i64 = 1_795_343_400_000;
+
+impl World {
+    /// On a temporary SQLite.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::read(&format!("sqlite:{}", folder.path().join("it.db").display())).unwrap();
+        let store = SqlStore::open(&url, 10, Duration::from_secs(10)).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { _folder: Some(folder), ..Self::on(Arc::new(store)).await }
+    }
+
+    /// On a given store.
+    pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
+        Self { clock, provider: FaultyProvider::start().await, store, _folder: None }
+    }
+
+    /// One more instance.
+    pub(crate) async fn serve(&self) -> Server {
+        self.serve_with(&[]).await
+    }
+
+    /// One more instance with these settings.
+    pub(crate) async fn serve_with(&self, settings: &[(&'static str, &str)]) -> Server {
+        let flags: Vec<_> = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let config = Config::load_without_file(&Environment::of(&[]), &flags).unwrap();
+        let app = App::build(&config, self.store.clone(), self.clock.clone()).unwrap();
+        app.sync.look(None).await.unwrap();
+        app.api.readiness.set_serving();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = Serving {
+            router: token_server::http::router(app.api.clone()),
+            api: Some(app.api.clone()),
+            header_timeout: Duration::from_secs(10),
+            tasks: app.tasks.clone(),
+        };
+        let tasks = app.tasks.clone();
+        app.tasks.spawn("server", async move {
+            serve(listener, serving, tasks.stopping(), Duration::from_secs(1)).await;
+        });
+        Server { url, app, client: client_builder().unwrap().build().unwrap() }
+    }
+
+    /// An instance with realm `r`, which asks the provider, and secret `k`.
+    pub(crate) async fn serve_realm(&self) -> Server {
+        let server = self.serve().await;
+        server.post("/api/realm", &self.realm()).await.ok();
+        server.post("/api/secret", &secret()).await.ok();
+        server
+    }
+
+    /// Realm `r`.
+    pub(crate) fn realm(&self) -> Value {
+        json!({"id": "r", "config": {"url": self.provider.url(), "method": "GET",
+            "arguments": [{"name": "appid", "place": "url", "value": "$key_1"},
+                          {"name": "secret", "place": "url", "value": "$key_2"}],
+            "token_path": "access_token", "content_type": "json", "expires_in_path": "expires_in"}})
+    }
+
+    /// Moves the clock on, and lets these instances look at the store.
+    pub(crate) async fn advance(&self, by: Duration, servers: &[&Server]) {
+        self.clock.advance(by);
+        for server in servers {
+            server.look().await;
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now().epoch_ms()
+    }
+}
+
+/// Secret `k` of realm `r`.
+pub(crate) fn secret() -> Value {
+    json!({"realm": "r", "key": "k", "key_1": "invented-appid", "key_2": "invented-secret"})
+}
+
+/// A provider's good answer.
+pub(crate) fn good(token: &str, expires_in: i64) -> Value {
+    json!({"access_token": token, "expires_in": expires_in})
+}

@@ -1,0 +1,12 @@
+//! The real app on real ports: a temporary SQLite, a hand-moved clock, a scripted provider.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod faulty_provider;
+mod harness;
+mod hit_path;
+mod realms;
+mod renewal;
+mod secrets;
+mod tokens;

@@ -1,0 +1,15 @@
+//! The program as its users run it: its processes, its command line, real databases, real providers, real SDKs.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cli;
+mod dev;
+#[path = "../it/faulty_provider.rs"]
+mod faulty_provider;
+mod instances;
+mod lifecycle;
+mod outage;
+mod peers;
+mod program;
+mod proxy;
+mod real_input;

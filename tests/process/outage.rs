@@ -1,0 +1,70 @@
+//! The database is away at the start, goes away later, comes back.
+
+use serde_json::json;
+
+use crate::faulty_provider::{Fault, FaultyProvider};
+use crate::program::{Program, needed, new_database};
+use crate::proxy::Proxy;
+
+/// `SCHEME://USER@HOST:PORT/DATABASE` with its host and port replaced by the proxy's.
+async fn behind_proxy(server: &str, whole: bool) -> (Proxy, String) {
+    let mut url = url::Url::parse(&new_database(server).await).unwrap();
+    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let proxy = Proxy::start(&target, whole).await;
+    url.set_port(Some(proxy.port)).unwrap();
+    (proxy, url.to_string())
+}
+
+async fn survives_an_outage(server: &str) {
+    let (proxy, database) = behind_proxy(server, false).await;
+    let program = Program::serve(&database, &[], &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "2")]);
+    // Away at the start: it lives, says that it is not ready, and why.
+    assert_eq!(program.get("/healthz").await.0, 200);
+    let (status, ready) = program.get("/readyz").await;
+    assert_eq!((status, &ready["status"]), (503, &json!("starting")));
+    assert_eq!(program.get("/api/realm").await.1["code"], "store_unavailable");
+    proxy.mend();
+    program.wait_for_status("/readyz", 200).await;
+    assert!(program.log().contains("the database cannot be used yet"), "{}", program.log());
+
+    let provider = FaultyProvider::start().await;
+    provider.script(Fault::Json(json!({"access_token": "t-1", "expires_in": 7200})));
+    let realm = json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token",
+        "expires_in_path": "expires_in"}});
+    program.post("/api/realm", &realm).await;
+    program.post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+    assert_eq!(program.token().await.1["token"], "t-1");
+
+    // Away later: memory goes on, /readyz tells, what needs the store fails clearly.
+    proxy.cut();
+    let degraded = program.wait_for_status("/readyz?strict=1", 503).await;
+    assert_eq!(degraded["status"], "degraded");
+    assert_eq!(program.get("/readyz").await.0, 200);
+    let (status, held) = program.token().await;
+    assert_eq!((status, &held["token"]), (200, &json!("t-1")));
+    assert!(held["stale_since"].is_i64(), "{held}");
+    let (status, problem) = program.get("/api/token?realm=r&key=other").await;
+    assert_eq!((status, &problem["code"]), (503, &json!("store_unavailable")));
+
+    // Back again: works by itself.
+    proxy.mend();
+    program.wait_for_status("/readyz?strict=1", 200).await;
+    assert_eq!(program.get("/api/token?realm=r&key=other").await.1["code"], "unknown_secret");
+    assert!(program.token().await.1.get("stale_since").is_none());
+    assert_eq!(provider.calls(), 1);
+    assert!(!program.log().contains("invented-password"), "{}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_mariadb_is_survived() {
+    if let Some(server) = needed("TEST_MYSQL_URL") {
+        survives_an_outage(&server).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_postgresql_is_survived() {
+    if let Some(server) = needed("TEST_POSTGRES_URL") {
+        survives_an_outage(&server).await;
+    }
+}
