@@ -63,6 +63,7 @@ impl App {
             secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
             tokens,
             readiness: Arc::default(),
+            loopback_only: !config.server.insecure_no_auth,
             metrics,
             clock,
         };

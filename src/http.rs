@@ -2,6 +2,7 @@
 
 mod body;
 mod error;
+mod guard;
 mod health;
 mod hit;
 mod metrics;
@@ -43,6 +44,8 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether only requests of this machine are answered; see `guard`.
+    pub loopback_only: bool,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -59,6 +62,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }

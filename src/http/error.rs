@@ -77,6 +77,11 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
+    /// A request that must not be answered.
+    pub(super) fn forbidden(why: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", why)
+    }
+
     /// Unknown names in a request's arguments are a bad request (inherited); in its path they are 404.
     pub(super) fn unknown_is_bad_request(mut self) -> Self {
         if self.status == StatusCode::NOT_FOUND {

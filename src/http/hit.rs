@@ -15,6 +15,9 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
     if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request) {
         return None;
     }
+    if super::guard::refusal(api, request.headers()).is_some() {
+        return None;
+    }
     let (mut realm, mut key) = (None, None);
     for (name, value) in pairs(request.uri().query()?) {
         match name.as_ref() {

@@ -93,12 +93,12 @@ async fn connect(url: &LegacyUrl) -> Result<DatabaseConnection, DbErr> {
 
 /// The driver tries again while nothing listens there, and then speaks of its pool only.
 fn told(error: &DbErr) -> String {
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(inner)) if matches!(**inner, sqlx::Error::PoolTimedOut) => {
-            format!("no connection within {CONNECT:?}")
-        }
-        other => other.to_string(),
+    if let DbErr::Conn(RuntimeErr::SqlxError(inner)) = error
+        && matches!(**inner, sqlx::Error::PoolTimedOut)
+    {
+        return format!("no connection within {CONNECT:?}");
     }
+    error.to_string()
 }
 
 /// Both tables; inside, what is missing.

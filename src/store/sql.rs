@@ -44,12 +44,13 @@ pub struct SqlStore {
 const TRIES: u32 = 6;
 
 impl SqlStore {
-    /// A store on a database; does not connect yet.
+    /// A store on a database. A server is not asked yet; a SQLite file is opened, since the library wants its version.
     ///
     /// `patience` bounds each statement, the wait for a connection included.
     ///
     /// # Errors
-    /// `BadUrl` for a URL that the driver refuses.
+    /// `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used; `Unavailable` or `Conflict` for
+    /// one that somebody else has locked.
     pub async fn open(url: &DatabaseUrl, max_connections: u32, patience: Duration) -> StoreResult<Self> {
         let mut options = ConnectOptions::new(url.expose());
         options
@@ -69,7 +70,7 @@ impl SqlStore {
         if url.is_private_memory() {
             options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
         }
-        let db = Database::connect(options).await.map_err(|error| StoreError::BadUrl(error.to_string()))?;
+        let db = Database::connect(options).await.map_err(|error| unusable(url, &error))?;
         Ok(Self { db, patience })
     }
 
@@ -100,6 +101,15 @@ impl SqlStore {
                 }
             }
         }
+    }
+}
+
+/// Why a database was not opened: it is in use, or it will not do.
+fn unusable(url: &DatabaseUrl, error: &DbErr) -> StoreError {
+    if matches!(error, DbErr::ConnectionAcquire(_)) || dialect::is_conflict(error) {
+        fault(error)
+    } else {
+        StoreError::BadUrl(format!("{url} cannot be used: {error}"))
     }
 }
 

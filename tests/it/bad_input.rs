@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use token_server::upstream::client_builder;
 
 use crate::faulty_provider::{Fault, closed_port_url};
 use crate::harness::{World, good, secret};
@@ -232,4 +233,33 @@ async fn a_half_sent_request_is_given_up() {
     let read = stream.read_to_end(&mut answer);
     tokio::time::timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
     assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 400"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn web_pages_of_other_sites_are_refused_while_there_is_no_authentication() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t", 7200)));
+    server.token().await.ok();
+    let own = server.url.trim_start_matches("http://").to_owned();
+    let ask = |host: &str, origin: Option<&str>| {
+        let request =
+            client_builder().unwrap().build().unwrap().get(format!("{}/api/token?realm=r&key=k", server.url));
+        let request = request.header("host", host);
+        origin.map_or_else(
+            || request.try_clone().unwrap(),
+            |origin| request.try_clone().unwrap().header("origin", origin),
+        )
+    };
+    for (host, origin, status) in [
+        (own.as_str(), None, 200),
+        (own.as_str(), Some(server.url.as_str()), 200),
+        ("rebound.example", None, 403),
+        (own.as_str(), Some("https://elsewhere.example"), 403),
+        (own.as_str(), Some("null"), 403),
+    ] {
+        let answer = ask(host, origin).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{host} {origin:?}");
+        assert!(status == 200 || !answer.text().await.unwrap().contains("\"t\""));
+    }
 }

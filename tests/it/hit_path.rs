@@ -15,7 +15,10 @@ async fn the_hit_path_answers_what_the_router_answers() {
         ["/api/token?realm=r&key=k", "/api/token?key=k&realm=r&other=1", "/api/token?realm=r&key=%6B&flush=0"]
     {
         let hit = server.get(path).await;
-        let request = axum::extract::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let request = axum::extract::Request::get(path)
+            .header("host", "localhost")
+            .body(axum::body::Body::empty())
+            .unwrap();
         let routed = token_server::http::router(server.app.api.clone()).oneshot(request).await.unwrap();
         assert_eq!(hit.status, routed.status().as_u16());
         for name in ["content-type", "cache-control"] {

@@ -54,7 +54,10 @@ pub(super) fn now_sql(backend: DbBackend) -> &'static str {
 
 /// Whether the same statement may succeed when tried again at once: another writer was in the way.
 pub(super) fn is_conflict(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
+    // A SQLite file can be locked while it is opened, too.
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner))
+    | DbErr::Query(RuntimeErr::SqlxError(inner))
+    | DbErr::Conn(RuntimeErr::SqlxError(inner))) = error
     else {
         return false;
     };

@@ -1,6 +1,6 @@
 //! Realm rows.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr};
+use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _, Func};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
@@ -34,14 +34,21 @@ pub(super) async fn list(
 }
 
 /// Comment or id has the keyword in it, whatever its case.
+///
+/// The database makes both sides lower case, since SQLite knows that of ASCII only, and PostgreSQL in the id. A text is
+/// found by itself in any script.
 fn mentions(keyword: Option<&str>) -> Condition {
     let Some(keyword) = keyword.filter(|keyword| !keyword.is_empty()) else { return Condition::all() };
-    let escaped = keyword.replace('!', "!!").replace('%', "!%").replace('_', "!_").to_lowercase();
-    let like = |column: Column| {
-        let pattern = LikeExpr::new(format!("%{escaped}%")).escape('!');
-        Expr::expr(Func::lower(Expr::col(column))).like(pattern)
+    let escaped = keyword.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let pattern = Expr::val(format!("%{escaped}%"));
+    let like = |text: Expr, pattern: Expr| {
+        text.binary(BinOper::Like, pattern.binary(BinOper::Escape, Expr::Constant('!'.into())))
     };
-    Condition::any().add(like(Column::Comment)).add(like(Column::Id))
+    [Column::Comment, Column::Id].into_iter().fold(Condition::any(), |any, column| {
+        let text = Expr::col(column);
+        let lower = like(Func::lower(text.clone()).into(), Func::lower(pattern.clone()).into());
+        any.add(lower).add(like(text, pattern.clone()))
+    })
 }
 
 pub(super) async fn insert(store: &SqlStore, row: &RealmRow) -> StoreResult<bool> {

@@ -135,7 +135,7 @@ fn demand(written: Result<u64, DbErr>, rows: usize, what: &dyn Display) -> Store
         Ok(count) if usize::try_from(count) == Ok(rows) => Ok(()),
         Ok(_) => Err(changed()),
         Err(error) => match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => Err(fault(&error)),
+            Some(SqlErr::UniqueConstraintViolation(_)) => Err(changed()),
             _ => Err(fault(&error)),
         },
     }

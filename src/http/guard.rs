@@ -1,0 +1,62 @@
+//! Keeps web pages away from a server that has no authentication.
+//!
+//! A page that the operator visits can send requests to 127.0.0.1, and by rebinding its own name to 127.0.0.1 read the
+//! answers too. So while there is no authentication and only loopback is listened on, a request must be addressed to
+//! this machine and must not come from another site. `--insecure-no-auth` lifts this.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::uri::Authority;
+use http::{HeaderMap, header};
+
+use super::{Api, Problem};
+
+pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match refusal(&api, request.headers()) {
+        None => next.run(request).await,
+        Some(why) => Problem::forbidden(why).into_response(),
+    }
+}
+
+/// Why a request is refused, if it is.
+pub(super) fn refusal(api: &Api, headers: &HeaderMap) -> Option<&'static str> {
+    if !api.loopback_only {
+        return None;
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if !host.is_some_and(is_this_machine) {
+        return Some(
+            "the server has no authentication yet and so answers only requests addressed to this machine, like \
+             http://127.0.0.1; on a closed network, --insecure-no-auth lifts this",
+        );
+    }
+    let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or_default();
+    let site = origin.split_once("://").map(|(_, site)| site);
+    (site != host)
+        .then_some("the server has no authentication yet and so answers no web pages of other sites")
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_this_machine() {
+        for host in ["127.0.0.1:8080", "127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8080", "127.8.0.1"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in
+            ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8080", "localhost.evil", "", "a b", "@"]
+        {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
+}
