@@ -7,7 +7,7 @@
 //!                          └▶ renewal: store → lease → upstream → store (fenced) → memory
 //! ```
 //!
-//! [`renewal`] is the one path that fetches and stores a token. Everything else calls it.
+//! `renewal` is the one path that fetches and stores a token. Everything else calls it.
 
 mod edit;
 mod error;

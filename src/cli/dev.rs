@@ -75,7 +75,7 @@ async fn start_fake_provider(app: &App) -> anyhow::Result<String> {
     let serving = Serving {
         router: FakeProvider::new(Arc::new(SystemClock::default())).router(),
         api: None,
-        header_timeout: std::time::Duration::from_secs(10),
+        header_timeout: std::time::Duration::from_secs(75),
         tasks: app.tasks.clone(),
     };
     let tasks = app.tasks.clone();

@@ -167,6 +167,11 @@ impl StartUp {
         if let Err(error) = compare(&self.clock, &self.store).await {
             tracing::warn!(%error, "the database's clock could not be read");
         }
+        if self.store.has_only_inherited_tables().await.unwrap_or(false) {
+            tracing::info!(
+                "the inherited service's tables are in this database: token-server import takes them over"
+            );
+        }
         keep_on_store_time(self.clock, self.store, &self.app.tasks);
         self.app.follow(self.interval);
         when_ready(self.app.clone()).await.map_err(|error| Exit::failed(format!("{error:#}")))?;

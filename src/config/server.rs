@@ -16,7 +16,8 @@ pub struct ServerSettings {
     /// Serve other machines although there is no authentication yet. Default false.
     /// `TOKEN_SERVER__SERVER__INSECURE_NO_AUTH`
     pub insecure_no_auth: bool,
-    /// Time a client has to send its request's head. Default 10 s.
+    /// Time a client has to send its request's head, the idle time of a kept connection included: more than a load
+    /// balancer keeps one (60 s is common), or it finds the connection closed under its request. Default 75 s.
     /// `TOKEN_SERVER__SERVER__HEADER_TIMEOUT_SECONDS`
     pub header_timeout_seconds: f64,
     /// After TERM, time in which `/readyz` says 503 while requests are still taken, so that a load balancer notices.
@@ -32,7 +33,7 @@ impl Default for ServerSettings {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             insecure_no_auth: false,
-            header_timeout_seconds: 10.0,
+            header_timeout_seconds: 75.0,
             drain_delay_seconds: 2.0,
             drain_timeout_seconds: 15.0,
         }

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::time::Duration;
 
-use ::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 use problem_details::ProblemDetails;
 use serde::Serialize;
 

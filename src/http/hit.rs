@@ -3,8 +3,9 @@
 //! Measured elsewhere: a router with the usual layers costs about twice the instructions of bare hyper. What this does
 //! not answer goes to the router, which gives the same answer.
 
-use ::http::{Method, Request, header};
 use axum::response::Response;
+use http::{Method, Request, header};
+use tokio::time::Instant;
 
 use super::query::{flag, pairs};
 use super::{Api, tokens};
@@ -15,6 +16,7 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
     if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request) {
         return None;
     }
+    let began = Instant::now();
     if super::guard::refusal(api, request.headers()).is_some() {
         return None;
     }
@@ -29,11 +31,11 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
     }
     let (realm, key) = realm.zip(key)?;
     let held = api.tokens.get_held(SecretRef { realm: &realm, key: &key })?;
-    api.metrics.count_ask("ok", held.source.as_str());
     let mut response = tokens::respond(&held, api.clock.now());
     if let Some(id) = request.headers().get(super::observe::REQUEST_ID) {
         response.headers_mut().insert(super::observe::REQUEST_ID, id.clone());
     }
+    api.metrics.count_ask("ok", held.source.as_str(), began.elapsed());
     Some(response)
 }
 

@@ -1,9 +1,9 @@
 //! One span, one line and one count for each request that the hit path does not answer.
 
-use ::http::{HeaderName, HeaderValue};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 

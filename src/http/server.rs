@@ -29,7 +29,7 @@ pub struct Serving {
     pub router: Router,
     /// The hit path; `None`: everything is routed.
     pub api: Option<Api>,
-    /// Time a client has to send its request's head.
+    /// Time a client has to send its request's head; hyper counts the idle time of a kept connection in.
     pub header_timeout: Duration,
     /// Runs the connections.
     pub tasks: Tasks,

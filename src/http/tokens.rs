@@ -1,10 +1,11 @@
 //! `GET /api/token`
 
-use ::http::{HeaderValue, header};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::body::JsonBody;
 use super::error::ProblemBody;
@@ -78,17 +79,18 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
               (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, description = "the provider did not answer in time", body = ProblemBody)))]
 pub(super) async fn show(State(api): State<Api>, query: Query, body: JsonBody) -> Result<Response, Problem> {
+    let began = Instant::now();
     let ask = Ask::read(&query, body.0.as_ref())?;
     let id = SecretRef { realm: &ask.realm, key: &ask.key };
     let outcome = if ask.flush { api.tokens.flush(id).await } else { api.tokens.get(id).await };
     match outcome {
         Ok(answer) => {
-            api.metrics.count_ask("ok", answer.source.as_str());
+            api.metrics.count_ask("ok", answer.source.as_str(), began.elapsed());
             Ok(respond(&answer, api.clock.now()))
         }
         Err(error) => {
             let problem = Problem::from(error).unknown_is_bad_request();
-            api.metrics.count_ask(problem.code(), "none");
+            api.metrics.count_ask(problem.code(), "none", began.elapsed());
             Err(problem)
         }
     }

@@ -70,6 +70,7 @@ impl SqlStore {
         if url.is_private_memory() {
             options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
         }
+        url.create_private_file().map_err(|error| StoreError::BadUrl(error.to_string()))?;
         let db = Database::connect(options).await.map_err(|error| unusable(url, &error))?;
         Ok(Self { db, patience })
     }
@@ -102,6 +103,12 @@ impl SqlStore {
             }
         }
     }
+}
+
+/// Whether nothing can have this name or word in it. PostgreSQL refuses a NUL, also in a question, and SQLite ends a
+/// pattern with it; asked for one, a store must not look as if it were away.
+fn is_nowhere(text: &str) -> bool {
+    text.contains('\0')
 }
 
 /// Why a database was not opened: it is in use, or it will not do.

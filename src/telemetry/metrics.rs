@@ -20,6 +20,11 @@ struct AskLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabels {
     realm: String,
     outcome: &'static str,
@@ -38,6 +43,9 @@ struct RequestLabels {
 }
 
 const KNOWN_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// Seconds; out of memory it is microseconds, through a provider seconds.
+const ASK_BUCKETS: [f64; 12] =
+    [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 25.0];
 /// Seconds; a fetch may take 10 s.
 const UPSTREAM_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Seconds; a caller may wait 25 s.
@@ -48,8 +56,9 @@ const REQUEST_BUCKETS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.
 pub struct Metrics {
     registry: std::sync::Mutex<Registry>,
     asks: Family<AskLabels, Counter>,
+    ask_seconds: Family<SourceLabel, Histogram, fn() -> Histogram>,
     /// The commonest ask, looked up once.
-    memory_hits: Counter,
+    memory_hits: (Counter, Histogram),
     upstream_calls: Family<UpstreamLabels, Counter>,
     upstream_seconds: Family<RealmLabel, Histogram, fn() -> Histogram>,
     requests: Family<RequestLabels, Counter>,
@@ -67,10 +76,16 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let asks = Family::<AskLabels, Counter>::default();
-        let memory_hits = asks.get_or_create_owned(&AskLabels { outcome: "ok", source: "memory" });
+        let ask_seconds: Family<SourceLabel, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(ASK_BUCKETS));
+        let memory_hits = (
+            asks.get_or_create_owned(&AskLabels { outcome: "ok", source: "memory" }),
+            ask_seconds.get_or_create_owned(&SourceLabel { source: "memory" }),
+        );
         let metrics = Self {
             registry: std::sync::Mutex::new(Registry::with_prefix("token_server")),
             asks,
+            ask_seconds,
             memory_hits,
             upstream_calls: Family::default(),
             upstream_seconds: Family::new_with_constructor(|| Histogram::new(UPSTREAM_BUCKETS)),
@@ -84,6 +99,13 @@ impl Metrics {
     fn register(&self) {
         let mut registry = self.registry();
         registry.register("token_requests", "Asks for a token, by outcome and source", self.asks.clone());
+        let seconds = self.ask_seconds.clone();
+        registry.register_with_unit(
+            "token_request_duration",
+            "Time to answer, by source",
+            Unit::Seconds,
+            seconds,
+        );
         let calls = self.upstream_calls.clone();
         registry.register("upstream_calls", "Calls of a provider, by realm and outcome", calls);
         let seconds = self.upstream_seconds.clone();
@@ -102,14 +124,16 @@ impl Metrics {
         self.registry().register_collector(Box::new(Expiries { list: Box::new(list) }));
     }
 
-    /// Counts an answer out of memory.
-    pub fn count_memory_hit(&self) {
-        self.memory_hits.inc();
-    }
-
-    /// Counts an ask for a token: `ok` and its source, or a code and no source.
-    pub fn count_ask(&self, outcome: &'static str, source: &'static str) {
+    /// Counts an ask for a token and its time: `ok` and its source, or a code and `none`.
+    pub fn count_ask(&self, outcome: &'static str, source: &'static str, took: Duration) {
+        let (count, seconds) = &self.memory_hits;
+        if (outcome, source) == ("ok", "memory") {
+            count.inc();
+            seconds.observe(took.as_secs_f64());
+            return;
+        }
         self.asks.get_or_create(&AskLabels { outcome, source }).inc();
+        self.ask_seconds.get_or_create(&SourceLabel { source }).observe(took.as_secs_f64());
     }
 
     /// Counts a call of a provider.

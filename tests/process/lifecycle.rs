@@ -124,6 +124,7 @@ async fn metrics_are_on_a_listener_of_their_own() {
         r#"token_server_upstream_calls_total{realm="r",outcome="ok"} 1"#,
         r#"token_server_token_expires_in_seconds{realm="r",key="k"} 7"#,
         "token_server_http_request_duration_seconds_count",
+        r#"token_server_token_request_duration_seconds_count{source="memory"} 1"#,
         r#"token_server_upstream_duration_seconds_count{realm="r"} 1"#,
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -164,4 +165,16 @@ async fn a_taken_port_and_a_newer_schema_are_told() {
             .unwrap();
     assert_eq!(refused.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("m9999_future"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sqlite_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let _program = Program::ready(&sqlite(&folder), &[]).await;
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_token-server");
 
 /// How long anything that should happen may take on a slow machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A command of the program, without anything of the environment that configures it.
 pub(crate) fn command(args: &[&str]) -> Command {

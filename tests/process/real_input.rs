@@ -43,7 +43,7 @@ async fn is_active(peer: &Peer, token: &str) -> bool {
     answer["active"] == true
 }
 
-/// client_credentials in the body: fetched, cached, refreshed when its short life ends, accepted by introspection.
+/// `client_credentials` in the body: fetched, cached, refreshed when its short life ends, accepted by introspection.
 #[tokio::test(flavor = "multi_thread")]
 async fn oidc_provider_gives_tokens_that_it_accepts() {
     let Some(peer) = Peer::oidc(6) else { return };

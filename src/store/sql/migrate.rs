@@ -54,6 +54,21 @@ impl SqlStore {
         Ok(names.into_iter().map(state).collect())
     }
 
+    /// Whether the tables of the inherited service are in this database, and nothing was stored in ours yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn has_only_inherited_tables(&self) -> StoreResult<bool> {
+        use sea_orm::{EntityTrait as _, QuerySelect as _};
+        let look = || async {
+            let manager = sea_orm_migration::SchemaManager::new(&self.db);
+            let theirs = manager.has_table("realm").await? && manager.has_table("secret").await?;
+            let ours = super::entities::realm::Entity::find().limit(1).one(&self.db).await?;
+            Ok(theirs && ours.is_none())
+        };
+        self.run(look).await
+    }
+
     async fn applied_migrations(&self) -> StoreResult<Vec<String>> {
         let select = Query::select().column("version").from(Alias::new("ts_migration")).to_owned();
         let query = || async {

@@ -7,11 +7,14 @@ use sea_orm::{
 };
 
 use super::super::{Listed, Page, RealmRow, StoreResult};
-use super::SqlStore;
 use super::entities::realm::{ActiveModel, Column, Entity, Model};
+use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 
 pub(super) async fn find(store: &SqlStore, id: &str) -> StoreResult<Option<RealmRow>> {
+    if is_nowhere(id) {
+        return Ok(None);
+    }
     let found = store.run(|| Entity::find_by_id(id).one(&store.db)).await?;
     Ok(found.map(RealmRow::from))
 }
@@ -21,6 +24,9 @@ pub(super) async fn list(
     keyword: Option<&str>,
     page: Page,
 ) -> StoreResult<Listed<RealmRow>> {
+    if keyword.is_some_and(is_nowhere) {
+        return Ok(Listed { items: Vec::new(), total: 0 });
+    }
     let query = Entity::find().filter(Column::DeletedAt.is_null()).filter(mentions(keyword));
     let rows = query
         .clone()

@@ -6,13 +6,16 @@ use sea_orm::{
 };
 
 use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
-use super::SqlStore;
 use super::entities::secret::{ActiveModel, Column, Entity, Model};
 use super::sealed::{Place, read_content, write_content};
+use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
 pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<SecretRow>> {
+    if is_nowhere(&id.realm) || is_nowhere(&id.key) {
+        return Ok(None);
+    }
     let key = (id.realm.clone(), id.key.clone());
     let found = store.run(|| Entity::find_by_id(key.clone()).one(&store.db)).await?;
     found.map(open).transpose()
@@ -23,6 +26,9 @@ pub(super) async fn list(
     filter: &SecretFilter,
     page: Page,
 ) -> StoreResult<Listed<SecretRow>> {
+    if [&filter.realm, &filter.key].into_iter().flatten().any(|name| is_nowhere(name)) {
+        return Ok(Listed { items: Vec::new(), total: 0 });
+    }
     let mut query = Entity::find().filter(Column::DeletedAt.is_null());
     if let Some(realm) = &filter.realm {
         query = query.filter(Column::Realm.eq(realm));

@@ -5,9 +5,9 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, UpdateMany};
 
 use super::super::{Commit, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
-use super::SqlStore;
 use super::entities::token::{ActiveModel, Column, Entity, Model};
 use super::sealed::{Place, read_token, write_token};
+use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 use crate::token::Life;
@@ -17,6 +17,9 @@ pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<
 }
 
 async fn find_model(store: &SqlStore, id: &SecretId) -> StoreResult<Option<Model>> {
+    if is_nowhere(&id.realm) || is_nowhere(&id.key) {
+        return Ok(None);
+    }
     let key = (id.realm.clone(), id.key.clone());
     store.run(|| Entity::find_by_id(key.clone()).one(&store.db)).await
 }

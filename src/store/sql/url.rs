@@ -53,6 +53,27 @@ impl DatabaseUrl {
         self.expose().starts_with("mysql://")
     }
 
+    /// Makes the file of a SQLite database, readable by its owner only: it holds credentials. SQLite gives its side
+    /// files the same mode.
+    ///
+    /// # Errors
+    /// When the folder is not there or not writable; names the file.
+    pub(super) fn create_private_file(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let Some(file) = self.expose().strip_prefix("sqlite:").filter(|_| !self.is_private_memory()) else {
+            return Ok(());
+        };
+        let file = file.strip_prefix("//").unwrap_or(file);
+        let file = file.split_once('?').map_or(file, |(file, _)| file);
+        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+        match made {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(std::io::Error::other(format!("the SQLite file {file} cannot be made: {error}")))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Whether each connection would see a database of its own.
     pub(super) fn is_private_memory(&self) -> bool {
         self.expose().starts_with("sqlite:") && self.expose().contains(":memory:")

@@ -1,0 +1,172 @@
+//! Asking the provider under a lease, and what becomes of its answer.
+
+use std::time::Duration;
+
+use super::{Renewal, View, answer_of, entry_of, stale_after};
+use crate::clock::Timestamp;
+use crate::failure::{Failure, FailureKind};
+use crate::realm::Answer;
+use crate::secret::SecretId;
+use crate::service::flights::Cause;
+use crate::service::schedule::{back_off, due_at, repeat_at};
+use crate::service::{ServiceError, Stale, TokenAnswer};
+use crate::store::{Commit, HeldToken, Lease, RecordedFailure, StoreError};
+use crate::token::{Life, Source};
+
+/// How often a commit is tried while the lease holds, and the pause between.
+const COMMIT_TRIES: u32 = 5;
+const COMMIT_PAUSE: Duration = Duration::from_millis(200);
+
+impl Renewal {
+    pub(super) async fn fetch(
+        &self,
+        lease: &Lease,
+        view: &View,
+        cause: Cause,
+        asked_at: i64,
+    ) -> Result<TokenAnswer, ServiceError> {
+        // The life counts from before the request.
+        let started = self.clock.now();
+        match self.ask_upstream(lease, view, cause).await {
+            Ok(answer) => self.store_answer(lease, view, &answer, started, asked_at).await,
+            Err(failure) => self.note_failure(lease, view, failure).await,
+        }
+    }
+
+    async fn ask_upstream(&self, lease: &Lease, view: &View, cause: Cause) -> Result<Answer, Failure> {
+        let id = &lease.id;
+        let started = tokio::time::Instant::now();
+        let plan = view.definition.plan(id, &view.credentials)?;
+        let Some(plan) = plan else {
+            return Err(Failure::new(FailureKind::Config, "the realm is fixed: there is nothing to fetch"));
+        };
+        let outcome = self.upstream.fetch(&plan, &view.credentials).await;
+        let code = outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok");
+        let took = started.elapsed();
+        self.metrics.count_upstream(&id.realm, code, took);
+        let cause = cause.as_str();
+        tracing::info!(realm = id.realm, key = id.key, cause, outcome = code, ?took, "asked the provider");
+        outcome
+    }
+
+    async fn store_answer(
+        &self,
+        lease: &Lease,
+        view: &View,
+        answer: &Answer,
+        started: Timestamp,
+        asked_at: i64,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let commit = self.commit_of(lease, view, answer, started);
+        let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
+        match self.commit(lease, &commit).await {
+            Ok(true) => {
+                let entry = entry_of(&commit.token, commit.version, commit.due_at, None);
+                self.memory.keep(view.mark, &lease.id, entry);
+                let answer = answer_of(&commit.token, commit.version, Source::Upstream, None);
+                Ok(TokenAnswer { warning, ..answer })
+            }
+            Ok(false) => self.fenced(lease, asked_at).await,
+            Err(error) => Ok(self.unstored(lease, view, &commit, &error)),
+        }
+    }
+
+    fn untold_life(&self, id: &SecretId) -> String {
+        let life = self.settings.default_life;
+        let warning = format!("the provider told no expiry; the token is taken to live {life:?}");
+        tracing::warn!(realm = id.realm, key = id.key, "{warning}");
+        warning
+    }
+
+    fn commit_of(&self, lease: &Lease, view: &View, answer: &Answer, started: Timestamp) -> Commit {
+        let now = self.clock.now();
+        let told = answer.expires_in.unwrap_or(self.settings.default_life);
+        let mut life = Life { obtained_at: started, expires_at: Some(started.plus(told)) };
+        let mut due = due_at(life, view.definition.refresh_ahead(), &lease.id);
+        let held = view.held().map(|(_, token)| token);
+        if let Some(held) = held.filter(|held| held.text == answer.token && held.life.usable_at(started)) {
+            // The same token came back: its life is not longer than was told before.
+            life.expires_at = life.expires_at.min(held.life.expires_at.or(life.expires_at));
+            due = repeat_at(now, life).max(due.filter(|due| *due > now));
+        }
+        let replaced = held.filter(|held| held.text != answer.token);
+        let overlap_ends = now.plus(self.settings.overlap);
+        Commit {
+            previous: replaced.map(|held| {
+                let valid_until =
+                    held.life.expires_at.map_or(overlap_ends, |expires_at| expires_at.min(overlap_ends));
+                (held.text.clone(), Some(valid_until))
+            }),
+            token: HeldToken {
+                text: answer.token.clone(),
+                life,
+                realm_version: view.realm_version,
+                secret_version: view.secret_version,
+            },
+            version: view.token_version() + 1,
+            due_at: due,
+            at: now,
+        }
+    }
+
+    /// Writes the token; the provider has given it, so a store that is away for a moment is asked again.
+    async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<bool, StoreError> {
+        let mut tries = 1;
+        loop {
+            let outcome = self.store.commit_token(lease, commit).await;
+            if outcome.is_ok() || tries == COMMIT_TRIES || self.clock.now() >= lease.until {
+                return outcome;
+            }
+            tries += 1;
+            tokio::time::sleep(COMMIT_PAUSE).await;
+        }
+    }
+
+    /// The lease had passed to another: what that one stored counts, what we fetched does not.
+    async fn fenced(&self, lease: &Lease, asked_at: i64) -> Result<TokenAnswer, ServiceError> {
+        tracing::warn!(
+            realm = lease.id.realm,
+            key = lease.id.key,
+            "a fetch came too late and was not stored"
+        );
+        let view = self.view(&lease.id).await?;
+        let taken = self.take(&lease.id, &view, Cause::Flush, asked_at);
+        taken.ok_or(ServiceError::Waited(self.settings.lease))
+    }
+
+    /// The token works although it could not be stored: it is handed out, and gives way to any that is stored later.
+    fn unstored(&self, lease: &Lease, view: &View, commit: &Commit, error: &StoreError) -> TokenAnswer {
+        tracing::error!(realm = lease.id.realm, key = lease.id.key, %error, "a fetched token could not be stored");
+        let warning = "the database is not available; this token could not be stored".to_owned();
+        let stale = Some(Stale { since: commit.at, warning });
+        let version = view.token_version();
+        self.memory.keep(
+            view.mark,
+            &lease.id,
+            entry_of(&commit.token, version, commit.due_at, stale.clone()),
+        );
+        answer_of(&commit.token, version, Source::Upstream, stale)
+    }
+
+    /// Notes why for all instances; answers the held token while it is good.
+    async fn note_failure(
+        &self,
+        lease: &Lease,
+        view: &View,
+        failure: Failure,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let id = &lease.id;
+        tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
+        let at = self.clock.now();
+        let count = view.row.as_ref().map_or(0, |row| row.failure_count) + 1;
+        let wait = failure.retry_after.unwrap_or_default().max(back_off(failure.kind, count, id));
+        let recorded = RecordedFailure { at, next_attempt_at: at.plus(wait), failure };
+        if let Err(error) = self.store.release_lease(lease, Some(&recorded)).await {
+            tracing::warn!(%error, "a lease could not be given back; it ends by itself");
+        }
+        let usable = view.held().filter(|(_, token)| token.life.usable_at(at));
+        let Some((row, token)) = usable else { return Err(ServiceError::Fetch(recorded.failure)) };
+        let stale = stale_after(&recorded);
+        Ok(self.keep(id, view.mark, (row, token), Some(recorded.next_attempt_at), Some(stale)))
+    }
+}
