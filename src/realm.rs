@@ -6,6 +6,7 @@
 
 mod answer;
 mod definition;
+mod duration;
 mod issue;
 mod margin;
 mod path;

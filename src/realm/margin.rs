@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::duration;
+
 /// `policy.refresh_ahead`: a duration (`300`, `"5m"`) or a share of the token's life (`"10%"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RefreshAhead {
@@ -19,7 +21,6 @@ pub enum RefreshAhead {
 const DEFAULT_AHEAD: Duration = Duration::from_mins(5);
 const DEFAULT_SHARE: u32 = 10;
 const LARGEST_SHARE: u8 = 90;
-const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 impl RefreshAhead {
     /// Reads the field's value.
@@ -30,7 +31,7 @@ impl RefreshAhead {
         let expected = "expected seconds as a number, a duration like \"5m\" or a share like \"10%\"";
         let read = match value {
             Value::Null => Some(Self::Default),
-            Value::Number(seconds) => seconds.as_f64().and_then(fixed),
+            Value::Number(_) => duration::read(value).ok().map(Self::Fixed),
             Value::String(text) => text_form(text.trim()),
             Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
@@ -55,21 +56,7 @@ fn text_form(text: &str) -> Option<RefreshAhead> {
         let percent: u8 = percent.trim().parse().ok()?;
         return (percent <= LARGEST_SHARE).then_some(RefreshAhead::Share(percent));
     }
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86400.0,
-        _ => return None,
-    };
-    fixed(digits.trim().parse::<f64>().ok()? * factor)
-}
-
-fn fixed(seconds: f64) -> Option<RefreshAhead> {
-    let ahead = Duration::try_from_secs_f64(seconds).ok()?;
-    (ahead <= LONGEST).then_some(RefreshAhead::Fixed(ahead))
+    duration::read_text(text).map(RefreshAhead::Fixed)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::super::StoreError;
@@ -60,14 +61,16 @@ impl DatabaseUrl {
     /// When the folder is not there or not writable; names the file.
     pub(super) fn create_private_file(&self) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let Some(file) = self.expose().strip_prefix("sqlite:").filter(|_| !self.is_private_memory()) else {
+        // The driver reads the name, which may be percent-encoded; what it refuses it tells by itself.
+        let Ok(options) = self.expose().parse::<SqliteConnectOptions>() else { return Ok(()) };
+        if !self.expose().starts_with("sqlite:") || self.is_private_memory() {
             return Ok(());
-        };
-        let file = file.strip_prefix("//").unwrap_or(file);
-        let file = file.split_once('?').map_or(file, |(file, _)| file);
+        }
+        let file = options.get_filename();
         let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
         match made {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                let file = file.display();
                 Err(std::io::Error::other(format!("the SQLite file {file} cannot be made: {error}")))
             }
             Ok(_) | Err(_) => Ok(()),
@@ -76,7 +79,8 @@ impl DatabaseUrl {
 
     /// Whether each connection would see a database of its own.
     pub(super) fn is_private_memory(&self) -> bool {
-        self.expose().starts_with("sqlite:") && self.expose().contains(":memory:")
+        let is_in_memory = self.expose().contains(":memory:") || self.expose().contains("mode=memory");
+        self.expose().starts_with("sqlite:") && is_in_memory
     }
 }
 

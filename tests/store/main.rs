@@ -1,0 +1,23 @@
+//! The store suite: every case on the store in memory, on SQLite, on MariaDB and on PostgreSQL.
+//!
+//! `TEST_MYSQL_URL` and `TEST_POSTGRES_URL` name servers (no database) that `tests/run` starts; each case makes a
+//! database of its own there and drops it. Without them those cases are skipped, which is said once; with `CI=true` that
+//! is a failure.
+
+#![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
+
+use crate::databases::{on_every_database, on_every_server, on_every_store};
+
+mod changes;
+mod content;
+mod databases;
+mod format;
+mod keywords;
+mod leases;
+mod migrations;
+mod outages;
+mod races;
+mod realms;
+mod rows;
+mod secrets;
+mod sqlite_file;

@@ -1,0 +1,81 @@
+//! Rows to write.
+
+use token_server::clock::Timestamp;
+use token_server::failure::{Failure, FailureKind, ProviderSays};
+use token_server::secret::{SecretContent, SecretId};
+use token_server::store::{Commit, HeldToken, Page, RealmRow, RecordedFailure, SecretRow};
+use token_server::token::{Life, TokenText};
+
+/// The whole list.
+pub(crate) const ALL: Page = Page { offset: 0, limit: 1000 };
+
+pub(crate) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_epoch_ms(ms)
+}
+
+/// A first version, written at 1000.
+pub(crate) fn realm(id: &str) -> RealmRow {
+    RealmRow {
+        id: id.to_owned(),
+        config: None,
+        logic_code: None,
+        comment: None,
+        version: 1,
+        revision: 1,
+        created_at: at(1000),
+        updated_at: at(1000),
+        changed_at: at(1000),
+        deleted_at: None,
+    }
+}
+
+/// A first version with two credentials, written at 1000.
+pub(crate) fn secret(realm: &str, key: &str) -> SecretRow {
+    SecretRow {
+        id: SecretId::new(realm, key),
+        content: credentials(&[("key_1", "wx0123456789"), ("key_2", "hush")]),
+        version: 1,
+        revision: 1,
+        created_at: at(1000),
+        updated_at: at(1000),
+        changed_at: at(1000),
+        deleted_at: None,
+    }
+}
+
+pub(crate) fn credentials(values: &[(&str, &str)]) -> SecretContent {
+    SecretContent { credentials: values.iter().copied().collect(), fixed: None }
+}
+
+/// A token that lives from 1000 until 8000, committed at 2000.
+pub(crate) fn commit(text: &str, version: i64) -> Commit {
+    Commit {
+        token: HeldToken {
+            text: TokenText::from(text),
+            life: Life { obtained_at: at(1000), expires_at: Some(at(8000)) },
+            realm_version: 3,
+            secret_version: 4,
+        },
+        version,
+        due_at: Some(at(6000)),
+        previous: None,
+        at: at(2000),
+    }
+}
+
+/// A provider's refusal at 1500, to be tried again at 2500.
+pub(crate) fn refusal() -> RecordedFailure {
+    RecordedFailure {
+        at: at(1500),
+        next_attempt_at: at(2500),
+        failure: Failure {
+            kind: FailureKind::Config,
+            detail: "the provider refused".to_owned(),
+            provider: ProviderSays {
+                code: Some("40164".to_owned()),
+                message: Some("invalid ip, hint: [爱] \"'\\".to_owned()),
+            },
+            retry_after: None,
+        },
+    }
+}
