@@ -83,6 +83,9 @@ impl App {
                     () = tokio::time::sleep(interval) => last = app.look(last).await,
                 }
                 looks += 1;
+                if looks.is_multiple_of(60) {
+                    app.api.tokens.memory().drop_expired(app.api.clock.now());
+                }
                 #[expect(clippy::cast_precision_loss, reason = "a count of seconds")]
                 if looks as f64 % tidy_every == 0.0 {
                     app.sync.tidy().await;

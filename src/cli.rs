@@ -100,6 +100,13 @@ async fn open_store(config: &Config) -> anyhow::Result<SqlStore> {
     Ok(SqlStore::open(&url, database.max_connections, database.timeout()).await.map_err(Exit::store)?)
 }
 
+/// Opens the configured store after looking whether its server is there.
+async fn reach_store(config: &Config) -> anyhow::Result<SqlStore> {
+    let store = open_store(config).await?;
+    store.reach().await.map_err(Exit::store)?;
+    Ok(store)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -115,10 +122,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Import(args) => {
             let config = args.config.load(Vec::new())?;
-            let store = open_store(&config).await?;
-            store.migrate().await.map_err(Exit::store)?;
-            let report = import::run(&args.import, &store).await?;
-            output.print_report(&report)
+            output.print_report(&import::run(&args.import, &config).await?)
         }
         Command::Config(args) => config::run(&args, output),
         Command::Healthcheck(args) => healthcheck::run(&args, output).await,

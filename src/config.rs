@@ -99,7 +99,8 @@ impl Config {
         self.database.parsed()?;
         self.upstream.check()?;
         self.renewal.check()?;
-        self.metrics.check()
+        self.metrics.check()?;
+        self.log.check()
     }
 
     /// The effective settings as TOML, secrets redacted.
@@ -171,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_inherited_host_counts_as_unset_and_a_wrong_port_is_named() {
+        assert_eq!(load(&[("MYSQL_HOST", "")], &[]).unwrap().database.url, "sqlite:token-server.db");
+        let error = load(&[("MYSQL_HOST", "db"), ("MYSQL_PORT", "abc")], &[]).unwrap_err();
+        assert!(error.0.contains("MYSQL_PORT"), "{error}");
+    }
+
+    #[test]
+    fn localhost_is_an_address() {
+        let config = load(&[("TOKEN_SERVER__SERVER__LISTEN", "localhost:80")], &[]).unwrap();
+        assert_eq!(config.server.address().unwrap().to_string(), "127.0.0.1:80");
+    }
+
+    #[test]
     fn a_secret_may_be_in_a_file() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("url");
@@ -187,6 +201,9 @@ mod tests {
             ("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "-1", "upstream.timeout_seconds"),
             ("TOKEN_SERVER__RENEWAL__WAIT_SECONDS", "soon", "wait_seconds"),
             ("TOKEN_SERVER__DATABASE__URL", "redis://x", "database.url"),
+            ("TOKEN_SERVER__LOG__FILTER", "[[", "log.filter"),
+            ("TOKEN_SERVER__UPSTREAM__PROXY_URL", "nonsense", "upstream.proxy_url"),
+            ("TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES", "0", "upstream.max_response_bytes"),
             ("TOKEN_SERVER__DATABASE__URL_FILE", "/nonexistent", "TOKEN_SERVER__DATABASE__URL_FILE"),
         ] {
             let error = load(&[(name, value)], &[]).unwrap_err();

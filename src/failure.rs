@@ -11,7 +11,7 @@ use crate::secret::Credentials;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// An operator must act: a credential is missing, or the provider says that it is wrong.
+    /// An operator must act: a credential is missing, or does not fit where it goes.
     Config,
     /// The provider answered, and refused, without a class that we know.
     Refused,

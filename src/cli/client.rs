@@ -100,10 +100,18 @@ fn refusal(status: u16, problem: &Value) -> Exit {
     let text = |name: &str| problem[name].as_str();
     let message = match (text("detail"), text("code")) {
         (Some(detail), Some(code)) => format!("{detail} ({code}, HTTP {status})"),
-        _ => format!("the server answered HTTP {status}"),
+        _ => format!("the server answered HTTP {status}{}", health(problem)),
     };
     let labels = [("provider_code", "the provider's code"), ("provider_message", "the provider's message")];
     let said =
         labels.iter().filter_map(|(name, label)| text(name).map(|words| format!("\n  {label}: {words}")));
     Exit::failed(message + &said.collect::<String>())
+}
+
+/// What `/readyz` says of a server that is not ready.
+fn health(body: &Value) -> String {
+    let Some(status) = body["status"].as_str() else { return String::new() };
+    let reasons = body["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let reasons: Vec<_> = reasons.collect();
+    format!(": {status} {}", reasons.join("; ")).trim_end().to_owned()
 }

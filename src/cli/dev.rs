@@ -40,7 +40,12 @@ pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
     let folder = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)
         .map_err(|error| Exit::failed(format!("--data {}: {error}", folder.display())))?;
-    let config = dev_config(args, &folder).map_err(|error| Exit::config(error.0))?;
+    let config = dev_config(args, &folder).map_err(|error| {
+        let (what, is_public) =
+            error.0.split_once("; listen on").map_or((error.0.as_str(), false), |(what, _)| (what, true));
+        let hint = if is_public { "; dev listens on loopback only, serve on any address" } else { "" };
+        Exit::config(format!("{what}{hint}"))
+    })?;
     logs::start(&config.log).map_err(Exit::config)?;
     let server = Server::bind(config).await?;
     let (address, kept) = (server.address()?, args.data.is_some());

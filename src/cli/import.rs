@@ -3,10 +3,11 @@
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Exit;
 use super::output::ForPeople;
+use super::{Exit, reach_store};
+use crate::config::Config;
 use crate::import::{self, ImportError, LegacyUrl, Report, Settings};
-use crate::store::SqlStore;
+use crate::store::{DatabaseUrl, SqlStore};
 
 /// Take over realms, secrets and live tokens of the inherited service's database.
 ///
@@ -26,11 +27,27 @@ pub(super) struct ImportArgs {
     overwrite: bool,
 }
 
-/// Imports into a store whose schema is up to date.
-pub(super) async fn run(args: &ImportArgs, store: &SqlStore) -> anyhow::Result<Report> {
+/// Imports into the configured store. A dry run changes nothing there, the schema included.
+pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<Report> {
     let from = LegacyUrl::read(args.from.expose_secret()).map_err(exit)?;
     let settings = Settings { dry_run: args.dry_run, overwrite: args.overwrite };
-    Ok(import::run(&from, store, settings).await.map_err(exit)?)
+    let store = if args.dry_run { store_to_compare(config).await? } else { reach_store(config).await? };
+    store.migrate().await.map_err(Exit::store)?;
+    Ok(import::run(&from, &store, settings).await.map_err(exit)?)
+}
+
+/// The configured store if its schema is up to date; else nothing is in it, and an empty one in memory stands for it.
+async fn store_to_compare(config: &Config) -> anyhow::Result<SqlStore> {
+    let url = config.database.parsed().map_err(|error| Exit::config(error.0))?;
+    if !url.is_missing_file() {
+        let store = reach_store(config).await?;
+        let states = store.migration_state().await.map_err(Exit::store)?;
+        if states.iter().all(|state| state.applied) {
+            return Ok(store);
+        }
+    }
+    let in_memory = DatabaseUrl::read("sqlite::memory:").map_err(Exit::store)?;
+    Ok(SqlStore::open(&in_memory, 1, config.database.timeout()).await.map_err(Exit::store)?)
 }
 
 fn exit(error: ImportError) -> Exit {

@@ -48,8 +48,8 @@ impl Output {
     pub(super) fn print_one(self, document: &Value) -> anyhow::Result<()> {
         match (self, document) {
             (Self::Table, Value::Object(members)) => {
-                let rows = members.iter().map(|(name, value)| vec![name.clone(), cell(value)]);
-                print(&bare(rows).to_string())
+                let rows = members.iter().map(|(name, value)| vec![name.clone(), spread(value)]);
+                print(&text_of(&bare(rows)))
             }
             (Self::Json | Self::Table, _) => print(&serde_json::to_string_pretty(document)?),
         }
@@ -60,13 +60,25 @@ fn table(columns: &[&str], items: &[Value]) -> String {
     let rows = items.iter().map(|item| columns.iter().map(|name| cell(&item[*name])).collect::<Vec<_>>());
     let mut table = bare(rows);
     table.set_header(columns.iter().map(|name| name.to_uppercase()));
-    table.to_string()
+    text_of(&table)
+}
+
+/// Lines without the blanks that fill the last column.
+fn text_of(table: &Table) -> String {
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 fn bare(rows: impl Iterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).add_rows(rows);
     table
+}
+
+/// One value on as many lines as it needs.
+fn spread(value: &Value) -> String {
+    let is_nested = value.as_object().is_some_and(|members| !members.is_empty());
+    let pretty = is_nested.then(|| serde_json::to_string_pretty(value).ok()).flatten();
+    pretty.unwrap_or_else(|| cell(value))
 }
 
 fn cell(value: &Value) -> String {

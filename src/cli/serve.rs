@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::metrics_router;
 use crate::http::server::{Serving, serve};
-use crate::store::{SqlStore, StoreError};
+use crate::store::{Migrated, SqlStore, StoreError};
 use crate::telemetry::logs;
 
 /// Run the server.
@@ -163,7 +163,11 @@ impl StartUp {
         F: FnOnce(App) -> R + Send + 'static,
         R: Future<Output = anyhow::Result<()>> + Send,
     {
-        self.migrate_patiently().await.map_err(Exit::store)?;
+        let patient = self.migrate_patiently();
+        tokio::select! {
+            () = self.app.tasks.stopping() => return Ok(()),
+            outcome = patient => outcome.map_err(Exit::store)?,
+        }
         if let Err(error) = compare(&self.clock, &self.store).await {
             tracing::warn!(%error, "the database's clock could not be read");
         }
@@ -180,11 +184,16 @@ impl StartUp {
         Ok(())
     }
 
+    async fn reach_and_migrate(&self) -> Result<Migrated, StoreError> {
+        self.store.reach().await?;
+        self.store.migrate().await
+    }
+
     /// Until the database is there: it may start later than we do.
     async fn migrate_patiently(&self) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.store.migrate().await {
+            match self.reach_and_migrate().await {
                 Ok(migrated) => {
                     tracing::info!(applied = migrated.applied, "the database's schema is up to date");
                     return Ok(());
@@ -195,16 +204,18 @@ impl StartUp {
                 }
                 Err(error) => return Err(error),
             }
-            tokio::select! {
-                () = self.app.tasks.stopping() => return Ok(()),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    let failed = |error| Exit::unavailable(format!("{setting}: {address} cannot be listened on: {error}"));
+    let failed = |error| {
+        Exit::unavailable(format!(
+            "{setting}: {address} cannot be listened on: {error}; --listen gives another"
+        ))
+    };
     Ok(TcpListener::bind(address).await.map_err(failed)?)
 }
 

@@ -58,7 +58,7 @@ impl Environment {
 
     /// The inherited service's variables as a URL.
     fn inherited_url(&self) -> Result<Option<String>, ConfigError> {
-        let Some(host) = self.0.get("MYSQL_HOST") else { return Ok(None) };
+        let Some(host) = self.0.get("MYSQL_HOST").filter(|host| !host.is_empty()) else { return Ok(None) };
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let value =
             |name: &str, default: &str| self.0.get(name).cloned().unwrap_or_else(|| default.to_owned());
@@ -68,8 +68,11 @@ impl Environment {
         };
         let user = encode(&value("MYSQL_USERNAME", "root"));
         let credentials = if password.is_empty() { user } else { format!("{user}:{}", encode(&password)) };
-        let (port, database) =
-            (value("MYSQL_PORT", "3306"), encode(&value("MYSQL_DATABASE", "token_server")));
+        let port = value("MYSQL_PORT", "3306");
+        if port.parse::<u16>().is_err() {
+            return Err(ConfigError(format!("MYSQL_PORT: expected a port number, found {port:?}")));
+        }
+        let database = encode(&value("MYSQL_DATABASE", "token_server"));
         Ok(Some(
             format!("mysql://{credentials}@{host}:{port}/{database}").replace("%5F", "_").replace("%2D", "-"),
         ))

@@ -46,7 +46,8 @@ impl ServerSettings {
     /// # Errors
     /// When it is no address and port, or not loopback without `insecure_no_auth`.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        let address: SocketAddr = self.listen.parse().map_err(|_| {
+        let listen = self.listen.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let address: SocketAddr = listen.as_deref().unwrap_or(&self.listen).parse().map_err(|_| {
             let found = &self.listen;
             ConfigError(format!("server.listen: expected ADDRESS:PORT like 127.0.0.1:8080, found {found:?}"))
         })?;

@@ -53,7 +53,19 @@ impl UpstreamSettings {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         within("upstream.connect_timeout_seconds", self.connect_timeout_seconds, 0.01, 600.0)?;
-        within("upstream.timeout_seconds", self.timeout_seconds, 0.01, 600.0)
+        within("upstream.timeout_seconds", self.timeout_seconds, 0.01, 600.0)?;
+        if !(1024..=1 << 30).contains(&self.max_response_bytes) {
+            return Err(ConfigError("upstream.max_response_bytes: expected 1024 to 1073741824".to_owned()));
+        }
+        let is_usable = |text: &String| {
+            let url = url::Url::parse(text);
+            url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        };
+        if self.proxy_url.as_ref().is_none_or(is_usable) {
+            return Ok(());
+        }
+        // It may hold a password: it is not repeated.
+        Err(ConfigError("upstream.proxy_url: expected a URL like http://HOST:PORT".to_owned()))
     }
 
     /// The same without the proxy's password.

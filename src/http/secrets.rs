@@ -127,7 +127,8 @@ pub(super) async fn save(State(api): State<Api>, posted: JsonBody) -> Result<Jso
 /// Show one secret. `realm` may be left out where only one realm has the key.
 #[utoipa::path(get, path = "/api/secret/{key}", tag = "secret",
     params(("key" = String, Path), ("realm" = Option<String>, Query)),
-    responses((status = 200, body = SecretBody), (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = SecretBody), (status = 400, description = "several realms have the key", body = ProblemBody),
+              (status = 404, body = ProblemBody)))]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(key): Path<String>,
@@ -140,7 +141,8 @@ pub(super) async fn show(
 /// Delete a secret and its token.
 #[utoipa::path(delete, path = "/api/secret/{key}", tag = "secret",
     params(("key" = String, Path), ("realm" = Option<String>, Query)),
-    responses((status = 204), (status = 404, body = ProblemBody)))]
+    responses((status = 204), (status = 400, description = "several realms have the key", body = ProblemBody),
+              (status = 404, body = ProblemBody), (status = 409, description = "others are writing it", body = ProblemBody)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     Path(key): Path<String>,

@@ -88,7 +88,9 @@ impl<'a> Object<'a> {
 
     /// The value of a member; `None` when absent.
     pub fn member(&mut self, name: &'static str) -> Option<&'a Value> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.members.get(name)
     }
 

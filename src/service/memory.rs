@@ -169,6 +169,12 @@ impl Memory {
         }
     }
 
+    /// Drops tokens that nobody can be given any more.
+    pub fn drop_expired(&self, now: Timestamp) {
+        let _changing = self.changing();
+        self.entries.pin().retain(|_, entry| entry.life.usable_at(now));
+    }
+
     /// Calls `visit` with each entry; for metrics.
     pub fn visit(&self, mut visit: impl FnMut(&SecretId, &Entry)) {
         for (id, entry) in &self.entries.pin() {

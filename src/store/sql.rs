@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr, Statement};
+use sea_orm::{
+    ActiveModelTrait, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr, Insert,
+    SqlErr, Statement,
+};
 
 use super::{
     Changes, Commit, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
@@ -38,6 +41,8 @@ pub use url::DatabaseUrl;
 pub struct SqlStore {
     db: DatabaseConnection,
     patience: Duration,
+    /// Host and port of a database server.
+    address: Option<(String, u16)>,
 }
 
 /// How often a statement that met another writer is tried again.
@@ -72,13 +77,47 @@ impl SqlStore {
         }
         url.create_private_file().map_err(|error| StoreError::BadUrl(error.to_string()))?;
         let db = Database::connect(options).await.map_err(|error| unusable(url, &error))?;
-        Ok(Self { db, patience })
+        Ok(Self { db, patience, address: url.address() })
+    }
+
+    /// Looks whether something listens where the database should be, and says at once why not.
+    ///
+    /// The pool waits its whole time for a refused connection, and then tells only that it waited.
+    ///
+    /// # Errors
+    /// `Unavailable` with host, port and the reason.
+    pub async fn reach(&self) -> StoreResult<()> {
+        let Some((host, port)) = &self.address else { return Ok(()) };
+        let unavailable = |why: String| StoreError::Unavailable(format!("{host}:{port}: {why}"));
+        let connect = tokio::net::TcpStream::connect((host.as_str(), *port));
+        match tokio::time::timeout(self.patience, connect).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Err(_) => Err(unavailable(format!("no connection within {:?}", self.patience))),
+        }
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
         // The pool only fails to close when it is closed already.
         let _ = self.db.clone().close().await;
+    }
+
+    /// Adds a row; `false` if its key is taken.
+    async fn insert<A>(&self, row: A) -> StoreResult<bool>
+    where
+        A: ActiveModelTrait + Clone + Send + std::marker::Sync,
+    {
+        let insert = || async {
+            match Insert::one(row.clone()).exec_without_returning(&self.db).await {
+                Ok(_) => Ok(true),
+                Err(error) => match error.sql_err() {
+                    Some(SqlErr::UniqueConstraintViolation(_)) => Ok(false),
+                    Some(_) | None => Err(error),
+                },
+            }
+        };
+        self.run(insert).await
     }
 
     /// Runs a statement: bounded in time, tried again when another writer was in the way.

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{LogFormat, LogSettings};
@@ -12,7 +11,7 @@ use crate::config::{LogFormat, LogSettings};
 /// # Errors
 /// When the filter cannot be read; names it.
 pub fn start(settings: &LogSettings) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(|error| format!("log.filter: {error}"))?;
+    let filter = settings.parsed().map_err(|error| error.0)?;
     let is_terminal = std::io::stderr().is_terminal();
     let as_json = match settings.format {
         LogFormat::Auto => !is_terminal,

@@ -137,6 +137,7 @@ fn the_schema_is_brought_up_to_date_by_hand() {
     let status =
         |database: &str| output_of(&["migrate", "status", "--database", database, "--output", "json"]);
     let before: Value = serde_json::from_str(&status(&database)).unwrap();
+    assert!(!folder.path().join("t.db").exists(), "looking makes nothing");
     assert!(before.as_array().unwrap().iter().all(|migration| migration["applied"] == false), "{before}");
     output_of(&["migrate", "up", "--database", &database]);
     let after: Value = serde_json::from_str(&status(&database)).unwrap();

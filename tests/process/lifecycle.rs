@@ -178,3 +178,26 @@ async fn the_sqlite_file_is_its_owners_alone() {
         assert_eq!(mode, 0o600, "{:?}", file.file_name());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_reached_its_database_says_why_and_ends_when_told() {
+    let address = crate::faulty_provider::closed_port_url();
+    let port = url::Url::parse(&address).unwrap().port().unwrap();
+    let mut program = Program::serve(
+        &format!("mysql://u:hush@127.0.0.1:{port}/d"),
+        &[],
+        &[
+            ("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "0"),
+            ("TOKEN_SERVER__SERVER__DRAIN_TIMEOUT_SECONDS", "600"),
+        ],
+    );
+    program.wait_for_status("/readyz", 503).await;
+    while !program.log().contains("the database cannot be used yet") {
+        tokio::task::yield_now().await;
+    }
+    program.signal("TERM");
+    assert_eq!(program.end().await, Some(0));
+    let log = program.log();
+    assert!(log.contains("Connection refused") && log.contains(&port.to_string()), "{log}");
+    assert!(!log.contains(r#""message":"ready""#) && !log.contains("hush"), "{log}");
+}

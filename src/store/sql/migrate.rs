@@ -21,6 +21,15 @@ pub struct MigrationState {
     pub applied: bool,
 }
 
+impl MigrationState {
+    /// Of a database that is not there yet.
+    #[must_use]
+    pub fn all_missing() -> Vec<Self> {
+        let known = Migrations::migrations();
+        known.iter().map(|migration| Self { name: migration.name().to_owned(), applied: false }).collect()
+    }
+}
+
 /// What [`SqlStore::migrate`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {

@@ -3,7 +3,7 @@
 use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _, Func};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::super::{Listed, Page, RealmRow, StoreResult};
@@ -58,19 +58,7 @@ fn mentions(keyword: Option<&str>) -> Condition {
 }
 
 pub(super) async fn insert(store: &SqlStore, row: &RealmRow) -> StoreResult<bool> {
-    let model = ActiveModel::from(Model::from(row.clone()));
-    let outcome = store
-        .run(|| async {
-            match Entity::insert(model.clone()).exec_without_returning(&store.db).await {
-                Ok(_) => Ok(true),
-                Err(error) => match error.sql_err() {
-                    Some(SqlErr::UniqueConstraintViolation(_)) => Ok(false),
-                    _ => Err(error),
-                },
-            }
-        })
-        .await?;
-    Ok(outcome)
+    store.insert(ActiveModel::from(Model::from(row.clone()))).await
 }
 
 pub(super) async fn update(store: &SqlStore, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {

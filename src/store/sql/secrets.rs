@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
@@ -49,18 +49,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn insert(store: &SqlStore, row: &SecretRow) -> StoreResult<bool> {
-    let model = ActiveModel::from(seal(row));
-    store
-        .run(|| async {
-            match Entity::insert(model.clone()).exec_without_returning(&store.db).await {
-                Ok(_) => Ok(true),
-                Err(error) => match error.sql_err() {
-                    Some(SqlErr::UniqueConstraintViolation(_)) => Ok(false),
-                    _ => Err(error),
-                },
-            }
-        })
-        .await
+    store.insert(ActiveModel::from(seal(row))).await
 }
 
 pub(super) async fn update(store: &SqlStore, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {

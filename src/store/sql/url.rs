@@ -77,6 +77,26 @@ impl DatabaseUrl {
         }
     }
 
+    /// Whether it names a SQLite file that is not there.
+    #[must_use]
+    pub fn is_missing_file(&self) -> bool {
+        let options = self.expose().parse::<SqliteConnectOptions>();
+        let is_file = self.expose().starts_with("sqlite:") && !self.is_private_memory();
+        is_file && options.is_ok_and(|options| !options.get_filename().exists())
+    }
+
+    /// Host and port of the server; `None` for SQLite.
+    pub(super) fn address(&self) -> Option<(String, u16)> {
+        let url = url::Url::parse(self.expose()).ok()?;
+        let default_port = match url.scheme() {
+            "mysql" => 3306,
+            "postgres" | "postgresql" => 5432,
+            _ => return None,
+        };
+        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+        Some((host.to_owned(), url.port().unwrap_or(default_port)))
+    }
+
     /// Whether each connection would see a database of its own.
     pub(super) fn is_private_memory(&self) -> bool {
         let is_in_memory = self.expose().contains(":memory:") || self.expose().contains("mode=memory");
