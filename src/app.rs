@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, Timestamp, millis};
-use crate::config::{Config, DEFAULT_OVERLAP};
+use crate::config::Config;
 use crate::http::Api;
 use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
@@ -39,13 +39,13 @@ impl App {
     pub fn build(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
         let tasks = Tasks::default();
         let metrics = Arc::new(Metrics::new());
-        let memory = Arc::new(Memory::new(config.renewal.trust_for()));
+        let memory = Arc::new(Memory::new());
         let upstream = Upstream::new(config.upstream.limits(), config.upstream.proxy_url.as_deref())?;
         let settings = RenewalSettings {
-            lease: upstream.longest_fetch() + LEASE_MARGIN,
+            lease_margin: LEASE_MARGIN,
             wait: config.renewal.wait(),
             default_life: DEFAULT_LIFE,
-            overlap: DEFAULT_OVERLAP,
+            trust_for: config.renewal.trust_for(),
         };
         let renewal = Renewal::new(
             Arc::clone(&store),

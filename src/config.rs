@@ -19,7 +19,7 @@ pub use database::DatabaseSettings;
 pub use environment::Environment;
 pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
-pub use renewal::{DEFAULT_OVERLAP, RenewalTimes};
+pub use renewal::RenewalTimes;
 pub use server::ServerSettings;
 pub use upstream::UpstreamSettings;
 

@@ -10,8 +10,10 @@ mod observe;
 mod openapi;
 mod query;
 mod realms;
+mod report;
 mod secrets;
 pub mod server;
+mod status;
 mod tokens;
 
 use std::sync::Arc;
@@ -76,10 +78,13 @@ pub fn description() -> utoipa::openapi::OpenApi {
 fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(tokens::show))
+        .routes(routes!(report::report))
         .routes(routes!(realms::list, realms::save))
         .routes(routes!(realms::show, realms::delete))
         .routes(routes!(secrets::list, secrets::save))
         .routes(routes!(secrets::show, secrets::delete))
+        .routes(routes!(status::status))
+        .routes(routes!(status::retry))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts()

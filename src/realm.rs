@@ -11,6 +11,7 @@ mod issue;
 mod margin;
 mod path;
 mod plan;
+mod policy;
 
 pub use answer::{Answer, DEFAULT_LIFE, Reading};
 pub use definition::{
@@ -21,3 +22,4 @@ pub use issue::{Issue, Issues, Object};
 pub use margin::RefreshAhead;
 pub use path::Path;
 pub use plan::{Body, Plan, Request};
+pub use policy::{DEFAULT_OVERLAP, Policy, Quota, Reissue, Scope};

@@ -12,6 +12,13 @@ use crate::clock::{Timestamp, millis};
 pub struct TokenText(SecretString);
 
 impl TokenText {
+    /// SHA-256 of the text in lower-case hex: names a token without telling it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.expose().as_bytes());
+        digest.as_ref().iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+
     /// The text itself, for an answer or a column; never for a log or an error.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -71,6 +78,14 @@ impl Life {
         let share = millis(expires_at.since(self.obtained_at)) / HANDOUT_SHARE;
         let margin = share.min(millis(HANDOUT_MARGIN));
         Some(Timestamp::from_epoch_ms(expires_at.epoch_ms().saturating_sub(margin)))
+    }
+
+    /// Whether a caller may be given the token now, or, while it is not due, up to its very end: its provider was asked
+    /// and has nothing newer, or will not have before then.
+    #[must_use]
+    pub fn usable_while_not_due(&self, due_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let lives = self.expires_at.is_none_or(|expires_at| now < expires_at);
+        self.usable_at(now) || (lives && due_at.is_some_and(|due_at| now < due_at))
     }
 
     /// Whether a caller may be given the token now.

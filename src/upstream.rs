@@ -71,12 +71,22 @@ impl Upstream {
         self.limits.total
     }
 
-    /// Sends the request once and judges the answer.
+    /// Sends the request once and judges the answer; `timeout` may shorten the server's own.
     ///
     /// # Errors
     /// Any [`FailureKind`]; credentials in the provider's words are masked.
-    pub async fn fetch(&self, plan: &Plan, credentials: &Credentials) -> Result<Answer, Failure> {
-        self.fetch_unmasked(plan).await.map_err(|failure| failure.masked(credentials))
+    pub async fn fetch(
+        &self,
+        plan: &Plan,
+        credentials: &Credentials,
+        timeout: Option<Duration>,
+    ) -> Result<Answer, Failure> {
+        let limit = timeout.map_or(self.limits.total, |timeout| timeout.min(self.limits.total));
+        let fetched = tokio::time::timeout(limit, self.fetch_unmasked(plan)).await;
+        let timed_out = |_| {
+            Err(Failure::new(FailureKind::TimedOut, format!("the provider did not answer within {limit:?}")))
+        };
+        fetched.unwrap_or_else(timed_out).map_err(|failure| failure.masked(credentials))
     }
 
     async fn fetch_unmasked(&self, plan: &Plan) -> Result<Answer, Failure> {

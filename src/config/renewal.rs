@@ -23,9 +23,6 @@ impl Default for RenewalTimes {
     }
 }
 
-/// How long a replaced token is taken to work on, where the realm does not say.
-pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(5);
-
 impl RenewalTimes {
     /// See the field.
     #[must_use]
@@ -39,10 +36,10 @@ impl RenewalTimes {
         Duration::from_secs_f64(self.sync_interval_seconds)
     }
 
-    /// How long after the last look memory is served unasked: two looks, or half the overlap if that is longer.
+    /// How long after the last look memory is served unasked: two looks; half the realm's overlap if that is longer.
     #[must_use]
     pub fn trust_for(&self) -> Duration {
-        (self.sync_interval() * 2).max(DEFAULT_OVERLAP / 2)
+        self.sync_interval() * 2
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

@@ -97,7 +97,7 @@ impl Problem {
     }
 
     fn retry_after(mut self, delay: Option<Duration>) -> Self {
-        self.extra.retry_after = delay.map(|delay| delay.as_secs().max(1));
+        self.extra.retry_after = delay.map(|delay| super::tokens::whole_seconds(delay).max(1));
         self
     }
 }

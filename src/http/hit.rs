@@ -26,6 +26,7 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
             "realm" => realm = Some(value),
             "key" => key = Some(value),
             "flush" if flag("flush", &value).ok()? => return None,
+            "min_ttl" => return None,
             _ => {}
         }
     }

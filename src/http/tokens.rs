@@ -1,5 +1,7 @@
 //! `GET /api/token`
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
@@ -14,7 +16,7 @@ use super::{Api, Problem};
 use crate::clock::{Timestamp, millis};
 use crate::realm::{Issues, Object};
 use crate::secret::SecretRef;
-use crate::service::TokenAnswer;
+use crate::service::{ServiceError, TokenAnswer};
 
 /// A working token.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -39,13 +41,32 @@ pub(super) struct TokenBody<'a> {
     /// Since when (epoch milliseconds) it could not be renewed, or not be compared with the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_since: Option<i64>,
+    /// Until when (epoch milliseconds) the token before this one works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_valid_until: Option<i64>,
+    /// Present and false when another token was asked for, and this is the held one.
+    #[serde(skip_serializing_if = "is_true")]
+    renewed: bool,
+    /// Seconds after which to ask for another again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
     /// What the operator should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'a str>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 /// What `expires_in` says of a token that never expires (inherited).
 const NEVER: i64 = 2_147_483_647;
+
+/// Rounded up: a caller that waits so long is not too early.
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
 
 /// The answer for a token; the same for the hit path and the slow path.
 pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
@@ -59,6 +80,12 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
         version: answer.version,
         never_expires: expires_at.is_none(),
         stale_since: stale.map(|stale| stale.since.epoch_ms()),
+        previous_valid_until: answer
+            .previous_valid_until
+            .filter(|until| *until > now)
+            .map(Timestamp::epoch_ms),
+        renewed: answer.renewed,
+        retry_after: answer.retry_after.map(whole_seconds),
         warning: stale.map(|stale| stale.warning.as_str()).or(answer.warning.as_deref()),
     };
     // Strings and numbers always serialise.
@@ -73,7 +100,8 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
 /// A working token for a secret. The arguments may also be a JSON object in the body.
 #[utoipa::path(get, path = "/api/token", tag = "token",
     params(("realm" = String, Query), ("key" = String, Query),
-           ("flush" = Option<bool>, Query, description = "fetch a new token although the held one is good")),
+           ("flush" = Option<bool>, Query, description = "fetch a new token although the held one is good"),
+           ("min_ttl" = Option<i64>, Query, description = "milliseconds that the token must live yet")),
     responses((status = 200, body = TokenBody), (status = 400, description = "unknown secret", body = ProblemBody),
               (status = 502, description = "the provider refused", body = ProblemBody),
               (status = 503, description = "no token now; try later", body = ProblemBody),
@@ -82,7 +110,20 @@ pub(super) async fn show(State(api): State<Api>, query: Query, body: JsonBody) -
     let began = Instant::now();
     let ask = Ask::read(&query, body.0.as_ref())?;
     let id = SecretRef { realm: &ask.realm, key: &ask.key };
-    let outcome = if ask.flush { api.tokens.flush(id).await } else { api.tokens.get(id).await };
+    let outcome = match (ask.flush, ask.min_ttl_ms) {
+        (true, _) => api.tokens.flush(id).await,
+        (false, Some(ms)) => api.tokens.get_living(id, ms).await,
+        (false, None) => api.tokens.get(id).await,
+    };
+    conclude(&api, outcome, began)
+}
+
+/// Counts the outcome of an ask and makes its answer; unknown names are a bad request (inherited).
+pub(super) fn conclude(
+    api: &Api,
+    outcome: Result<TokenAnswer, ServiceError>,
+    began: Instant,
+) -> Result<Response, Problem> {
     match outcome {
         Ok(answer) => {
             api.metrics.count_ask("ok", answer.source.as_str(), began.elapsed());
@@ -101,6 +142,23 @@ struct Ask {
     realm: String,
     key: String,
     flush: bool,
+    min_ttl_ms: Option<i64>,
+}
+
+/// A longer time is no token's: a year.
+const LONGEST_MIN_TTL_MS: i64 = 366 * 24 * 3600 * 1000;
+
+/// `min_ttl` as a number of milliseconds, from the query or the body.
+fn min_ttl(query: Option<&str>, body: Option<&Value>) -> Result<Option<i64>, Problem> {
+    let (pointer, number) = match (query, body) {
+        (Some(text), _) => ("min_ttl", text.parse().ok()),
+        (None, None | Some(Value::Null)) => return Ok(None),
+        (None, Some(value)) => ("/min_ttl", value.as_i64()),
+    };
+    let number = number.filter(|ms| (0..=LONGEST_MIN_TTL_MS).contains(ms));
+    let expected =
+        || Problem::invalid_at(pointer, format!("expected milliseconds, 0 to {LONGEST_MIN_TTL_MS}"));
+    number.map(Some).ok_or_else(expected)
 }
 
 impl Ask {
@@ -122,7 +180,8 @@ impl Ask {
             (None, Some(Value::String(text))) => flag("/flush", text)?,
             (None, Some(_)) => return Err(Problem::invalid_at("/flush", "expected true or false")),
         };
+        let min_ttl_ms = min_ttl(query.text("min_ttl"), object.member("min_ttl"))?;
         let (realm, key) = issues.conclude(realm.zip(key)).map_err(Problem::invalid)?;
-        Ok(Self { realm, key, flush })
+        Ok(Self { realm, key, flush, min_ttl_ms })
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use url::Url;
 
 use super::issue::{Issues, Object, kind};
-use super::{Issue, Path, RefreshAhead};
+use super::{Issue, Path, Policy};
 use crate::secret::{Credentials, SecretId, numbered};
 
 /// How a realm gets its tokens.
@@ -58,8 +58,8 @@ pub struct ConfigForm {
     pub content_type: ContentType,
     /// Where the seconds left are in the answer; `None`: never told.
     pub expires_in_path: Option<Path>,
-    /// How long before expiry to renew.
-    pub refresh_ahead: RefreshAhead,
+    /// How its tokens are renewed.
+    pub policy: Policy,
 }
 
 /// A realm that asks a function of the operator's own.
@@ -174,12 +174,12 @@ impl Definition {
         }
     }
 
-    /// How long before its expiry a token is renewed.
+    /// How its tokens are renewed; a function's as an unknown provider's.
     #[must_use]
-    pub fn refresh_ahead(&self) -> RefreshAhead {
+    pub fn policy(&self) -> Policy {
         match self {
-            Self::Config(form) => form.refresh_ahead,
-            Self::Function(_) | Self::Fixed => RefreshAhead::Default,
+            Self::Config(form) => form.policy.clone(),
+            Self::Function(_) | Self::Fixed => Policy::default(),
         }
     }
 
@@ -188,7 +188,7 @@ impl Definition {
     pub fn fetches_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Config(mine), Self::Config(theirs)) => {
-                ConfigForm { refresh_ahead: theirs.refresh_ahead, ..(**mine).clone() } == **theirs
+                ConfigForm { policy: theirs.policy.clone(), ..(**mine).clone() } == **theirs
             }
             (mine, theirs) => mine == theirs,
         }
@@ -236,7 +236,7 @@ impl ConfigForm {
         let content_type = content_type(&mut object, issues);
         let expires_in_path = object.text("expires_in_path", issues).filter(|path| !path.is_empty());
         let expires_in_path = expires_in_path.map(|path| read_path(path, "/config/expires_in_path", issues));
-        let refresh_ahead = read_policy(object.member("policy"), issues);
+        let policy = Policy::read(object.member("policy"), issues);
         object.finish(&[], |_| false, issues);
         Some(Self {
             url: url?,
@@ -248,7 +248,7 @@ impl ConfigForm {
                 Some(path) => Some(path?),
                 None => None,
             },
-            refresh_ahead: refresh_ahead?,
+            policy: policy?,
         })
     }
 }
@@ -263,17 +263,6 @@ fn content_type(object: &mut Object<'_>, issues: &mut Issues) -> Option<ContentT
             issues,
         ),
     }
-}
-
-fn read_policy(policy: Option<&Json>, issues: &mut Issues) -> Option<RefreshAhead> {
-    let Some(policy) = policy.filter(|policy| !policy.is_null()) else { return Some(RefreshAhead::Default) };
-    let mut object = Object::read(policy, "/config/policy", issues)?;
-    let ahead = object.member("refresh_ahead").unwrap_or(&Json::Null);
-    let ahead = RefreshAhead::read(ahead)
-        .map_err(|expected| issues.add("/config/policy/refresh_ahead", expected))
-        .ok();
-    object.finish(&[], |_| false, issues);
-    ahead
 }
 
 /// The most arguments a realm may have.

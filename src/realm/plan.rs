@@ -1,5 +1,6 @@
 //! From a definition and a secret to the request that is sent.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -49,15 +50,22 @@ impl fmt::Debug for Request {
 impl Definition {
     /// The request for a secret; `None` for a fixed realm.
     ///
+    /// `forced`: another token is wanted than the one the provider would repeat; `policy.force` overrides arguments.
+    ///
     /// # Errors
     /// `Config`: a credential is missing, or does not fit where it goes. Names both ends.
-    pub fn plan(&self, secret: &SecretId, credentials: &Credentials) -> Result<Option<Plan>, Failure> {
+    pub fn plan(
+        &self,
+        secret: &SecretId,
+        credentials: &Credentials,
+        forced: bool,
+    ) -> Result<Option<Plan>, Failure> {
         match self {
             Self::Fixed => Ok(None),
             Self::Function(form) => Ok(Some(function_plan(form, secret, credentials))),
             Self::Config(form) => {
                 self.demand(secret, credentials)?;
-                config_plan(form, secret, credentials).map(Some)
+                config_plan(form, secret, credentials, forced).map(Some)
             }
         }
     }
@@ -99,11 +107,17 @@ fn function_plan(form: &FunctionForm, secret: &SecretId, credentials: &Credentia
     }
 }
 
-fn config_plan(form: &ConfigForm, secret: &SecretId, credentials: &Credentials) -> Result<Plan, Failure> {
+fn config_plan(
+    form: &ConfigForm,
+    secret: &SecretId,
+    credentials: &Credentials,
+    forced: bool,
+) -> Result<Plan, Failure> {
+    let arguments = if forced { forced_arguments(form) } else { Cow::Borrowed(&form.arguments) };
     let mut query = Vec::new();
     let mut headers = Vec::new();
     let mut members = Map::new();
-    for argument in &form.arguments {
+    for argument in arguments.iter() {
         let value = argument.value.resolve(credentials);
         match (argument.place, form.method) {
             (Place::Url, _) | (Place::Body, Method::Get) => {
@@ -135,6 +149,19 @@ impl Value {
             },
         }
     }
+}
+
+/// The arguments with `policy.force` over them; what it names besides goes where a body argument would.
+fn forced_arguments(form: &ConfigForm) -> Cow<'_, Vec<Argument>> {
+    let mut arguments = form.arguments.clone();
+    for (name, value) in &form.policy.force {
+        let value = Value::Literal(value.clone());
+        match arguments.iter_mut().find(|argument| argument.name == *name) {
+            Some(argument) => argument.value = value,
+            None => arguments.push(Argument { name: name.clone(), place: Place::Body, value }),
+        }
+    }
+    Cow::Owned(arguments)
 }
 
 fn header(argument: &Argument, secret: &SecretId, value: String) -> Result<(String, String), Failure> {
@@ -185,7 +212,7 @@ mod tests {
     fn plan(config: &Json, credentials: &[(&str, &str)]) -> Result<Plan, Failure> {
         let definition = Definition::read(Some(config), None).unwrap();
         let credentials = credentials.iter().copied().collect();
-        definition.plan(&SecretId::new("r", "k"), &credentials).map(Option::unwrap)
+        definition.plan(&SecretId::new("r", "k"), &credentials, false).map(Option::unwrap)
     }
 
     fn config(method: &str) -> Json {
@@ -236,7 +263,7 @@ mod tests {
     fn a_function_gets_the_secret_as_json() {
         let definition = Definition::read(None, Some("https://fn.example.com/")).unwrap();
         let credentials = [("key_1", "a"), ("corpid", "b")].into_iter().collect();
-        let plan = definition.plan(&SecretId::new("r", "k"), &credentials).unwrap().unwrap();
+        let plan = definition.plan(&SecretId::new("r", "k"), &credentials, false).unwrap().unwrap();
         let body = plan.request.body.unwrap().text;
         assert_eq!(body, r#"{"realm":"r","key":"k","key_1":"a","credentials":{"corpid":"b"}}"#);
     }

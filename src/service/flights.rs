@@ -25,9 +25,30 @@ pub enum Cause {
     Due,
     /// A caller wants another token than the one held: one that came after the ask will do.
     Flush,
+    /// A caller's token of this version was refused by the provider's API: a newer one will do.
+    Report {
+        /// The refused token's.
+        version: i64,
+    },
+    /// A caller needs a token that lives so long yet.
+    MinTtl {
+        /// Milliseconds.
+        ms: i64,
+    },
+    /// An operator wants another attempt although the last one failed.
+    Retry,
 }
 
 impl Cause {
+    /// Whether the provider must be told that another token is wanted than the one it would repeat.
+    #[must_use]
+    pub fn is_forced(self) -> bool {
+        match self {
+            Self::Flush | Self::Report { .. } => true,
+            Self::Miss | Self::Due | Self::MinTtl { .. } | Self::Retry => false,
+        }
+    }
+
     /// The word in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -35,6 +56,9 @@ impl Cause {
             Self::Miss => "miss",
             Self::Due => "due",
             Self::Flush => "flush",
+            Self::Report { .. } => "report",
+            Self::MinTtl { .. } => "min_ttl",
+            Self::Retry => "retry",
         }
     }
 }

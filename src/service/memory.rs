@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Stale;
+use super::{Stale, TokenAnswer};
 use crate::clock::{Timestamp, millis};
 use crate::secret::{SecretId, SecretRef};
 use crate::store::Changes;
-use crate::token::{Life, TokenText};
+use crate::token::{Life, Source, TokenText};
 
 /// A token in memory.
 #[derive(Clone, Debug)]
@@ -31,11 +31,39 @@ pub struct Entry {
     pub due_at: Option<Timestamp>,
     /// Why it was not renewed when it was due.
     pub stale: Option<Stale>,
+    /// Until when the token before this one works.
+    pub previous_valid_until: Option<Timestamp>,
     /// Whether the operator gave it.
     pub is_fixed: bool,
+    /// How long after the last look at the store it is answered unasked.
+    pub trust_for: Duration,
+    /// Whether it dies at once when it is renewed, so that callers had better wait for its renewal.
+    pub dies_when_renewed: bool,
 }
 
 impl Entry {
+    /// The answer made of it.
+    #[must_use]
+    pub fn answer(&self, source: Source) -> TokenAnswer {
+        TokenAnswer {
+            token: self.token.clone(),
+            life: self.life,
+            version: self.version,
+            source,
+            previous_valid_until: self.previous_valid_until,
+            stale: self.stale.clone(),
+            warning: None,
+            renewed: true,
+            retry_after: None,
+        }
+    }
+
+    /// Whether it may be answered now.
+    #[must_use]
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        self.life.usable_while_not_due(self.due_at, now)
+    }
+
     /// Whether a renewal should be begun.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -56,20 +84,24 @@ pub struct Memory {
     edits: AtomicU64,
     looked_at_ms: AtomicI64,
     store_is_away: AtomicBool,
-    trust_for: Duration,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Memory {
-    /// Empty. Entries are trusted for `trust_for` after the last look at the store.
+    /// Empty.
     #[must_use]
-    pub fn new(trust_for: Duration) -> Self {
+    pub fn new() -> Self {
         Self {
             entries: papaya::HashMap::new(),
             changing: Mutex::new(()),
             edits: AtomicU64::new(0),
             looked_at_ms: AtomicI64::new(i64::MIN),
             store_is_away: AtomicBool::new(false),
-            trust_for,
         }
     }
 
@@ -83,9 +115,9 @@ impl Memory {
     ///
     /// A process that was frozen, or whose looks hang, reads the row first.
     #[must_use]
-    pub fn is_trusted(&self, now: Timestamp) -> bool {
+    pub fn is_trusted(&self, entry: &Entry, now: Timestamp) -> bool {
         let age_ms = now.epoch_ms().saturating_sub(self.looked_at_ms.load(Ordering::Acquire));
-        age_ms <= millis(self.trust_for)
+        age_ms <= millis(entry.trust_for)
     }
 
     /// Since when the store is away, if the last look failed.
@@ -172,7 +204,7 @@ impl Memory {
     /// Drops tokens that nobody can be given any more.
     pub fn drop_expired(&self, now: Timestamp) {
         let _changing = self.changing();
-        self.entries.pin().retain(|_, entry| entry.life.usable_at(now));
+        self.entries.pin().retain(|_, entry| entry.is_usable(now));
     }
 
     /// Calls `visit` with each entry; for metrics.
@@ -201,7 +233,10 @@ mod tests {
             secret_version: 1,
             due_at: None,
             stale: None,
+            previous_valid_until: None,
             is_fixed: false,
+            trust_for: Duration::from_secs(2),
+            dies_when_renewed: false,
         }
     }
 
@@ -211,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_edit_between_reading_and_keeping_wins() {
-        let memory = Memory::new(Duration::from_secs(2));
+        let memory = Memory::new();
         let id = SecretId::new("r", "k");
         let mark = memory.mark();
         memory.forget(&id);
@@ -223,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_older_token_never_replaces_a_newer_one() {
-        let memory = Memory::new(Duration::from_secs(2));
+        let memory = Memory::new();
         let id = SecretId::new("r", "k");
         memory.keep(memory.mark(), &id, entry(2));
         memory.keep(memory.mark(), &id, entry(1));
@@ -234,7 +269,7 @@ mod tests {
     fn changes_of_others_drop_what_they_outdate() {
         let id = SecretId::new("r", "k");
         let changed = |realm: Option<i64>, secret: Option<i64>, token: Option<i64>| {
-            let memory = Memory::new(Duration::from_secs(2));
+            let memory = Memory::new();
             memory.keep(memory.mark(), &id, entry(3));
             memory.apply(&Changes {
                 realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
@@ -253,12 +288,12 @@ mod tests {
 
     #[test]
     fn trust_ends_when_looks_stop() {
-        let memory = Memory::new(Duration::from_secs(2));
+        let memory = Memory::new();
         let at = |ms| Timestamp::from_epoch_ms(ms);
-        assert!(!memory.is_trusted(at(0)));
+        assert!(!memory.is_trusted(&entry(1), at(0)));
         memory.note_look(at(1000), true);
-        assert!(memory.is_trusted(at(3000)));
-        assert!(!memory.is_trusted(at(3001)));
+        assert!(memory.is_trusted(&entry(1), at(3000)));
+        assert!(!memory.is_trusted(&entry(1), at(3001)));
         memory.note_look(at(2000), false);
         assert_eq!(memory.away_since(), Some(at(1000)));
     }

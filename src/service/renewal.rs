@@ -1,9 +1,12 @@
 //! The one path that fetches and stores a token.
 //!
-//! Look whether somebody has renewed already → take the lease → look again → fetch → commit under the lease → memory.
-//! The lease makes one holder over all instances; its epoch makes a late holder's commit change nothing.
+//! Look whether somebody has renewed already → is a fetch allowed now? → take the lease → look again → fetch → commit
+//! under the lease → memory. The lease makes one holder over all instances; its epoch makes a late holder's commit
+//! change nothing. What is good enough, and what is allowed, is decided in `decide`.
 
+mod decide;
 mod fetch;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,24 +16,26 @@ use super::memory::{Entry, Mark, Memory};
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
 use crate::failure::{Failure, FailureKind};
-use crate::realm::Definition;
+use crate::realm::{Definition, Policy};
 use crate::secret::{Credentials, FixedToken, SecretId};
 use crate::store::{HeldToken, Lease, RecordedFailure, Store, TokenRow};
 use crate::telemetry::Metrics;
 use crate::token::{Life, Source};
 use crate::upstream::Upstream;
+use decide::{Held, Hold};
+pub use status::{SecretStatus, TokenState};
 
 /// Times of a renewal.
 #[derive(Clone, Copy, Debug)]
 pub struct RenewalSettings {
-    /// How long a lease holds: a whole fetch and 2 s.
-    pub lease: Duration,
+    /// By how much a lease outlives the fetch it is for.
+    pub lease_margin: Duration,
     /// How long to wait for another instance's renewal.
     pub wait: Duration,
     /// The life of a token whose provider tells none.
     pub default_life: Duration,
-    /// How long a replaced token is taken to work on.
-    pub overlap: Duration,
+    /// How long memory is served unasked after the last look at the store, at least.
+    pub trust_for: Duration,
 }
 
 /// Fetches and stores tokens.
@@ -49,6 +54,7 @@ pub struct Renewal {
 struct View {
     mark: Mark,
     definition: Definition,
+    policy: Policy,
     realm_version: i64,
     credentials: Credentials,
     fixed: Option<FixedToken>,
@@ -56,24 +62,10 @@ struct View {
     row: Option<TokenRow>,
 }
 
-impl View {
-    /// The stored token, if it was made with the current versions.
-    fn held(&self) -> Option<(&TokenRow, &HeldToken)> {
-        let row = self.row.as_ref()?;
-        let token = row.token.as_ref()?;
-        let is_current =
-            token.realm_version == self.realm_version && token.secret_version == self.secret_version;
-        is_current.then_some((row, token))
-    }
-
-    fn token_version(&self) -> i64 {
-        self.row.as_ref().map_or(0, |row| row.version)
-    }
-}
-
 /// First and last wait between looks at another instance's renewal.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(250);
+
 impl Renewal {
     /// Over one store, one upstream client and one memory.
     #[must_use]
@@ -101,7 +93,7 @@ impl Renewal {
         &self.clock
     }
 
-    /// A token good enough for `cause`, fetched if need be.
+    /// A token good enough for `cause`, fetched if need be and allowed.
     ///
     /// # Errors
     /// See [`ServiceError`]; a token that is held and usable is answered rather than an error of the provider.
@@ -110,14 +102,9 @@ impl Renewal {
         if view.definition == Definition::Fixed {
             return self.give_fixed(id, &view);
         }
-        let asked_at_version = view.token_version();
-        if let Some(answer) = self.take(id, &view, cause, asked_at_version) {
-            return Ok(answer);
-        }
-        if cause == Cause::Due
-            && let Some(answer) = self.put_off(id, &view)
-        {
-            return Ok(answer);
+        let asked_at_version = view.row.as_ref().map_or(0, |row| row.version);
+        if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
+            return outcome;
         }
         self.renew_under_lease(id, cause, asked_at_version).await
     }
@@ -129,15 +116,49 @@ impl Renewal {
         let secret = self.store.find_secret(id).await?.filter(|row| row.deleted_at.is_none());
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
         let row = self.store.find_token(id).await?;
+        let definition = super::realms::stored_definition(&realm)?;
         Ok(View {
             mark,
-            definition: super::realms::stored_definition(&realm)?,
+            policy: definition.policy(),
+            definition,
             realm_version: realm.version,
             credentials: secret.content.credentials,
             fixed: secret.content.fixed,
             secret_version: secret.version,
             row,
         })
+    }
+
+    /// The answer that needs no fetch, or may have none now; `None`: fetch.
+    fn settle(
+        &self,
+        id: &SecretId,
+        view: &View,
+        cause: Cause,
+        asked_at: i64,
+    ) -> Option<Result<TokenAnswer, ServiceError>> {
+        let now = self.clock.now();
+        let held = view.held(now);
+        if let Some(held) = held.filter(|held| held.is_good_enough(cause, asked_at, now)) {
+            return Some(Ok(self.keep(id, view, held, held.row.due_at, None)));
+        }
+        let hold = view.hold(cause, now)?;
+        match (held, hold) {
+            (Some(held), Hold::Floor(until)) => {
+                let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
+                Some(Ok(TokenAnswer { renewed: false, retry_after: Some(until.since(now)), ..answer }))
+            }
+            (Some(held), Hold::Failed(failure)) => {
+                let until = failure.next_attempt_at;
+                let answer = self.keep(id, view, held, Some(until), Some(stale_after(failure)));
+                Some(Ok(TokenAnswer { renewed: false, retry_after: Some(until.since(now)), ..answer }))
+            }
+            (None, Hold::Failed(recorded)) => {
+                let retry_after = Some(recorded.next_attempt_at.since(now));
+                Some(Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure.clone() })))
+            }
+            (None, Hold::Floor(_)) => None,
+        }
     }
 
     /// Waits for the lease, or for another instance to do what it would have been for.
@@ -150,20 +171,10 @@ impl Renewal {
         let give_up_at = tokio::time::Instant::now() + self.settings.wait;
         let mut pause = FIRST_LOOK;
         loop {
-            let now = self.clock.now();
-            let until = now.plus(self.settings.lease);
-            let lease = self.store.claim_lease(id, &self.owner, now, until).await?;
-            // Read again: an edit, or another instance's renewal, may have come while the lease was another's.
-            let view = match self.view(id).await {
-                Ok(view) => view,
-                Err(error) => {
-                    self.release(lease.as_ref()).await;
-                    return Err(error);
-                }
-            };
-            if let Some(answer) = self.take(id, &view, cause, asked_at) {
+            let (lease, view) = self.claim_and_look(id).await?;
+            if let Some(outcome) = self.settle(id, &view, cause, asked_at) {
                 self.release(lease.as_ref()).await;
-                return Ok(answer);
+                return outcome;
             }
             match lease {
                 Some(lease) => return self.fetch(&lease, &view, cause, asked_at).await,
@@ -177,45 +188,64 @@ impl Renewal {
         }
     }
 
-    /// The stored token, if it is good enough for the cause; then it is kept in memory too.
-    fn take(&self, id: &SecretId, view: &View, cause: Cause, asked_at: i64) -> Option<TokenAnswer> {
+    /// Claims first and reads then: an edit, or another instance's renewal, may have come while the lease was another's.
+    async fn claim_and_look(&self, id: &SecretId) -> Result<(Option<Lease>, View), ServiceError> {
         let now = self.clock.now();
-        let (row, token) = view.held().filter(|(_, token)| token.life.usable_at(now))?;
-        let is_due = row.due_at.is_some_and(|due_at| now >= due_at);
-        let good_enough = match cause {
-            Cause::Miss => true,
-            Cause::Due => !is_due,
-            Cause::Flush => row.version > asked_at,
-        };
-        good_enough.then(|| self.keep(id, view.mark, (row, token), row.due_at, None))
+        // The policy's own timeout is at most the lease's; see `fetch`.
+        let until = now.plus(self.upstream.longest_fetch() + self.settings.lease_margin);
+        let lease = self.store.claim_lease(id, &self.owner, now, until).await?;
+        match self.view(id).await {
+            Ok(view) => Ok((lease, view)),
+            Err(error) => {
+                self.release(lease.as_ref()).await;
+                Err(error)
+            }
+        }
     }
 
     /// Keeps a stored token in memory and answers it.
     fn keep(
         &self,
         id: &SecretId,
-        mark: Mark,
-        (row, token): (&TokenRow, &HeldToken),
+        view: &View,
+        held: Held<'_>,
         due_at: Option<Timestamp>,
         stale: Option<Stale>,
     ) -> TokenAnswer {
-        self.memory.keep(mark, id, entry_of(token, row.version, due_at, stale.clone()));
-        answer_of(token, row.version, Source::Database, stale)
+        let previous = held.row.previous_valid_until;
+        let entry = Entry {
+            due_at,
+            stale,
+            previous_valid_until: previous,
+            ..self.entry(view, held.token, held.row.version)
+        };
+        let answer = entry.answer(Source::Database);
+        self.memory.keep(view.mark, id, entry);
+        answer
     }
 
-    /// Another attempt failed a moment ago, here or elsewhere: the held token until the next one may be made.
-    fn put_off(&self, id: &SecretId, view: &View) -> Option<TokenAnswer> {
-        let (row, token) = view.held()?;
-        let failure = row.failure.as_ref().filter(|failure| self.clock.now() < failure.next_attempt_at)?;
-        let stale = stale_after(failure);
-        Some(self.keep(id, view.mark, (row, token), Some(failure.next_attempt_at), Some(stale)))
+    /// The entry of a fetched token, not yet due.
+    fn entry(&self, view: &View, token: &HeldToken, version: i64) -> Entry {
+        Entry {
+            token: token.text.clone(),
+            life: token.life,
+            version,
+            realm_version: token.realm_version,
+            secret_version: token.secret_version,
+            due_at: None,
+            stale: None,
+            previous_valid_until: None,
+            is_fixed: false,
+            trust_for: self.settings.trust_for.max(view.policy.overlap().unwrap_or_default() / 2),
+            dies_when_renewed: view.policy.overlap().is_some_and(|overlap| overlap.is_zero()),
+        }
     }
 
     /// Another instance renews; what is held is good until its token is seen.
     fn leave_to_holder(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
-        let (row, token) = view.held().ok_or(ServiceError::Waited(Duration::ZERO))?;
-        let look_again_at = self.clock.now().plus(Duration::from_secs(1));
-        Ok(self.keep(id, view.mark, (row, token), Some(look_again_at), None))
+        let now = self.clock.now();
+        let held = view.held(now).ok_or(ServiceError::Waited(Duration::ZERO))?;
+        Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
     }
 
     fn give_fixed(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
@@ -237,9 +267,10 @@ impl Renewal {
             realm_version: view.realm_version,
             secret_version: view.secret_version,
         };
-        let entry = Entry { is_fixed: true, ..entry_of(&token, view.secret_version, None, None) };
+        let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret_version) };
+        let answer = entry.answer(Source::Fixed);
         self.memory.keep(view.mark, id, entry);
-        Ok(answer_of(&token, view.secret_version, Source::Fixed, None))
+        Ok(answer)
     }
 
     async fn release(&self, lease: Option<&Lease>) {
@@ -253,21 +284,4 @@ impl Renewal {
 
 fn stale_after(failure: &RecordedFailure) -> Stale {
     Stale { since: failure.at, warning: format!("the last renewal failed: {}", failure.failure) }
-}
-
-fn entry_of(token: &HeldToken, version: i64, due_at: Option<Timestamp>, stale: Option<Stale>) -> Entry {
-    Entry {
-        token: token.text.clone(),
-        life: token.life,
-        version,
-        realm_version: token.realm_version,
-        secret_version: token.secret_version,
-        due_at,
-        stale,
-        is_fixed: false,
-    }
-}
-
-fn answer_of(token: &HeldToken, version: i64, source: Source, stale: Option<Stale>) -> TokenAnswer {
-    TokenAnswer { token: token.text.clone(), life: token.life, version, source, stale, warning: None }
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::failure::FailureKind;
-use crate::realm::RefreshAhead;
+use crate::realm::Policy;
 use crate::secret::SecretId;
 use crate::token::Life;
 
 /// When a fresh token is renewed: `expires_at − ahead · (½ + ½ · h)`, `h` a share that is the secret's own.
 ///
 /// The share spreads secrets that were fetched together; it is deterministic, so all instances agree.
-pub(crate) fn due_at(life: Life, ahead: RefreshAhead, secret: &SecretId) -> Option<Timestamp> {
+pub(crate) fn due_at(life: Life, policy: &Policy, secret: &SecretId) -> Option<Timestamp> {
     let expires_at = life.expires_at?;
-    let ahead = ahead.of(expires_at.since(life.obtained_at));
+    let ahead = policy.ahead(expires_at.since(life.obtained_at));
     Some(expires_at.minus(ahead.mul_f64(0.5 + 0.5 * share(secret))))
 }
 
@@ -26,18 +26,15 @@ pub(super) fn repeat_at(now: Timestamp, life: Life) -> Option<Timestamp> {
     Some(now.plus((left / 2).max(SHORTEST_REPEAT)))
 }
 
-const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(5);
-/// An IP allow-list, say, is mended at the provider, where we do not see it.
-const CONFIG_RETRY: Duration = Duration::from_mins(10);
 
-/// How long to wait after the `count`th failure in a row: 1 s doubling to 5 min, a quarter of it spread by secret.
-pub(super) fn back_off(kind: FailureKind, count: i64, secret: &SecretId) -> Duration {
+/// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a quarter of it spread by secret.
+pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &SecretId) -> Duration {
     if kind == FailureKind::Config {
-        return CONFIG_RETRY;
+        return policy.config_retry;
     }
     let doublings = u32::try_from(count.clamp(1, 10) - 1).unwrap_or_default();
-    let wait = FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY);
+    let wait = policy.cool_down.saturating_mul(1 << doublings).min(LAST_RETRY.max(policy.cool_down));
     wait.mul_f64(0.75 + 0.25 * share(secret))
 }
 
@@ -70,7 +67,7 @@ mod tests {
     #[test]
     fn renewals_lie_in_the_second_half_of_the_margin() {
         for key in 0..1000 {
-            let due = due_at(life(7200), RefreshAhead::Default, &secret(key)).unwrap().epoch_ms();
+            let due = due_at(life(7200), &Policy::default(), &secret(key)).unwrap().epoch_ms();
             assert!((6_900_000..=7_050_000).contains(&due), "{due}");
         }
     }
@@ -88,11 +85,12 @@ mod tests {
 
     #[test]
     fn the_back_off_doubles_to_five_minutes() {
-        let wait = |count| back_off(FailureKind::Busy, count, &secret(1)).as_secs_f64();
+        let wait = |count| back_off(FailureKind::Busy, count, &Policy::default(), &secret(1)).as_secs_f64();
         assert!((0.75..=1.0).contains(&wait(1)));
         assert!((1.5..=2.0).contains(&wait(2)));
         assert!((225.0..=300.0).contains(&wait(1000)));
-        assert_eq!(back_off(FailureKind::Config, 1, &secret(1)), CONFIG_RETRY);
+        let config = back_off(FailureKind::Config, 1, &Policy::default(), &secret(1));
+        assert_eq!(config, Duration::from_mins(10));
     }
 
     #[test]

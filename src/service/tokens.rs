@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::ServiceError;
 use super::flights::{Cause, Flights};
-use super::memory::{Entry, Memory};
-use super::renewal::Renewal;
+use super::memory::Memory;
+use super::renewal::{Renewal, SecretStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
 use crate::tasks::Tasks;
@@ -32,11 +32,41 @@ pub struct TokenAnswer {
     pub version: i64,
     /// Where it came from.
     pub source: Source,
+    /// Until when the token before this one works; `None`: there was none, or it is not known.
+    pub previous_valid_until: Option<Timestamp>,
     /// Set when it should have been renewed, or could not be compared with the store.
     pub stale: Option<Stale>,
     /// What the operator should know about this fetch.
     pub warning: Option<String>,
+    /// False when another token was asked for, and this is the held one.
+    pub renewed: bool,
+    /// After how long to ask for another again.
+    pub retry_after: Option<Duration>,
 }
+
+/// How a caller names the token that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The token itself.
+    Token(TokenText),
+    /// The version it was handed out with.
+    Version(i64),
+    /// SHA-256 of the token, lower-case hex.
+    Fingerprint(String),
+}
+
+impl Refused {
+    fn is(&self, answer: &TokenAnswer) -> bool {
+        match self {
+            Self::Token(token) => *token == answer.token,
+            Self::Version(version) => *version == answer.version,
+            Self::Fingerprint(hex) => answer.token.fingerprint() == *hex,
+        }
+    }
+}
+
+/// How long callers wait for a renewal that kills the token they would be given.
+const WAIT_FOR_DUE: Duration = Duration::from_secs(2);
 
 /// The tokens of all secrets.
 #[derive(Clone)]
@@ -63,16 +93,29 @@ impl Tokens {
         if let Some(answer) = self.get_held(id) {
             return Ok(answer);
         }
-        let outcome = self.renew(id.to_owned(), Cause::Miss).await;
-        match outcome {
-            Err(ServiceError::Store(_)) => self.get_unconfirmed(id).map_or(outcome, Ok),
-            Ok(_) | Err(_) => outcome,
+        if let Some(answer) = self.await_due(id).await {
+            return Ok(answer);
+        }
+        self.or_held(id, self.renew(id.to_owned(), Cause::Miss).await)
+    }
+
+    /// A working token that lives for `ms` milliseconds yet, if the provider has one.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub async fn get_living(&self, id: SecretRef<'_>, ms: i64) -> Result<TokenAnswer, ServiceError> {
+        let now = self.clock.now();
+        let lives =
+            |life: Life| life.expires_at.is_none_or(|at| at.epoch_ms().saturating_sub(now.epoch_ms()) >= ms);
+        match self.get_held(id) {
+            Some(held) if lives(held.life) => Ok(held),
+            Some(_) | None => self.or_held(id, self.renew(id.to_owned(), Cause::MinTtl { ms }).await),
         }
     }
 
     /// A token that came after this ask, although the held one is still good.
     ///
-    /// When the provider gives none, the held one is answered while it is good.
+    /// When the provider gives none, or must not be asked yet, the held one is answered while it is good.
     ///
     /// # Errors
     /// As [`Tokens::get`].
@@ -80,28 +123,89 @@ impl Tokens {
         self.renew(id.to_owned(), Cause::Flush).await
     }
 
+    /// Another attempt, although the last one failed and its pause is not over.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub async fn retry(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
+        self.renew(id.to_owned(), Cause::Retry).await
+    }
+
+    /// The provider's API refused a token: a newer one.
+    ///
+    /// Fetches only if the refused token is the current one, and was not fetched a moment ago; a report of any other
+    /// token is answered the current one at once. So a storm of late reports costs one fetch.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub async fn report(&self, id: SecretRef<'_>, refused: &Refused) -> Result<TokenAnswer, ServiceError> {
+        let current = self.get(id).await?;
+        if current.source == Source::Upstream || current.source == Source::Fixed || !refused.is(&current) {
+            return Ok(current);
+        }
+        let version = current.version;
+        self.renew(id.to_owned(), Cause::Report { version }).await
+    }
+
+    /// How a secret's renewal stands.
+    ///
+    /// # Errors
+    /// `UnknownSecret`, `Store`.
+    pub async fn status(&self, id: &SecretId) -> Result<SecretStatus, ServiceError> {
+        self.renewal.status(id).await
+    }
+
     /// The hit path: memory only, no lock, no wait. `None` when the slow path must decide.
     #[must_use]
     pub fn get_held(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
-        let entry = self.memory.find(id).filter(|entry| entry.life.usable_at(now))?;
+        let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
+        let source = if entry.is_fixed { Source::Fixed } else { Source::Memory };
         if let Some(since) = self.memory.away_since() {
-            return Some(answer(&entry, Some(store_away(since))));
+            return Some(TokenAnswer { stale: Some(store_away(since)), ..entry.answer(source) });
         }
-        if !self.memory.is_trusted(now) {
+        if !self.memory.is_trusted(&entry, now) {
             return None;
         }
         if entry.is_due(now) {
+            if entry.dies_when_renewed {
+                return None;
+            }
             self.renew_behind(id.to_owned());
         }
-        Some(answer(&entry, entry.stale.clone()))
+        Some(entry.answer(source))
+    }
+
+    /// Where the old token dies when the new one is made, callers wait a moment for the renewal; `None`: they need not.
+    async fn await_due(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
+        let now = self.clock.now();
+        let entry = self.memory.find(id).filter(|entry| entry.is_usable(now) && entry.is_due(now))?;
+        if !entry.dies_when_renewed || !self.memory.is_trusted(&entry, now) {
+            return None;
+        }
+        let renewal = self.renew(id.to_owned(), Cause::Due);
+        match tokio::time::timeout(WAIT_FOR_DUE, renewal).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(_)) | Err(_) => Some(entry.answer(Source::Memory)),
+        }
+    }
+
+    fn or_held(
+        &self,
+        id: SecretRef<'_>,
+        outcome: Result<TokenAnswer, ServiceError>,
+    ) -> Result<TokenAnswer, ServiceError> {
+        match outcome {
+            Err(ServiceError::Store(_)) => self.get_unconfirmed(id).map_or(outcome, Ok),
+            Ok(_) | Err(_) => outcome,
+        }
     }
 
     /// What is held, although the store could not be asked whether it is current.
     fn get_unconfirmed(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
-        let entry = self.memory.find(id).filter(|entry| entry.life.usable_at(now))?;
-        Some(answer(&entry, Some(store_away(now))))
+        let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
+        Some(TokenAnswer { stale: Some(store_away(now)), ..entry.answer(Source::Memory) })
     }
 
     async fn renew(&self, id: SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
@@ -134,17 +238,6 @@ impl Tokens {
     #[must_use]
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
-    }
-}
-
-fn answer(entry: &Entry, stale: Option<Stale>) -> TokenAnswer {
-    TokenAnswer {
-        token: entry.token.clone(),
-        life: entry.life,
-        version: entry.version,
-        source: if entry.is_fixed { Source::Fixed } else { Source::Memory },
-        stale,
-        warning: None,
     }
 }
 

@@ -77,6 +77,7 @@ fn empty_row(id: &SecretId) -> TokenRow {
         version: 0,
         token: None,
         due_at: None,
+        previous_valid_until: None,
         lease_epoch: 0,
         lease_until: Timestamp::from_epoch_ms(0),
         failure: None,
@@ -178,6 +179,9 @@ impl Store for MemoryStore {
         row.0.version = commit.version;
         row.0.token = Some(commit.token.clone());
         row.0.due_at = commit.due_at;
+        if let Some((_, until)) = &commit.previous {
+            row.0.previous_valid_until = *until;
+        }
         row.0.failure = None;
         row.0.failure_count = 0;
         row.2 = commit.at;

@@ -77,6 +77,8 @@ pub struct TokenRow {
     pub token: Option<HeldToken>,
     /// When to renew it ahead of its expiry.
     pub due_at: Option<Timestamp>,
+    /// Until when the token before it works.
+    pub previous_valid_until: Option<Timestamp>,
     /// The epoch of the latest lease.
     pub lease_epoch: i64,
     /// Until when that lease holds.
@@ -94,6 +96,10 @@ pub struct RecordedFailure {
     pub at: Timestamp,
     /// Not before when to try again by itself.
     pub next_attempt_at: Timestamp,
+    /// The realm version it was tried with.
+    pub realm_version: i64,
+    /// The secret version it was tried with.
+    pub secret_version: i64,
     /// What.
     #[serde(flatten)]
     pub failure: Failure,

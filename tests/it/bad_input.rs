@@ -156,6 +156,8 @@ async fn a_faulty_provider_gives_a_code_and_stores_nothing() {
     server.post("/api/secret", &secret()).await.ok();
     for (fault, status, code) in faults() {
         world.provider.script(fault.clone());
+        // Past the back-off of the failure before.
+        world.advance(Duration::from_mins(11), &[&server]).await;
         let reply = server.token().await;
         assert_eq!(reply.problem(), (status, code), "{fault:?}: {reply:?}");
         assert!(!reply.body.to_string().contains("invented-secret"), "{reply:?}");
@@ -164,6 +166,7 @@ async fn a_faulty_provider_gives_a_code_and_stores_nothing() {
         assert_eq!((row.token, row.version), (None, 0), "{fault:?}");
     }
     world.provider.script(Fault::Json(good("good", 7200)));
+    world.advance(Duration::from_mins(11), &[&server]).await;
     assert_eq!(server.token().await.ok()["token"], "good", "and works again by itself");
 }
 
@@ -173,11 +176,14 @@ async fn a_faulty_provider_costs_no_held_token() {
     let server = world.serve_with(&[("upstream.timeout_seconds", "0.7")]).await;
     server.post("/api/realm", &world.realm()).await.ok();
     server.post("/api/secret", &secret()).await.ok();
-    world.provider.script(Fault::Json(good("held", 7200)));
+    world.provider.script(Fault::Json(good("held", 100_000)));
     server.token().await.ok();
     for (fault, ..) in faults() {
         world.provider.script(fault.clone());
+        world.advance(Duration::from_mins(11), &[&server]).await;
+        let calls = world.provider.calls();
         assert_eq!(server.flush().await.ok()["token"], "held", "{fault:?}");
+        assert_eq!(world.provider.calls(), calls + 1, "{fault:?}");
         assert_eq!(server.token().await.ok()["token"], "held", "{fault:?}");
     }
 }

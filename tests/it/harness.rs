@@ -60,6 +60,11 @@ impl Server {
         read(self.client.get(format!("{}{path}", self.url))).await
     }
 
+    /// For closures that cannot lend the path.
+    pub(crate) async fn get_owned(&self, path: String) -> Reply {
+        self.get(&path).await
+    }
+
     pub(crate) async fn get_with_body(&self, path: &str, body: &str) -> Reply {
         read(self.client.get(format!("{}{path}", self.url)).body(body.to_owned())).await
     }
@@ -167,6 +172,16 @@ impl World {
             "arguments": [{"name": "appid", "place": "url", "value": "$key_1"},
                           {"name": "secret", "place": "url", "value": "$key_2"}],
             "token_path": "access_token", "content_type": "json", "expires_in_path": "expires_in"}})
+    }
+
+    /// An instance with realm `r` of this policy, and secret `k`.
+    pub(crate) async fn serve_policy(&self, policy: Value) -> Server {
+        let server = self.serve().await;
+        let mut realm = self.realm();
+        realm["config"]["policy"] = policy;
+        server.post("/api/realm", &realm).await.ok();
+        server.post("/api/secret", &secret()).await.ok();
+        server
     }
 
     /// Moves the clock on, and lets these instances look at the store.

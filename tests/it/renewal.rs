@@ -156,8 +156,11 @@ async fn a_short_lived_token_is_cached_and_never_served_past_its_expiry() {
     world.provider.script(Fault::Status(503, "busy".to_owned()));
     world.advance(Duration::from_millis(9_390), &[&server]).await;
     assert_eq!(server.token().await.ok()["token"], "t-1", "59.39 s of 60 s");
-    world.advance(Duration::from_millis(20), &[&server]).await;
-    assert_eq!(server.token().await.problem(), (503, "upstream_busy"), "not in the last hundredth");
+    wait_until(|| async { server.token().await.ok()["stale_since"].is_i64() }).await;
+    world.advance(Duration::from_millis(600), &[&server]).await;
+    assert_eq!(server.token().await.ok()["expires_in"], 10, "to its very end while there is no other");
+    world.advance(Duration::from_millis(10), &[&server]).await;
+    assert_eq!(server.token().await.problem(), (503, "upstream_busy"), "never past it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

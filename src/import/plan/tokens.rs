@@ -75,7 +75,7 @@ fn judge(
     }
     // When it was asked for is not known: its life counts from now, so the margin is a share of what is left.
     let life = Life { obtained_at: now, expires_at: Some(expires_at) };
-    let due_at = due_at(life, realm.definition.refresh_ahead(), &there.id);
+    let due_at = due_at(life, &realm.definition.policy(), &there.id);
     Ok(Found::Fetched(held(text, life, realm, secret), due_at))
 }
 

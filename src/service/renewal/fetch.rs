@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Renewal, View, answer_of, entry_of, stale_after};
+use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::Answer;
+use crate::realm::{Answer, Reissue};
 use crate::secret::SecretId;
 use crate::service::flights::Cause;
+use crate::service::memory::Entry;
 use crate::service::schedule::{back_off, due_at, repeat_at};
 use crate::service::{ServiceError, Stale, TokenAnswer};
 use crate::store::{Commit, HeldToken, Lease, RecordedFailure, StoreError};
-use crate::token::{Life, Source};
+use crate::token::{Life, Source, TokenText};
 
 /// How often a commit is tried while the lease holds, and the pause between.
 const COMMIT_TRIES: u32 = 5;
@@ -36,11 +37,12 @@ impl Renewal {
     async fn ask_upstream(&self, lease: &Lease, view: &View, cause: Cause) -> Result<Answer, Failure> {
         let id = &lease.id;
         let started = tokio::time::Instant::now();
-        let plan = view.definition.plan(id, &view.credentials)?;
+        let forced = cause.is_forced() && view.held(self.clock.now()).is_some();
+        let plan = view.definition.plan(id, &view.credentials, forced)?;
         let Some(plan) = plan else {
             return Err(Failure::new(FailureKind::Config, "the realm is fixed: there is nothing to fetch"));
         };
-        let outcome = self.upstream.fetch(&plan, &view.credentials).await;
+        let outcome = self.upstream.fetch(&plan, &view.credentials, view.policy.timeout).await;
         let code = outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok");
         let took = started.elapsed();
         self.metrics.count_upstream(&id.realm, code, took);
@@ -61,13 +63,23 @@ impl Renewal {
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
         match self.commit(lease, &commit).await {
             Ok(true) => {
-                let entry = entry_of(&commit.token, commit.version, commit.due_at, None);
+                let entry = self.entry_of(view, &commit, commit.version, None);
+                let answer = entry.answer(Source::Upstream);
                 self.memory.keep(view.mark, &lease.id, entry);
-                let answer = answer_of(&commit.token, commit.version, Source::Upstream, None);
                 Ok(TokenAnswer { warning, ..answer })
             }
             Ok(false) => self.fenced(lease, asked_at).await,
             Err(error) => Ok(self.unstored(lease, view, &commit, &error)),
+        }
+    }
+
+    fn entry_of(&self, view: &View, commit: &Commit, version: i64, stale: Option<Stale>) -> Entry {
+        let previous_valid_until = commit.previous.as_ref().and_then(|(_, until)| *until);
+        Entry {
+            due_at: commit.due_at,
+            stale,
+            previous_valid_until,
+            ..self.entry(view, &commit.token, version)
         }
     }
 
@@ -82,28 +94,23 @@ impl Renewal {
         let now = self.clock.now();
         let told = answer.expires_in.unwrap_or(self.settings.default_life);
         let mut life = Life { obtained_at: started, expires_at: Some(started.plus(told)) };
-        let mut due = due_at(life, view.definition.refresh_ahead(), &lease.id);
-        let held = view.held().map(|(_, token)| token);
-        if let Some(held) = held.filter(|held| held.text == answer.token && held.life.usable_at(started)) {
+        let mut due = due_at(life, &view.policy, &lease.id);
+        let held = view.current().filter(|held| held.life.expires_at.is_none_or(|at| at > started));
+        let extends = matches!(view.policy.reissue, Reissue::Same { extends: true, .. });
+        if let Some(held) = held.filter(|held| held.text == answer.token && !extends) {
             // The same token came back: its life is not longer than was told before.
             life.expires_at = life.expires_at.min(held.life.expires_at.or(life.expires_at));
             due = repeat_at(now, life).max(due.filter(|due| *due > now));
         }
-        let replaced = held.filter(|held| held.text != answer.token);
-        let overlap_ends = now.plus(self.settings.overlap);
         Commit {
-            previous: replaced.map(|held| {
-                let valid_until =
-                    held.life.expires_at.map_or(overlap_ends, |expires_at| expires_at.min(overlap_ends));
-                (held.text.clone(), Some(valid_until))
-            }),
+            previous: held.filter(|held| held.text != answer.token).map(|held| previous_of(view, held, now)),
             token: HeldToken {
                 text: answer.token.clone(),
                 life,
                 realm_version: view.realm_version,
                 secret_version: view.secret_version,
             },
-            version: view.token_version() + 1,
+            version: view.row.as_ref().map_or(0, |row| row.version) + 1,
             due_at: due,
             at: now,
         }
@@ -124,28 +131,25 @@ impl Renewal {
 
     /// The lease had passed to another: what that one stored counts, what we fetched does not.
     async fn fenced(&self, lease: &Lease, asked_at: i64) -> Result<TokenAnswer, ServiceError> {
-        tracing::warn!(
-            realm = lease.id.realm,
-            key = lease.id.key,
-            "a fetch came too late and was not stored"
-        );
-        let view = self.view(&lease.id).await?;
-        let taken = self.take(&lease.id, &view, Cause::Flush, asked_at);
-        taken.ok_or(ServiceError::Waited(self.settings.lease))
+        let id = &lease.id;
+        tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late and was not stored");
+        let view = self.view(id).await?;
+        let now = self.clock.now();
+        let newer = view.held(now).filter(|held| held.row.version > asked_at);
+        let newer = newer.ok_or(ServiceError::Waited(self.settings.wait))?;
+        Ok(self.keep(id, &view, newer, newer.row.due_at, None))
     }
 
     /// The token works although it could not be stored: it is handed out, and gives way to any that is stored later.
     fn unstored(&self, lease: &Lease, view: &View, commit: &Commit, error: &StoreError) -> TokenAnswer {
-        tracing::error!(realm = lease.id.realm, key = lease.id.key, %error, "a fetched token could not be stored");
+        let id = &lease.id;
+        tracing::error!(realm = id.realm, key = id.key, %error, "a fetched token could not be stored");
         let warning = "the database is not available; this token could not be stored".to_owned();
         let stale = Some(Stale { since: commit.at, warning });
-        let version = view.token_version();
-        self.memory.keep(
-            view.mark,
-            &lease.id,
-            entry_of(&commit.token, version, commit.due_at, stale.clone()),
-        );
-        answer_of(&commit.token, version, Source::Upstream, stale)
+        let entry = self.entry_of(view, commit, commit.version - 1, stale);
+        let answer = entry.answer(Source::Upstream);
+        self.memory.keep(view.mark, id, entry);
+        answer
     }
 
     /// Notes why for all instances; answers the held token while it is good.
@@ -158,15 +162,39 @@ impl Renewal {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.clock.now();
-        let count = view.row.as_ref().map_or(0, |row| row.failure_count) + 1;
-        let wait = failure.retry_after.unwrap_or_default().max(back_off(failure.kind, count, id));
-        let recorded = RecordedFailure { at, next_attempt_at: at.plus(wait), failure };
+        let count = view.failure().and(view.row.as_ref()).map_or(0, |row| row.failure_count) + 1;
+        let wait = back_off(failure.kind, count, &view.policy, id);
+        let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
+        let (realm_version, secret_version) = (view.realm_version, view.secret_version);
+        let recorded = RecordedFailure { at, next_attempt_at, realm_version, secret_version, failure };
         if let Err(error) = self.store.release_lease(lease, Some(&recorded)).await {
             tracing::warn!(%error, "a lease could not be given back; it ends by itself");
         }
-        let usable = view.held().filter(|(_, token)| token.life.usable_at(at));
-        let Some((row, token)) = usable else { return Err(ServiceError::Fetch(recorded.failure)) };
-        let stale = stale_after(&recorded);
-        Ok(self.keep(id, view.mark, (row, token), Some(recorded.next_attempt_at), Some(stale)))
+        let retry_after = Some(next_attempt_at.since(at));
+        let Some(held) = view.held(at) else {
+            return Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure }));
+        };
+        let answer = self.keep(id, view, held, Some(next_attempt_at), Some(stale_after(&recorded)));
+        Ok(TokenAnswer { renewed: false, retry_after, ..answer })
     }
+}
+
+impl View {
+    /// The stored token, if it was made with the current versions; usable or not.
+    pub(super) fn current(&self) -> Option<&HeldToken> {
+        let token = self.row.as_ref()?.token.as_ref()?;
+        let is_current =
+            token.realm_version == self.realm_version && token.secret_version == self.secret_version;
+        is_current.then_some(token)
+    }
+}
+
+/// A replaced token, and until when it works on.
+fn previous_of(view: &View, held: &HeldToken, now: Timestamp) -> (TokenText, Option<Timestamp>) {
+    let own_end = held.life.expires_at;
+    let until = match view.policy.overlap() {
+        None => own_end,
+        Some(overlap) => Some(own_end.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)))),
+    };
+    (held.text.clone(), until)
 }

@@ -171,6 +171,7 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
         version: model.version,
         token,
         due_at: model.due_at.map(Timestamp::from_epoch_ms),
+        previous_valid_until: model.previous_valid_until.map(Timestamp::from_epoch_ms),
         lease_epoch: model.lease_epoch,
         lease_until: Timestamp::from_epoch_ms(model.lease_until),
         failure,

@@ -1,0 +1,107 @@
+//! `POST /api/token/report`: a caller's token was refused by the provider's API.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::Value;
+
+use super::body::JsonBody;
+use super::error::ProblemBody;
+use super::tokens::{self, TokenBody};
+use super::{Api, Problem};
+use crate::realm::{Issues, Object};
+use crate::secret::SecretId;
+use crate::service::Refused;
+use crate::token::TokenText;
+
+/// The refused token, named in one of three ways.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "Report")]
+#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+pub(super) struct ReportBody {
+    #[schema(example = "wxgzh")]
+    realm: String,
+    #[schema(example = "my-app")]
+    key: String,
+    /// The token itself,
+    token: Option<String>,
+    /// or the version it was handed out with,
+    version: Option<i64>,
+    /// or its SHA-256 in hex.
+    fingerprint: Option<String>,
+    /// The provider's error code, for the log.
+    #[schema(example = "40001")]
+    code: Option<String>,
+}
+
+/// The longest code taken into the log, in characters.
+const LONGEST_CODE: usize = 100;
+
+struct Report {
+    id: SecretId,
+    refused: Refused,
+    code: Option<String>,
+}
+
+/// Report a refused token and get a newer one. Fetches once, and only if the refused token is the current one.
+#[utoipa::path(post, path = "/api/token/report", tag = "token", request_body = ReportBody,
+    responses((status = 200, description = "the current token; `renewed` is false if it may not be replaced yet",
+               body = TokenBody),
+              (status = 400, description = "unknown secret, or the token is not named", body = ProblemBody),
+              (status = 502, body = ProblemBody), (status = 503, body = ProblemBody),
+              (status = 504, body = ProblemBody)))]
+pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Response, Problem> {
+    let began = tokio::time::Instant::now();
+    let report = Report::read(&body.required()?)?;
+    let outcome = api.tokens.report(report.id.borrowed(), &report.refused).await;
+    let (realm, key, code) = (&report.id.realm, &report.id.key, report.code.as_deref());
+    let renewed = outcome.as_ref().is_ok_and(|answer| answer.renewed);
+    tracing::info!(realm, key, code, renewed, "a token was reported as refused");
+    tokens::conclude(&api, outcome, began)
+}
+
+impl Report {
+    fn read(document: &Value) -> Result<Self, Problem> {
+        let mut issues = Issues::default();
+        let report = Self::read_members(document, &mut issues);
+        issues.conclude(report).map_err(Problem::invalid)
+    }
+
+    fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {
+        let mut object = Object::read(document, "", issues)?;
+        let realm = object.required_text("realm", issues);
+        let key = object.required_text("key", issues);
+        let token = object.text("token", issues).map(|token| Refused::Token(TokenText::from(token)));
+        let fingerprint = object.text("fingerprint", issues);
+        let fingerprint = fingerprint.map(|hex| Refused::Fingerprint(hex.to_ascii_lowercase()));
+        let version = read_version(object.member("version"), issues);
+        let code = read_code(object.member("code"), issues);
+        object.finish(&[], |_| false, issues);
+        let mut named: Vec<_> = [token, version, fingerprint].into_iter().flatten().collect();
+        if named.len() != 1 {
+            issues.add("/token", "required: exactly one of token, version and fingerprint");
+        }
+        Some(Self { id: SecretId::new(realm?, key?), refused: named.pop()?, code })
+    }
+}
+
+fn read_version(value: Option<&Value>, issues: &mut Issues) -> Option<Refused> {
+    let value = value.filter(|value| !value.is_null())?;
+    let version = value.as_i64();
+    if version.is_none() {
+        issues.add("/version", "expected the version the token was handed out with, a whole number");
+    }
+    version.map(Refused::Version)
+}
+
+fn read_code(value: Option<&Value>, issues: &mut Issues) -> Option<String> {
+    let text = match value? {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            issues.add("/code", "expected a string or a number");
+            return None;
+        }
+    };
+    Some(text.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect())
+}

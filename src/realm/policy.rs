@@ -1,0 +1,283 @@
+//! `policy`: what a re-fetch does to the token already handed out, and what the provider allows.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::issue::{Issues, Object, kind};
+use super::{RefreshAhead, duration};
+
+/// How a realm's tokens are renewed. Every field has a default that is safe for an unknown provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// How long before expiry to renew.
+    pub refresh_ahead: RefreshAhead,
+    /// What asking again does to the token held.
+    pub reissue: Reissue,
+    /// No second fetch before this, whoever asks. Default 0.
+    pub min_interval: Duration,
+    /// What the provider allows.
+    pub quotas: Vec<Quota>,
+    /// Fetches at once, in each instance. Default no bound of its own.
+    pub max_concurrency: Option<usize>,
+    /// For one fetch; `None`: the server's setting.
+    pub timeout: Option<Duration>,
+    /// The first pause after a failure; doubles up to 5 minutes. Default 1 s.
+    pub cool_down: Duration,
+    /// The pause after a failure that an operator must mend. Default 10 minutes.
+    pub config_retry: Duration,
+    /// Arguments that a forced fetch sends instead or besides, by name, e.g. `force_refresh: true`.
+    pub force: Map<String, Value>,
+}
+
+/// What the provider does when it is asked again while the token is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reissue {
+    /// It gives the same token, a new one when less than `until` is left; `extends`: its life grows with each ask.
+    Same {
+        /// The window before expiry in which a new token is given; 0: at expiry.
+        until: Duration,
+        /// Whether asking lengthens the token's life.
+        extends: bool,
+    },
+    /// It gives a new token; the old one works on for `overlap`.
+    Replaces {
+        /// How long the old token works on.
+        overlap: Duration,
+    },
+    /// It gives a new token; all work until they expire.
+    Coexists,
+}
+
+/// One limit of the provider on fetches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// How many.
+    pub limit: u64,
+    /// In how long.
+    pub per: Duration,
+    /// Of each secret, or of all secrets of the realm together.
+    pub scope: Scope,
+    /// How many are kept for missing, expired and reported tokens.
+    pub reserve: u64,
+}
+
+/// Whose fetches a quota counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Each secret for itself.
+    Secret,
+    /// All secrets of the realm.
+    Realm,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            refresh_ahead: RefreshAhead::Default,
+            reissue: Reissue::Replaces { overlap: DEFAULT_OVERLAP },
+            min_interval: Duration::ZERO,
+            quotas: Vec::new(),
+            max_concurrency: None,
+            timeout: None,
+            cool_down: Duration::from_secs(1),
+            config_retry: Duration::from_mins(10),
+            force: Map::new(),
+        }
+    }
+}
+
+/// How long a replaced token is taken to work on where the realm does not say.
+pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(5);
+/// Where an old token dies at once, the renewal begins at most this long before its expiry.
+const AHEAD_WITHOUT_OVERLAP: Duration = Duration::from_secs(30);
+/// A quota's window is counted in the log of fetches, which is kept this long at least.
+const LONGEST_WINDOW: Duration = Duration::from_hours(7 * 24);
+const MOST_QUOTAS: usize = 10;
+
+impl Policy {
+    /// How long before the expiry of a token of this life its renewal may begin.
+    #[must_use]
+    pub fn ahead(&self, life: Duration) -> Duration {
+        let ahead = self.refresh_ahead.of(life);
+        match self.reissue {
+            Reissue::Same { extends: true, .. } | Reissue::Coexists => ahead,
+            Reissue::Same { until, extends: false } => ahead.min(until * 9 / 10),
+            Reissue::Replaces { overlap } if overlap.is_zero() => ahead.min(AHEAD_WITHOUT_OVERLAP),
+            Reissue::Replaces { .. } => ahead,
+        }
+    }
+
+    /// How long a replaced token works on; `None`: until its own expiry.
+    #[must_use]
+    pub fn overlap(&self) -> Option<Duration> {
+        match self.reissue {
+            Reissue::Replaces { overlap } => Some(overlap),
+            Reissue::Same { .. } | Reissue::Coexists => None,
+        }
+    }
+
+    /// Reads `/config/policy`.
+    pub(super) fn read(policy: Option<&Value>, issues: &mut Issues) -> Option<Self> {
+        let Some(policy) = policy.filter(|policy| !policy.is_null()) else { return Some(Self::default()) };
+        let mut object = Object::read(policy, "/config/policy", issues)?;
+        let defaults = Self::default();
+        let refresh_ahead = RefreshAhead::read(object.member("refresh_ahead").unwrap_or(&Value::Null));
+        let refresh_ahead =
+            refresh_ahead.map_err(|wrong| issues.add("/config/policy/refresh_ahead", wrong)).ok();
+        let reissue = read_reissue(&mut object, issues);
+        let min_interval = optional_duration(&mut object, "min_interval", issues);
+        let timeout = optional_duration(&mut object, "timeout", issues);
+        let cool_down = optional_duration(&mut object, "cool_down", issues);
+        let config_retry = optional_duration(&mut object, "config_retry", issues);
+        let quotas = read_quotas(object.member("quota"), issues);
+        let max_concurrency = read_concurrency(object.member("max_concurrency"), issues);
+        let force = read_force(object.member("force"), issues);
+        object.finish(&[], |_| false, issues);
+        Some(Self {
+            refresh_ahead: refresh_ahead?,
+            reissue: reissue?,
+            min_interval: min_interval?.unwrap_or(defaults.min_interval),
+            quotas: quotas?,
+            max_concurrency: max_concurrency?,
+            timeout: timeout?,
+            cool_down: cool_down?.unwrap_or(defaults.cool_down),
+            config_retry: config_retry?.unwrap_or(defaults.config_retry),
+            force: force?,
+        })
+    }
+}
+
+/// `None`: it was wrong; `Some(None)`: it was not given.
+fn optional_duration(
+    object: &mut Object<'_>,
+    name: &'static str,
+    issues: &mut Issues,
+) -> Option<Option<Duration>> {
+    match object.member(name) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => {
+            let read = duration::read(value).map_err(|wrong| issues.add(object.pointer_of(name), wrong));
+            read.ok().map(Some)
+        }
+    }
+}
+
+fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue> {
+    let word = object.text("reissue", issues).unwrap_or("replaces");
+    let overlap = optional_duration(object, "overlap", issues)?;
+    let until = optional_duration(object, "same_until", issues)?;
+    let extends = match object.member("extends") {
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(extends)) => Some(*extends),
+        Some(other) => {
+            issues
+                .add(object.pointer_of("extends"), format!("expected true or false, found {}", kind(other)));
+            return None;
+        }
+    };
+    let mut only = |given: bool, name: &str, of: &str| {
+        if given {
+            issues.add(object.pointer_of(name), format!("is for \"reissue\": \"{of}\" only"));
+        }
+    };
+    only(overlap.is_some() && word != "replaces", "overlap", "replaces");
+    only(until.is_some() && word != "same", "same_until", "same");
+    only(extends.is_some() && word != "same", "extends", "same");
+    match word {
+        "same" => {
+            Some(Reissue::Same { until: until.unwrap_or_default(), extends: extends.unwrap_or_default() })
+        }
+        "replaces" => Some(Reissue::Replaces { overlap: overlap.unwrap_or(DEFAULT_OVERLAP) }),
+        "coexists" => Some(Reissue::Coexists),
+        _ => {
+            issues.add(object.pointer_of("reissue"), "expected one of: same, replaces, coexists");
+            None
+        }
+    }
+}
+
+fn read_concurrency(value: Option<&Value>, issues: &mut Issues) -> Option<Option<usize>> {
+    match value {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => {
+            let count = value.as_u64().filter(|count| (1..=10_000).contains(count));
+            if count.is_none() {
+                issues.add("/config/policy/max_concurrency", "expected a whole number from 1 to 10000");
+            }
+            count.map(|count| usize::try_from(count).ok())
+        }
+    }
+}
+
+fn read_force(value: Option<&Value>, issues: &mut Issues) -> Option<Map<String, Value>> {
+    match value {
+        None | Some(Value::Null) => Some(Map::new()),
+        Some(Value::Object(force)) => {
+            for (name, value) in force {
+                if value.is_null() || value.is_array() || value.is_object() {
+                    let pointer =
+                        format!("/config/policy/force/{}", name.replace('~', "~0").replace('/', "~1"));
+                    issues.add(pointer, "expected a string, a number or a boolean");
+                }
+            }
+            Some(force.clone())
+        }
+        Some(other) => {
+            issues.add("/config/policy/force", format!("expected an object, found {}", kind(other)));
+            None
+        }
+    }
+}
+
+fn read_quotas(value: Option<&Value>, issues: &mut Issues) -> Option<Vec<Quota>> {
+    let list = match value {
+        None | Some(Value::Null) => return Some(Vec::new()),
+        Some(Value::Array(list)) if list.len() <= MOST_QUOTAS => list,
+        Some(_) => {
+            issues.add("/config/policy/quota", format!("expected an array of at most {MOST_QUOTAS} quotas"));
+            return None;
+        }
+    };
+    let read: Vec<_> = list.iter().enumerate().map(|(index, item)| read_quota(index, item, issues)).collect();
+    read.into_iter().collect()
+}
+
+fn read_quota(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
+    let mut object = Object::read(quota, &format!("/config/policy/quota/{index}"), issues)?;
+    let limit = count(&mut object, "limit", 1, issues);
+    let reserve = if object.member("reserve").is_none_or(Value::is_null) {
+        Some(0)
+    } else {
+        count(&mut object, "reserve", 0, issues)
+    };
+    let per = optional_duration(&mut object, "per", issues)?;
+    if per.is_none_or(|per| per.is_zero() || per > LONGEST_WINDOW) {
+        issues.add(object.pointer_of("per"), "required: a duration of at most 7d");
+    }
+    let scope = match object.text("scope", issues).unwrap_or("secret") {
+        "secret" => Some(Scope::Secret),
+        "realm" => Some(Scope::Realm),
+        _ => {
+            issues.add(object.pointer_of("scope"), "expected one of: secret, realm");
+            None
+        }
+    };
+    object.finish(&[], |_| false, issues);
+    if limit.zip(reserve).is_some_and(|(limit, reserve)| reserve >= limit) {
+        issues.add(object_pointer(index, "reserve"), "must be less than limit");
+    }
+    Some(Quota { limit: limit?, per: per?, scope: scope?, reserve: reserve? })
+}
+
+fn object_pointer(index: usize, name: &str) -> String {
+    format!("/config/policy/quota/{index}/{name}")
+}
+
+fn count(object: &mut Object<'_>, name: &'static str, lowest: u64, issues: &mut Issues) -> Option<u64> {
+    let number = object.member(name).and_then(Value::as_u64).filter(|number| *number >= lowest);
+    if number.is_none() {
+        issues.add(object.pointer_of(name), format!("expected a whole number of at least {lowest}"));
+    }
+    number
+}

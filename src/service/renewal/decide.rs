@@ -1,0 +1,107 @@
+//! What is good enough, and whether a fetch is allowed now. Pure: rows and a time in, a decision out.
+
+use std::time::Duration;
+
+use super::{View, stale_after};
+use crate::clock::Timestamp;
+use crate::realm::Reissue;
+use crate::service::Stale;
+use crate::service::flights::Cause;
+use crate::store::{HeldToken, RecordedFailure, TokenRow};
+
+/// A stored token that was made with the current versions and may be handed out.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a> {
+    pub(super) row: &'a TokenRow,
+    pub(super) token: &'a HeldToken,
+}
+
+impl Held<'_> {
+    /// Whether it will do without a fetch.
+    pub(super) fn is_good_enough(&self, cause: Cause, asked_at: i64, now: Timestamp) -> bool {
+        let left_ms = self.token.life.expires_at.map_or(i64::MAX, |at| at.epoch_ms() - now.epoch_ms());
+        match cause {
+            Cause::Miss => true,
+            Cause::Due => self.row.due_at.is_none_or(|due_at| now < due_at),
+            Cause::Flush | Cause::Retry => self.row.version > asked_at,
+            Cause::Report { version } => self.row.version > version,
+            Cause::MinTtl { ms } => left_ms >= ms || self.row.version > asked_at,
+        }
+    }
+}
+
+/// Why no fetch is made now.
+pub(super) enum Hold<'a> {
+    /// The last one was too short a time ago, or would bring nothing; until when.
+    Floor(Timestamp),
+    /// The last one failed; its next attempt has its time.
+    Failed(&'a RecordedFailure),
+}
+
+/// A token reported dead within this time of its fetch was reported by somebody who still had the one before.
+const REPORT_FLOOR: Duration = Duration::from_secs(30);
+
+impl View {
+    /// The stored token, if it is current and usable.
+    pub(super) fn held(&self, now: Timestamp) -> Option<Held<'_>> {
+        let row = self.row.as_ref()?;
+        let token = row.token.as_ref()?;
+        let is_current =
+            token.realm_version == self.realm_version && token.secret_version == self.secret_version;
+        // While an attempt is put off, the token is as good as it gets: it is served to its very end.
+        let next_try_at = self.failure().map(|failure| failure.next_attempt_at).max(row.due_at);
+        let usable = token.life.usable_while_not_due(next_try_at, now);
+        (is_current && usable).then_some(Held { row, token })
+    }
+
+    /// Why a fetch must not be made now, if so.
+    pub(super) fn hold(&self, cause: Cause, now: Timestamp) -> Option<Hold<'_>> {
+        if let Some(failure) =
+            self.failure().filter(|failure| now < failure.next_attempt_at && cause != Cause::Retry)
+        {
+            return Some(Hold::Failed(failure));
+        }
+        let held = self.held(now)?;
+        let until = self.floor(held, cause);
+        (until > now).then_some(Hold::Floor(until))
+    }
+
+    /// The last failure, if it was with these versions: an edit is a reason to try at once.
+    pub(super) fn failure(&self) -> Option<&RecordedFailure> {
+        let failure = self.row.as_ref()?.failure.as_ref()?;
+        let is_current =
+            failure.realm_version == self.realm_version && failure.secret_version == self.secret_version;
+        is_current.then_some(failure)
+    }
+
+    /// What callers should know of the last failure while the token lives.
+    pub(super) fn stale(&self, now: Timestamp) -> Option<Stale> {
+        let due = self.row.as_ref()?.due_at.is_some_and(|due_at| now >= due_at);
+        self.failure().filter(|_| due).map(stale_after)
+    }
+
+    /// From when on another fetch is allowed while a token is held.
+    fn floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
+        let fetched_at = held.token.life.obtained_at;
+        let interval = match cause {
+            Cause::Report { .. } => self.policy.min_interval.max(REPORT_FLOOR),
+            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Retry => {
+                self.policy.min_interval
+            }
+        };
+        let floor = fetched_at.plus(interval);
+        if let Cause::MinTtl { ms } = cause { floor.max(self.min_ttl_floor(held, ms)) } else { floor }
+    }
+
+    /// A provider that repeats its token has a longer one only in its window; none has one longer than its tokens live.
+    fn min_ttl_floor(&self, held: Held<'_>, ms: i64) -> Timestamp {
+        let life = held.token.life;
+        let never = Timestamp::from_epoch_ms(i64::MAX);
+        let Some(expires_at) = life.expires_at else { return never };
+        if let Reissue::Same { until, extends: false } = self.policy.reissue {
+            return expires_at.minus(until);
+        }
+        let whole_ms = expires_at.epoch_ms().saturating_sub(life.obtained_at.epoch_ms());
+        if whole_ms < ms { held.row.due_at.unwrap_or(expires_at) } else { life.obtained_at }
+    }
+}
