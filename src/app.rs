@@ -9,7 +9,7 @@ use crate::http::Api;
 use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
-use crate::service::{Realms, Renewal, RenewalSettings, Secrets, Tokens};
+use crate::service::{FetchLog, Realms, Renewal, RenewalSettings, Secrets, Tokens};
 use crate::store::{SqlStore, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -61,6 +61,7 @@ impl App {
         let api = Api {
             realms: Realms::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
             secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
+            log: FetchLog::new(Arc::clone(&store), Arc::clone(&clock), config.renewal.keep_log()),
             tokens,
             readiness: Arc::default(),
             loopback_only: !config.server.insecure_no_auth,
@@ -89,6 +90,7 @@ impl App {
                 #[expect(clippy::cast_precision_loss, reason = "a count of seconds")]
                 if looks as f64 % tidy_every == 0.0 {
                     app.sync.tidy().await;
+                    app.api.log.prune().await;
                 }
             }
         });

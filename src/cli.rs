@@ -6,6 +6,7 @@ mod dev;
 mod exit;
 mod healthcheck;
 mod import;
+mod log;
 mod migrate;
 mod output;
 mod realm;
@@ -50,6 +51,8 @@ enum Command {
     Secret(secret::SecretArgs),
     /// Get a token from a running server.
     Token(token::TokenArgs),
+    /// List the calls of providers that a running server made, or follow them.
+    Log(log::LogArgs),
     /// Look at or bring up to date the database's schema.
     Migrate(migrate::MigrateArgs),
     /// Take over realms, secrets and live tokens of the inherited service's database.
@@ -119,6 +122,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Realm(args) => realm::run(&args, output).await,
         Command::Secret(args) => secret::run(&args, output).await,
         Command::Token(args) => token::run(&args, output).await,
+        Command::Log(args) => log::run(&args, output).await,
         Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Import(args) => {
             let config = args.config.load(Vec::new())?;

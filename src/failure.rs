@@ -17,6 +17,8 @@ pub enum FailureKind {
     Refused,
     /// The provider is overloaded or broken (HTTP 5xx, 429); later may help.
     Busy,
+    /// A quota of the provider is used up; the call was not made.
+    Quota,
     /// The provider could not be reached, or hung up before its answer was whole.
     Unreachable,
     /// The provider did not answer in time.
@@ -33,6 +35,7 @@ impl FailureKind {
             Self::Config => "config",
             Self::Refused => "upstream_refused",
             Self::Busy => "upstream_busy",
+            Self::Quota => "upstream_quota",
             Self::Unreachable => "upstream_unreachable",
             Self::TimedOut => "upstream_timeout",
             Self::Malformed => "upstream_malformed",

@@ -5,6 +5,7 @@ mod error;
 mod guard;
 mod health;
 mod hit;
+mod log;
 mod metrics;
 mod observe;
 mod openapi;
@@ -27,7 +28,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::clock::Clock;
-use crate::service::{Readiness, Realms, Secrets, Tokens};
+use crate::service::{FetchLog, Readiness, Realms, Secrets, Tokens};
 use crate::telemetry::Metrics;
 
 pub use error::Problem;
@@ -42,6 +43,8 @@ pub struct Api {
     pub realms: Realms,
     /// Secrets.
     pub secrets: Secrets,
+    /// The log of fetches.
+    pub log: FetchLog,
     /// Whether the process can serve.
     pub readiness: Arc<Readiness>,
     /// What is counted.
@@ -83,6 +86,7 @@ fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(realms::show, realms::delete))
         .routes(routes!(secrets::list, secrets::save))
         .routes(routes!(secrets::show, secrets::delete))
+        .routes(routes!(log::list))
         .routes(routes!(status::status))
         .routes(routes!(status::retry))
         .routes(routes!(health::healthz))

@@ -12,7 +12,9 @@
 mod edit;
 mod error;
 mod flights;
+mod log;
 pub mod memory;
+mod permits;
 mod readiness;
 mod realms;
 mod renewal;
@@ -24,6 +26,7 @@ mod tokens;
 pub(crate) use edit::{LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name};
 pub use edit::{Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
+pub use log::FetchLog;
 pub use readiness::Readiness;
 pub(crate) use realms::stored_definition;
 pub use realms::{Realm, Realms};

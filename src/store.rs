@@ -17,8 +17,8 @@ use crate::secret::SecretId;
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use rows::{
-    Changes, Commit, HeldToken, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow,
-    TokenRow,
+    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, HeldToken, Lease, Listed, Page, RealmRow,
+    RecordedFailure, SecretFilter, SecretRow, TokenRow, Usage,
 };
 pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore};
 
@@ -68,11 +68,25 @@ pub trait Store: Send + Sync + 'static {
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool>;
     /// Ends a lease without a token, noting why; `false` if the lease is not the latest any more.
     async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool>;
+    /// Tokens due by `by` that were asked for since `asked_since`, soonest first, at most `most`.
+    async fn list_due(&self, by: Timestamp, asked_since: Timestamp, most: u64) -> StoreResult<Vec<DueToken>>;
+    /// Notes that somebody asked for a token; kept to the hour by its callers.
+    async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()>;
     /// Forgets a secret's token and fences whoever holds its lease; the counters stay.
     async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()>;
 
     /// What changed at or after `since`, deletions included.
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes>;
+    /// Notes that a provider is about to be called.
+    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()>;
+    /// Notes what became of the call.
+    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()>;
+    /// How many calls began after `since`, of a realm or of one of its secrets.
+    async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage>;
+    /// Calls, latest first.
+    async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>>;
+    /// Removes at most `most` calls that began before `before`; answers how many.
+    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64>;
     /// Removes what was deleted before `before`; token rows stay, for their counters. Answers how many.
     async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64>;
 }

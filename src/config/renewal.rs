@@ -15,11 +15,14 @@ pub struct RenewalTimes {
     /// How often to look for what other instances wrote. Default 1 s.
     /// `TOKEN_SERVER__RENEWAL__SYNC_INTERVAL_SECONDS`
     pub sync_interval_seconds: f64,
+    /// How long the log of fetches is kept, in days; quotas are counted in it. Default 8.
+    /// `TOKEN_SERVER__RENEWAL__KEEP_LOG_DAYS`
+    pub keep_log_days: u32,
 }
 
 impl Default for RenewalTimes {
     fn default() -> Self {
-        Self { wait_seconds: 25.0, sync_interval_seconds: 1.0 }
+        Self { wait_seconds: 25.0, sync_interval_seconds: 1.0, keep_log_days: 8 }
     }
 }
 
@@ -36,6 +39,12 @@ impl RenewalTimes {
         Duration::from_secs_f64(self.sync_interval_seconds)
     }
 
+    /// See the field.
+    #[must_use]
+    pub fn keep_log(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.keep_log_days))
+    }
+
     /// How long after the last look memory is served unasked: two looks; half the realm's overlap if that is longer.
     #[must_use]
     pub fn trust_for(&self) -> Duration {
@@ -44,6 +53,10 @@ impl RenewalTimes {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         within("renewal.wait_seconds", self.wait_seconds, 0.1, 600.0)?;
+        if !(8..=3660).contains(&self.keep_log_days) {
+            let why = "a quota's window is up to 7 days long and counted in the log";
+            return Err(ConfigError(format!("renewal.keep_log_days: expected 8 to 3660: {why}")));
+        }
         within("renewal.sync_interval_seconds", self.sync_interval_seconds, 0.05, 600.0)
     }
 }

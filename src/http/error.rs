@@ -153,6 +153,7 @@ impl From<Failure> for Problem {
             FailureKind::Config | FailureKind::Busy | FailureKind::Unreachable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            FailureKind::Quota => StatusCode::TOO_MANY_REQUESTS,
             FailureKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         };
         let mut problem = Self::new(status, failure.kind.code(), failure.detail);

@@ -104,7 +104,11 @@ fn refusal(status: u16, document: &Value) -> Failure {
     let detail = match kind {
         FailureKind::Busy => format!("the provider is overloaded or broken (HTTP {status})"),
         FailureKind::Malformed => format!("the provider redirects (HTTP {status}), which is not followed"),
-        FailureKind::Config | FailureKind::Refused | FailureKind::Unreachable | FailureKind::TimedOut => {
+        FailureKind::Config
+        | FailureKind::Refused
+        | FailureKind::Quota
+        | FailureKind::Unreachable
+        | FailureKind::TimedOut => {
             format!("the provider refused (HTTP {status})")
         }
     };

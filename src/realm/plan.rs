@@ -113,7 +113,7 @@ fn config_plan(
     credentials: &Credentials,
     forced: bool,
 ) -> Result<Plan, Failure> {
-    let arguments = if forced { forced_arguments(form) } else { Cow::Borrowed(&form.arguments) };
+    let arguments = if forced { forced_arguments(form) } else { Cow::Borrowed(form.arguments.as_slice()) };
     let mut query = Vec::new();
     let mut headers = Vec::new();
     let mut members = Map::new();
@@ -152,7 +152,7 @@ impl Value {
 }
 
 /// The arguments with `policy.force` over them; what it names besides goes where a body argument would.
-fn forced_arguments(form: &ConfigForm) -> Cow<'_, Vec<Argument>> {
+fn forced_arguments(form: &ConfigForm) -> Cow<'_, [Argument]> {
     let mut arguments = form.arguments.clone();
     for (name, value) in &form.policy.force {
         let value = Value::Literal(value.clone());

@@ -101,10 +101,9 @@ impl Policy {
     pub fn ahead(&self, life: Duration) -> Duration {
         let ahead = self.refresh_ahead.of(life);
         match self.reissue {
-            Reissue::Same { extends: true, .. } | Reissue::Coexists => ahead,
             Reissue::Same { until, extends: false } => ahead.min(until * 9 / 10),
             Reissue::Replaces { overlap } if overlap.is_zero() => ahead.min(AHEAD_WITHOUT_OVERLAP),
-            Reissue::Replaces { .. } => ahead,
+            Reissue::Replaces { .. } | Reissue::Same { .. } | Reissue::Coexists => ahead,
         }
     }
 
@@ -137,36 +136,38 @@ impl Policy {
         Some(Self {
             refresh_ahead: refresh_ahead?,
             reissue: reissue?,
-            min_interval: min_interval?.unwrap_or(defaults.min_interval),
+            min_interval: min_interval.ok()?.unwrap_or(defaults.min_interval),
             quotas: quotas?,
-            max_concurrency: max_concurrency?,
-            timeout: timeout?,
-            cool_down: cool_down?.unwrap_or(defaults.cool_down),
-            config_retry: config_retry?.unwrap_or(defaults.config_retry),
+            max_concurrency: max_concurrency.ok()?,
+            timeout: timeout.ok()?,
+            cool_down: cool_down.ok()?.unwrap_or(defaults.cool_down),
+            config_retry: config_retry.ok()?.unwrap_or(defaults.config_retry),
             force: force?,
         })
     }
 }
 
-/// `None`: it was wrong; `Some(None)`: it was not given.
+/// What is wrong was noted among the issues.
+#[derive(Debug)]
+struct Told;
+
 fn optional_duration(
     object: &mut Object<'_>,
     name: &'static str,
     issues: &mut Issues,
-) -> Option<Option<Duration>> {
-    match object.member(name) {
-        None | Some(Value::Null) => Some(None),
-        Some(value) => {
-            let read = duration::read(value).map_err(|wrong| issues.add(object.pointer_of(name), wrong));
-            read.ok().map(Some)
-        }
-    }
+) -> Result<Option<Duration>, Told> {
+    let value = object.member(name).filter(|value| !value.is_null());
+    let read = value.map(duration::read).transpose();
+    read.map_err(|wrong| {
+        issues.add(object.pointer_of(name), wrong);
+        Told
+    })
 }
 
 fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue> {
     let word = object.text("reissue", issues).unwrap_or("replaces");
-    let overlap = optional_duration(object, "overlap", issues)?;
-    let until = optional_duration(object, "same_until", issues)?;
+    let overlap = optional_duration(object, "overlap", issues).ok()?;
+    let until = optional_duration(object, "same_until", issues).ok()?;
     let extends = match object.member("extends") {
         None | Some(Value::Null) => None,
         Some(Value::Bool(extends)) => Some(*extends),
@@ -197,17 +198,14 @@ fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue>
     }
 }
 
-fn read_concurrency(value: Option<&Value>, issues: &mut Issues) -> Option<Option<usize>> {
-    match value {
-        None | Some(Value::Null) => Some(None),
-        Some(value) => {
-            let count = value.as_u64().filter(|count| (1..=10_000).contains(count));
-            if count.is_none() {
-                issues.add("/config/policy/max_concurrency", "expected a whole number from 1 to 10000");
-            }
-            count.map(|count| usize::try_from(count).ok())
-        }
+fn read_concurrency(value: Option<&Value>, issues: &mut Issues) -> Result<Option<usize>, Told> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+    if let Some(count) = count.filter(|count| (1..=10_000).contains(count)) {
+        return Ok(Some(count));
     }
+    issues.add("/config/policy/max_concurrency", "expected a whole number from 1 to 10000");
+    Err(Told)
 }
 
 fn read_force(value: Option<&Value>, issues: &mut Issues) -> Option<Map<String, Value>> {
@@ -251,7 +249,7 @@ fn read_quota(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota>
     } else {
         count(&mut object, "reserve", 0, issues)
     };
-    let per = optional_duration(&mut object, "per", issues)?;
+    let per = optional_duration(&mut object, "per", issues).ok()?;
     if per.is_none_or(|per| per.is_zero() || per > LONGEST_WINDOW) {
         issues.add(object.pointer_of("per"), "required: a duration of at most 7d");
     }

@@ -49,6 +49,15 @@ impl Cause {
         }
     }
 
+    /// Whether callers have nothing else to go on: such a fetch may use a quota's reserve.
+    #[must_use]
+    pub fn is_essential(self) -> bool {
+        match self {
+            Self::Miss | Self::Report { .. } | Self::Retry => true,
+            Self::Due | Self::Flush | Self::MinTtl { .. } => false,
+        }
+    }
+
     /// The word in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -6,6 +6,7 @@
 
 mod decide;
 mod fetch;
+mod ledger;
 mod status;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use super::flights::Cause;
 use super::memory::{Entry, Mark, Memory};
+use super::permits::Permits;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
 use crate::failure::{Failure, FailureKind};
@@ -45,6 +47,7 @@ pub struct Renewal {
     clock: Arc<dyn Clock>,
     memory: Arc<Memory>,
     metrics: Arc<Metrics>,
+    permits: Permits,
     settings: RenewalSettings,
     /// This process, in leases.
     owner: String,
@@ -78,7 +81,7 @@ impl Renewal {
         settings: RenewalSettings,
     ) -> Self {
         let owner = uuid::Uuid::now_v7().to_string();
-        Self { store, upstream, clock, memory, metrics, settings, owner }
+        Self { store, upstream, clock, memory, metrics, permits: Permits::default(), settings, owner }
     }
 
     /// Where entries are kept.
@@ -106,6 +109,10 @@ impl Renewal {
         if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
             return outcome;
         }
+        // Before the lease is taken: waiting here must not use it up.
+        let permit = self.permits.acquire(&id.realm, view.policy.max_concurrency);
+        let permit = tokio::time::timeout(self.settings.wait, permit).await;
+        let _permit = permit.map_err(|_| ServiceError::Waited(self.settings.wait))?;
         self.renew_under_lease(id, cause, asked_at_version).await
     }
 
@@ -142,8 +149,8 @@ impl Renewal {
         if let Some(held) = held.filter(|held| held.is_good_enough(cause, asked_at, now)) {
             return Some(Ok(self.keep(id, view, held, held.row.due_at, None)));
         }
-        let hold = view.hold(cause, now)?;
-        match (held, hold) {
+        let reason = view.hold(cause, now)?;
+        match (held, reason) {
             (Some(held), Hold::Floor(until)) => {
                 let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
                 Some(Ok(TokenAnswer { renewed: false, retry_after: Some(until.since(now)), ..answer }))

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    Changes, Commit, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
-    StoreError, StoreResult, TokenRow,
+    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Lease, Listed, Page, RealmRow,
+    RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::secret::SecretId;
@@ -24,6 +24,8 @@ struct State {
     realms: BTreeMap<String, RealmRow>,
     secrets: BTreeMap<SecretId, SecretRow>,
     tokens: BTreeMap<SecretId, (TokenRow, Option<String>, Timestamp)>,
+    asked: BTreeMap<SecretId, Timestamp>,
+    fetches: BTreeMap<String, FetchRow>,
 }
 
 impl MemoryStore {
@@ -185,6 +187,9 @@ impl Store for MemoryStore {
         row.0.failure = None;
         row.0.failure_count = 0;
         row.2 = commit.at;
+        if commit.was_asked {
+            state.asked.insert(lease.id.clone(), commit.at);
+        }
         Ok(true)
     }
 
@@ -206,6 +211,77 @@ impl Store for MemoryStore {
             (row.0.version, row.0.lease_epoch) = counters;
         }
         Ok(())
+    }
+
+    async fn list_due(&self, by: Timestamp, asked_since: Timestamp, most: u64) -> StoreResult<Vec<DueToken>> {
+        let state = self.state()?;
+        let was_asked = |id: &SecretId| state.asked.get(id).is_some_and(|at| *at >= asked_since);
+        let due = state.tokens.iter().filter(|(id, _)| was_asked(id)).filter_map(|(id, (row, ..))| {
+            let due_at = row.due_at.filter(|due_at| *due_at <= by)?;
+            Some(DueToken { id: id.clone(), due_at })
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|due| due.due_at);
+        due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(due)
+    }
+
+    async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {
+        self.state()?.asked.insert(id.clone(), at);
+        Ok(())
+    }
+
+    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
+        self.state()?.fetches.insert(row.id.clone(), row.clone());
+        Ok(())
+    }
+
+    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
+        if let Some(row) = self.state()?.fetches.get_mut(id) {
+            row.outcome.clone_from(&outcome.outcome);
+            row.provider_code.clone_from(&outcome.provider_code);
+            row.provider_message.clone_from(&outcome.provider_message);
+            row.duration_ms = outcome.duration_ms;
+        }
+        Ok(())
+    }
+
+    async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage> {
+        let state = self.state()?;
+        let counts = |row: &&FetchRow| {
+            let is_of = row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
+            is_of && row.at > since && row.outcome != FetchRow::WITHHELD
+        };
+        let times = state.fetches.values().filter(counts).map(|row| row.at);
+        Ok(times.fold(Usage::default(), |usage, at| Usage {
+            count: usage.count + 1,
+            oldest_at: Some(usage.oldest_at.map_or(at, |oldest| oldest.min(at))),
+        }))
+    }
+
+    async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {
+        let is =
+            |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+        let matches = |row: &&FetchRow| {
+            is(&filter.realm, &row.secret.realm)
+                && is(&filter.key, &row.secret.key)
+                && is(&filter.outcome, &row.outcome)
+                && filter.from.is_none_or(|from| row.at >= from)
+                && filter.to.is_none_or(|to| row.at < to)
+        };
+        let mut rows: Vec<_> = self.state()?.fetches.values().filter(matches).cloned().collect();
+        rows.sort_by(|a, b| b.id.cmp(&a.id));
+        Ok(page_of(rows, |row: &FetchRow| (-row.at.epoch_ms(), String::new()), page))
+    }
+
+    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
+        let mut state = self.state()?;
+        let old = state.fetches.values().filter(|row| row.at < before).map(|row| row.id.clone());
+        let old: Vec<_> = old.take(usize::try_from(most).unwrap_or(usize::MAX)).collect();
+        for id in &old {
+            state.fetches.remove(id);
+        }
+        Ok(old.len() as u64)
     }
 
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {

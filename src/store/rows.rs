@@ -127,6 +127,8 @@ pub struct Commit {
     pub version: i64,
     /// When to renew it.
     pub due_at: Option<Timestamp>,
+    /// Whether a caller waits for it, rather than that it was due.
+    pub was_asked: bool,
     /// The token it replaces, and until when that one works.
     pub previous: Option<(TokenText, Option<Timestamp>)>,
     /// Now.
@@ -169,4 +171,80 @@ pub struct Changes {
     pub secrets: Vec<(SecretId, Option<i64>)>,
     /// Secret and its token's version; `None`: no token.
     pub tokens: Vec<(SecretId, Option<i64>)>,
+}
+
+/// One call of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchRow {
+    /// A UUID of version 7.
+    pub id: String,
+    /// When it began.
+    pub at: Timestamp,
+    /// Whose token.
+    pub secret: SecretId,
+    /// Why: `miss`, `due`, `flush`, `report`, …
+    pub cause: String,
+    /// [`FetchRow::PENDING`], [`FetchRow::WITHHELD`], `ok` or a failure's code.
+    pub outcome: String,
+    /// The provider's own code.
+    pub provider_code: Option<String>,
+    /// The provider's own message, masked.
+    pub provider_message: Option<String>,
+    /// How long it took.
+    pub duration_ms: Option<i64>,
+    /// Which process asked.
+    pub instance: String,
+}
+
+impl FetchRow {
+    /// Begun; what became of it is not known (yet, or ever: its process died).
+    pub const PENDING: &str = "pending";
+    /// Not made, since a quota was used up.
+    pub const WITHHELD: &str = "withheld";
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchOutcome {
+    /// `ok`, a failure's code, or [`FetchRow::WITHHELD`].
+    pub outcome: String,
+    /// The provider's own code.
+    pub provider_code: Option<String>,
+    /// The provider's own message, masked.
+    pub provider_message: Option<String>,
+    /// How long it took.
+    pub duration_ms: Option<i64>,
+}
+
+/// Which calls to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchFilter {
+    /// Only of this realm.
+    pub realm: Option<String>,
+    /// Only of this key.
+    pub key: Option<String>,
+    /// Only with this outcome.
+    pub outcome: Option<String>,
+    /// Begun at or after.
+    pub from: Option<Timestamp>,
+    /// Begun before.
+    pub to: Option<Timestamp>,
+}
+
+/// How many calls fall into a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many, the pending ones included, the withheld ones not.
+    pub count: u64,
+    /// When the first of them began.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// A token that is to be renewed ahead of its expiry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueToken {
+    /// Whose.
+    pub id: SecretId,
+    /// When.
+    pub due_at: Timestamp,
 }

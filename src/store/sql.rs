@@ -6,6 +6,7 @@
 mod changes;
 mod dialect;
 mod entities;
+mod fetches;
 mod import;
 mod migrate;
 mod migrations;
@@ -26,8 +27,8 @@ use sea_orm::{
 };
 
 use super::{
-    Changes, Commit, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
-    StoreError, StoreResult, TokenRow,
+    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Lease, Listed, Page, RealmRow,
+    RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
@@ -234,6 +235,34 @@ impl Store for SqlStore {
 
     async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()> {
         tokens::retire(self, id, now).await
+    }
+
+    async fn list_due(&self, by: Timestamp, asked_since: Timestamp, most: u64) -> StoreResult<Vec<DueToken>> {
+        tokens::list_due(self, by, asked_since, most).await
+    }
+
+    async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {
+        tokens::note_asked(self, id, at).await
+    }
+
+    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
+        fetches::insert(self, row).await
+    }
+
+    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
+        fetches::finish(self, id, outcome).await
+    }
+
+    async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage> {
+        fetches::usage(self, realm, key, since).await
+    }
+
+    async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {
+        fetches::list(self, filter, page).await
+    }
+
+    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
+        fetches::delete(self, before, most).await
     }
 
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {

@@ -6,6 +6,7 @@ mod bad_input;
 mod faulty_provider;
 mod harness;
 mod hit_path;
+mod log;
 mod policy;
 mod realms;
 mod renewal;

@@ -23,7 +23,7 @@ async fn a_provider_that_repeats_its_token_is_not_asked_before_its_window() {
     holds(&server, "t-1").await;
     assert_eq!(world.provider.calls(), 1, "with 100 s left nothing is due: 90 s at most");
     world.provider.script(Fault::Json(good("t-2", 7200)));
-    world.advance(Duration::from_secs(60), &[&server]).await;
+    world.advance(Duration::from_mins(1), &[&server]).await;
     holds(&server, "t-1").await;
     world.provider.wait_for_calls(2).await;
 }

@@ -19,6 +19,7 @@ crate::on_every_store!(
     a_commit_after_release_changes_nothing,
     a_late_commit_counts_while_nobody_took_over,
     a_token_that_never_expires_replaces_one_that_does,
+    the_end_of_the_previous_token_is_kept_until_it_is_retired,
     a_release_without_failure_frees_and_leaves_the_rest,
     a_release_with_a_failure_records_and_counts_it_and_success_clears,
     a_release_under_an_old_epoch_changes_nothing,
@@ -53,6 +54,7 @@ async fn there_is_no_token_row_before_the_first_lease(store: Instances) {
         version: 0,
         token: None,
         due_at: None,
+        previous_valid_until: None,
         lease_epoch: 1,
         lease_until: at(2000),
         failure: None,
@@ -100,6 +102,7 @@ async fn a_commit_writes_the_token_and_ends_the_lease(store: Instances) {
         version: 1,
         token: Some(commit.token.clone()),
         due_at: Some(at(6000)),
+        previous_valid_until: None,
         lease_epoch: first.epoch,
         lease_until: at(0),
         failure: None,
@@ -176,6 +179,22 @@ async fn a_token_that_never_expires_replaces_one_that_does(store: Instances) {
     assert_eq!((row.token, row.due_at, row.version), (Some(token), None, 2));
 }
 
+async fn the_end_of_the_previous_token_is_kept_until_it_is_retired(store: Instances) {
+    let previous = |text: &str, until| Some((TokenText::from(text), until));
+    for (version, previous, expected) in [
+        (1, None, None),
+        (2, previous("first", Some(at(1300))), Some(at(1300))),
+        (3, previous("second", None), None),
+        (4, previous("third", Some(at(1400))), Some(at(1400))),
+    ] {
+        let lease = lease(&store, "one").await;
+        assert!(store.commit_token(&lease, &Commit { previous, ..commit("t", version) }).await.unwrap());
+        assert_eq!(row(&store).await.previous_valid_until, expected, "version {version}");
+    }
+    store.retire_token(&id(), at(3000)).await.unwrap();
+    assert_eq!(row(&store).await.previous_valid_until, None);
+}
+
 async fn a_release_without_failure_frees_and_leaves_the_rest(store: Instances) {
     let first = lease(&store, "one").await;
     assert!(store.commit_token(&first, &commit("held", 1)).await.unwrap());
@@ -227,6 +246,7 @@ async fn a_retired_token_is_blank_and_keeps_its_counters(store: Instances) {
         version: 2,
         token: None,
         due_at: None,
+        previous_valid_until: None,
         lease_epoch: retired.lease_epoch,
         lease_until: at(0),
         failure: None,

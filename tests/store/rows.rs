@@ -68,6 +68,8 @@ pub(crate) fn refusal() -> RecordedFailure {
     RecordedFailure {
         at: at(1500),
         next_attempt_at: at(2500),
+        realm_version: 3,
+        secret_version: 4,
         failure: Failure {
             kind: FailureKind::Config,
             detail: "the provider refused".to_owned(),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::ledger::Admission;
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Reissue};
+use crate::realm::{Answer, Plan, Reissue};
 use crate::secret::SecretId;
 use crate::service::flights::Cause;
 use crate::service::memory::Entry;
@@ -26,40 +27,73 @@ impl Renewal {
         cause: Cause,
         asked_at: i64,
     ) -> Result<TokenAnswer, ServiceError> {
+        let forced = cause.is_forced() && view.held(self.clock.now()).is_some();
+        let plan = match view.definition.plan(&lease.id, &view.credentials, forced) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return self.note_failure(lease, view, nothing_to_fetch()).await,
+            Err(failure) => return self.note_failure(lease, view, failure).await,
+        };
+        let call = match self.admit(&lease.id, view, cause).await? {
+            Admission::Go(call) => call,
+            Admission::Withheld(until) => return self.withhold(lease, view, until).await,
+        };
         // The life counts from before the request.
         let started = self.clock.now();
-        match self.ask_upstream(lease, view, cause).await {
-            Ok(answer) => self.store_answer(lease, view, &answer, started, asked_at).await,
+        match self.call_upstream(lease, view, cause, &plan, &call).await {
+            Ok(answer) => {
+                let commit = self.commit_of(lease, view, cause, &answer, started);
+                self.store_answer(lease, view, commit, &answer, asked_at).await
+            }
             Err(failure) => self.note_failure(lease, view, failure).await,
         }
     }
 
-    async fn ask_upstream(&self, lease: &Lease, view: &View, cause: Cause) -> Result<Answer, Failure> {
-        let id = &lease.id;
-        let started = tokio::time::Instant::now();
-        let forced = cause.is_forced() && view.held(self.clock.now()).is_some();
-        let plan = view.definition.plan(id, &view.credentials, forced)?;
-        let Some(plan) = plan else {
-            return Err(Failure::new(FailureKind::Config, "the realm is fixed: there is nothing to fetch"));
-        };
-        let outcome = self.upstream.fetch(&plan, &view.credentials, view.policy.timeout).await;
-        let code = outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok");
-        let took = started.elapsed();
-        self.metrics.count_upstream(&id.realm, code, took);
-        let cause = cause.as_str();
-        tracing::info!(realm = id.realm, key = id.key, cause, outcome = code, ?took, "asked the provider");
+    async fn call_upstream(
+        &self,
+        lease: &Lease,
+        view: &View,
+        cause: Cause,
+        plan: &Plan,
+        call: &str,
+    ) -> Result<Answer, Failure> {
+        let began = tokio::time::Instant::now();
+        let outcome = self.upstream.fetch(plan, &view.credentials, view.policy.timeout).await;
+        let (took, code) =
+            (began.elapsed(), outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok"));
+        let SecretId { realm, key } = &lease.id;
+        self.metrics.count_upstream(realm, code, took);
+        tracing::info!(realm, key, cause = cause.as_str(), outcome = code, ?took, "asked the provider");
+        self.conclude(call, took, &outcome).await;
         outcome
+    }
+
+    /// A quota is used up: the held token, or a failure that lasts until the quota allows another call.
+    async fn withhold(
+        &self,
+        lease: &Lease,
+        view: &View,
+        until: Timestamp,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let now = self.clock.now();
+        let retry_after = Some(until.since(now));
+        if let Some(held) = view.held(now) {
+            self.release(Some(lease)).await;
+            let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
+            return Ok(TokenAnswer { renewed: false, retry_after, ..answer });
+        }
+        let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
+        let failure = Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) };
+        self.note_failure(lease, view, failure).await
     }
 
     async fn store_answer(
         &self,
         lease: &Lease,
         view: &View,
+        commit: Commit,
         answer: &Answer,
-        started: Timestamp,
         asked_at: i64,
     ) -> Result<TokenAnswer, ServiceError> {
-        let commit = self.commit_of(lease, view, answer, started);
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
         match self.commit(lease, &commit).await {
             Ok(true) => {
@@ -90,7 +124,14 @@ impl Renewal {
         warning
     }
 
-    fn commit_of(&self, lease: &Lease, view: &View, answer: &Answer, started: Timestamp) -> Commit {
+    fn commit_of(
+        &self,
+        lease: &Lease,
+        view: &View,
+        cause: Cause,
+        answer: &Answer,
+        started: Timestamp,
+    ) -> Commit {
         let now = self.clock.now();
         let told = answer.expires_in.unwrap_or(self.settings.default_life);
         let mut life = Life { obtained_at: started, expires_at: Some(started.plus(told)) };
@@ -112,6 +153,7 @@ impl Renewal {
             },
             version: view.row.as_ref().map_or(0, |row| row.version) + 1,
             due_at: due,
+            was_asked: cause != Cause::Due,
             at: now,
         }
     }
@@ -187,6 +229,10 @@ impl View {
             token.realm_version == self.realm_version && token.secret_version == self.secret_version;
         is_current.then_some(token)
     }
+}
+
+fn nothing_to_fetch() -> Failure {
+    Failure::new(FailureKind::Config, "the realm is fixed: there is nothing to fetch")
 }
 
 /// A replaced token, and until when it works on.

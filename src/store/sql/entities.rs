@@ -1,5 +1,6 @@
 //! The tables as SeaORM sees them. Times are epoch milliseconds, sealed columns begin with a format byte.
 
+pub(super) mod fetch;
 pub(super) mod realm;
 pub(super) mod secret;
 pub(super) mod token;

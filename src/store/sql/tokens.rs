@@ -2,9 +2,11 @@
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, UpdateMany};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, UpdateMany,
+};
 
-use super::super::{Commit, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
+use super::super::{Commit, DueToken, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
 use super::entities::token::{ActiveModel, Column, Entity, Model};
 use super::sealed::{Place, read_token, write_token};
 use super::{SqlStore, is_nowhere};
@@ -95,6 +97,9 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
         changed_at: Set(commit.at.epoch_ms()),
         ..Default::default()
     };
+    if commit.was_asked {
+        row.last_asked_at = Set(Some(commit.at.epoch_ms()));
+    }
     if let Some((previous, until)) = &commit.previous {
         row.previous_token = Set(Some(write_token(previous)));
         row.previous_valid_until = Set(until.map(Timestamp::epoch_ms));
@@ -120,6 +125,33 @@ pub(super) async fn release(
     }
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
+}
+
+pub(super) async fn list_due(
+    store: &SqlStore,
+    by: Timestamp,
+    asked_since: Timestamp,
+    most: u64,
+) -> StoreResult<Vec<DueToken>> {
+    let query = Entity::find()
+        .select_only()
+        .columns([Column::Realm, Column::Key, Column::DueAt])
+        .filter(Column::DueAt.lte(by.epoch_ms()))
+        .filter(Column::LastAskedAt.gte(asked_since.epoch_ms()))
+        .order_by_asc(Column::DueAt)
+        .limit(most);
+    let rows = store.run(|| query.clone().into_tuple::<(String, String, i64)>().all(&store.db)).await?;
+    let due = |(realm, key, due_at)| DueToken {
+        id: SecretId { realm, key },
+        due_at: Timestamp::from_epoch_ms(due_at),
+    };
+    Ok(rows.into_iter().map(due).collect())
+}
+
+pub(super) async fn note_asked(store: &SqlStore, id: &SecretId, at: Timestamp) -> StoreResult<()> {
+    let asked = ActiveModel { last_asked_at: Set(Some(at.epoch_ms())), ..Default::default() };
+    let statement = of(id).set(asked);
+    store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
 }
 
 pub(super) async fn retire(store: &SqlStore, id: &SecretId, now: Timestamp) -> StoreResult<()> {

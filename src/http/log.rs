@@ -1,0 +1,81 @@
+//! `GET /api/log`
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::error::ProblemBody;
+use super::query::Query;
+use super::realms::ListBody;
+use super::{Api, Problem};
+use crate::clock::Timestamp;
+use crate::store::{FetchFilter, FetchRow};
+
+/// One call of a provider.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "Fetch")]
+pub(super) struct FetchBody {
+    id: String,
+    /// When it began, epoch milliseconds.
+    at: i64,
+    realm: String,
+    key: String,
+    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl` or `retry`.
+    cause: String,
+    /// `ok`, a problem's code, `withheld` (a quota was used up: no call was made), or `pending` (under way, or its
+    /// process died).
+    outcome: String,
+    /// The provider's own code.
+    provider_code: Option<String>,
+    /// The provider's own message, secrets masked.
+    provider_message: Option<String>,
+    /// How long it took.
+    duration_ms: Option<i64>,
+    /// Which process asked.
+    instance: String,
+}
+
+impl From<FetchRow> for FetchBody {
+    fn from(row: FetchRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at.epoch_ms(),
+            realm: row.secret.realm,
+            key: row.secret.key,
+            cause: row.cause,
+            outcome: row.outcome,
+            provider_code: row.provider_code,
+            provider_message: row.provider_message,
+            duration_ms: row.duration_ms,
+            instance: row.instance,
+        }
+    }
+}
+
+/// List the calls of providers, latest first.
+#[utoipa::path(get, path = "/api/log", tag = "log",
+    params(("realm" = Option<String>, Query), ("key" = Option<String>, Query),
+           ("outcome" = Option<String>, Query, description = "ok, a problem's code, withheld or pending"),
+           ("from" = Option<i64>, Query, description = "begun at or after, epoch milliseconds"),
+           ("to" = Option<i64>, Query, description = "begun before, epoch milliseconds"),
+           ("page" = Option<u64>, Query, description = "from 1"),
+           ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10")),
+    responses((status = 200, body = ListBody<FetchBody>), (status = 400, body = ProblemBody)))]
+pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<ListBody<FetchBody>>, Problem> {
+    let text = |name: &str| query.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let filter = FetchFilter {
+        realm: text("realm"),
+        key: text("key"),
+        outcome: text("outcome"),
+        from: instant(&query, "from")?,
+        to: instant(&query, "to")?,
+    };
+    let listed = api.log.list(&filter, query.page()?).await?;
+    Ok(Json(ListBody::of(listed.items.into_iter().map(FetchBody::from).collect(), listed.total)))
+}
+
+fn instant(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = query.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let parsed = text.parse().map(Timestamp::from_epoch_ms);
+    parsed.map(Some).map_err(|_| Problem::invalid_at(name, "expected milliseconds since 1970-01-01 UTC"))
+}

@@ -1,0 +1,50 @@
+//! The log of fetches, for operators.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ServiceError;
+use crate::clock::Clock;
+use crate::store::{FetchFilter, FetchRow, Listed, Page, Store};
+
+/// The calls of providers.
+#[derive(Clone)]
+pub struct FetchLog {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    keep_for: Duration,
+}
+
+/// How many rows are removed by one statement.
+const BATCH: u64 = 500;
+
+impl FetchLog {
+    /// Over one store; rows older than `keep_for` are removed.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep_for: Duration) -> Self {
+        Self { store, clock, keep_for }
+    }
+
+    /// A page of calls, latest first.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn list(&self, filter: &FetchFilter, page: Page) -> Result<Listed<FetchRow>, ServiceError> {
+        Ok(self.store.list_fetches(filter, page).await?)
+    }
+
+    /// Removes old rows in small batches.
+    pub async fn prune(&self) {
+        let before = self.clock.now().minus(self.keep_for);
+        loop {
+            match self.store.delete_fetches(before, BATCH).await {
+                Ok(count) if count < BATCH => return,
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => {
+                    tracing::warn!(%error, "old fetches could not be removed from the log");
+                    return;
+                }
+            }
+        }
+    }
+}

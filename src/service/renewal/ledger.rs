@@ -1,0 +1,94 @@
+//! Every call of a provider, before and after: the log for operators, and what quotas are counted in.
+//!
+//! A call is written down first and counted with itself, so that instances that ask together never exceed a quota
+//! together; at worst both withhold.
+
+use super::{Renewal, View};
+use crate::clock::{Timestamp, millis};
+use crate::failure::Failure;
+use crate::realm::{Answer, Quota, Scope};
+use crate::secret::SecretId;
+use crate::service::flights::Cause;
+use crate::store::{FetchOutcome, FetchRow, StoreError};
+
+/// Whether a call may be made.
+pub(super) enum Admission {
+    /// It is written down under this id.
+    Go(String),
+    /// A quota is used up; until when.
+    Withheld(Timestamp),
+}
+
+impl Renewal {
+    /// Writes a call down and looks whether the quotas allow it.
+    pub(super) async fn admit(
+        &self,
+        id: &SecretId,
+        view: &View,
+        cause: Cause,
+    ) -> Result<Admission, StoreError> {
+        let row = FetchRow {
+            id: uuid::Uuid::now_v7().to_string(),
+            at: self.clock.now(),
+            secret: id.clone(),
+            cause: cause.as_str().to_owned(),
+            outcome: FetchRow::PENDING.to_owned(),
+            provider_code: None,
+            provider_message: None,
+            duration_ms: None,
+            instance: self.owner.clone(),
+        };
+        self.store.insert_fetch(&row).await?;
+        for quota in &view.policy.quotas {
+            if let Some(until) = self.used_up(&row, quota, cause).await? {
+                let outcome =
+                    FetchOutcome { outcome: FetchRow::WITHHELD.to_owned(), ..FetchOutcome::default() };
+                self.store.finish_fetch(&row.id, &outcome).await?;
+                self.metrics.count_upstream(&id.realm, FetchRow::WITHHELD, std::time::Duration::ZERO);
+                return Ok(Admission::Withheld(until));
+            }
+        }
+        Ok(Admission::Go(row.id))
+    }
+
+    /// Until when a quota allows no more for this cause.
+    async fn used_up(
+        &self,
+        row: &FetchRow,
+        quota: &Quota,
+        cause: Cause,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let SecretId { realm, key } = &row.secret;
+        let key = (quota.scope == Scope::Secret).then_some(key.as_str());
+        let usage = self.store.fetch_usage(realm, key, row.at.minus(quota.per)).await?;
+        let (count, limit, per) = (usage.count, quota.limit, quota.per);
+        if count.saturating_mul(5) >= limit.saturating_mul(4) {
+            tracing::warn!(realm, key, count, limit, ?per, "80 % of a quota is used");
+        }
+        let allowed = if cause.is_essential() { limit } else { limit.saturating_sub(quota.reserve) };
+        let frees_at = || usage.oldest_at.unwrap_or(row.at).plus(per);
+        Ok((count > allowed).then(frees_at))
+    }
+
+    /// Notes what became of a call. Its token counts even if this cannot be written.
+    pub(super) async fn conclude(
+        &self,
+        call: &str,
+        took: std::time::Duration,
+        outcome: &Result<Answer, Failure>,
+    ) {
+        let duration_ms = Some(millis(took));
+        let outcome = match outcome {
+            Ok(_) => FetchOutcome { outcome: "ok".to_owned(), duration_ms, ..FetchOutcome::default() },
+            Err(failure) => FetchOutcome {
+                outcome: failure.kind.code().to_owned(),
+                provider_code: failure.provider.code.clone(),
+                provider_message: failure.provider.message.clone(),
+                duration_ms,
+            },
+        };
+        if let Err(error) = self.store.finish_fetch(call, &outcome).await {
+            tracing::warn!(%error, "the outcome of a fetch could not be logged");
+        }
+    }
+}

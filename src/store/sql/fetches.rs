@@ -1,0 +1,119 @@
+//! Fetch rows.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{
+    ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
+
+use super::super::{FetchFilter, FetchOutcome, FetchRow, Listed, Page, StoreResult, Usage};
+use super::SqlStore;
+use super::entities::fetch::{ActiveModel, Column, Entity, Model};
+use crate::clock::Timestamp;
+use crate::secret::SecretId;
+
+pub(super) async fn insert(store: &SqlStore, row: &FetchRow) -> StoreResult<()> {
+    let model = ActiveModel {
+        id: Set(row.id.clone()),
+        at: Set(row.at.epoch_ms()),
+        realm: Set(row.secret.realm.clone()),
+        key: Set(row.secret.key.clone()),
+        cause: Set(row.cause.clone()),
+        outcome: Set(row.outcome.clone()),
+        provider_code: Set(row.provider_code.clone()),
+        provider_message: Set(row.provider_message.clone()),
+        duration_ms: Set(row.duration_ms),
+        instance: Set(row.instance.clone()),
+    };
+    // The id is new: a taken one means that an earlier try did succeed.
+    store.insert(model).await.map(|_| ())
+}
+
+pub(super) async fn finish(store: &SqlStore, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
+    let row = ActiveModel {
+        outcome: Set(outcome.outcome.clone()),
+        provider_code: Set(outcome.provider_code.clone()),
+        provider_message: Set(outcome.provider_message.clone()),
+        duration_ms: Set(outcome.duration_ms),
+        ..Default::default()
+    };
+    let statement = Entity::update_many().set(row).filter(Column::Id.eq(id));
+    store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
+}
+
+pub(super) async fn usage(
+    store: &SqlStore,
+    realm: &str,
+    key: Option<&str>,
+    since: Timestamp,
+) -> StoreResult<Usage> {
+    let mut query = Entity::find()
+        .select_only()
+        .column_as(Column::Id.count(), "count")
+        .column_as(Expr::col(Column::At).min(), "oldest_at")
+        .filter(Column::Realm.eq(realm))
+        .filter(Column::At.gt(since.epoch_ms()))
+        .filter(Column::Outcome.ne(FetchRow::WITHHELD));
+    if let Some(key) = key {
+        query = query.filter(Column::Key.eq(key));
+    }
+    let row = store.run(|| query.clone().into_tuple::<(i64, Option<i64>)>().one(&store.db)).await?;
+    let (count, oldest_at) = row.unwrap_or_default();
+    Ok(Usage {
+        count: u64::try_from(count).unwrap_or_default(),
+        oldest_at: oldest_at.map(Timestamp::from_epoch_ms),
+    })
+}
+
+pub(super) async fn list(
+    store: &SqlStore,
+    filter: &FetchFilter,
+    page: Page,
+) -> StoreResult<Listed<FetchRow>> {
+    let equals = |column: Column, value: &Option<String>| value.as_ref().map(|value| column.eq(value));
+    let wanted = Condition::all()
+        .add_option(equals(Column::Realm, &filter.realm))
+        .add_option(equals(Column::Key, &filter.key))
+        .add_option(equals(Column::Outcome, &filter.outcome))
+        .add_option(filter.from.map(|from| Column::At.gte(from.epoch_ms())))
+        .add_option(filter.to.map(|to| Column::At.lt(to.epoch_ms())));
+    let query = Entity::find().filter(wanted);
+    let rows = query
+        .clone()
+        .order_by_desc(Column::At)
+        .order_by_desc(Column::Id)
+        .offset(page.offset)
+        .limit(page.limit);
+    let items = store.run(|| rows.clone().all(&store.db)).await?;
+    let total = store.run(|| query.clone().count(&store.db)).await?;
+    Ok(Listed { items: items.into_iter().map(FetchRow::from).collect(), total })
+}
+
+/// In batches by id, since not all databases delete with a limit.
+pub(super) async fn delete(store: &SqlStore, before: Timestamp, most: u64) -> StoreResult<u64> {
+    let old =
+        Entity::find().select_only().column(Column::Id).filter(Column::At.lt(before.epoch_ms())).limit(most);
+    let ids: Vec<String> = store.run(|| old.clone().into_tuple::<String>().all(&store.db)).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let statement = Entity::delete_many().filter(Column::Id.is_in(ids));
+    Ok(store.run(|| statement.clone().exec(&store.db)).await?.rows_affected)
+}
+
+impl From<Model> for FetchRow {
+    fn from(model: Model) -> Self {
+        Self {
+            id: model.id,
+            at: Timestamp::from_epoch_ms(model.at),
+            secret: SecretId::new(model.realm, model.key),
+            cause: model.cause,
+            outcome: model.outcome,
+            provider_code: model.provider_code,
+            provider_message: model.provider_message,
+            duration_ms: model.duration_ms,
+            instance: model.instance,
+        }
+    }
+}

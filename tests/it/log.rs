@@ -1,0 +1,130 @@
+//! The log of fetches, and the quotas counted in it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::faulty_provider::Fault;
+use crate::harness::{Server, World, good, secret};
+
+async fn logged(server: &Server, query: &str) -> Vec<Value> {
+    let answer = server.get(&format!("/api/log?{query}")).await.ok();
+    let list = answer["data"]["list"].as_array().unwrap().clone();
+    assert_eq!(answer["data"]["total"].as_u64().unwrap() as usize, list.len());
+    list
+}
+
+fn members(rows: &[Value], name: &str) -> Vec<String> {
+    rows.iter().map(|row| row[name].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_is_logged_with_cause_and_outcome() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    server.token().await.ok();
+    server.token().await.ok();
+    world.advance(Duration::from_mins(1), &[&server]).await;
+    world.provider.script(Fault::Json(json!({"errcode": 40164, "errmsg": "no: invented-secret"})));
+    server.flush().await.ok();
+    let rows = logged(&server, "").await;
+    assert_eq!(members(&rows, "cause"), ["flush", "miss"], "latest first; memory hits are no calls");
+    assert_eq!(members(&rows, "outcome"), ["upstream_refused", "ok"]);
+    assert_eq!((&rows[0]["provider_code"], &rows[0]["at"]), (&json!("40164"), &json!(world.now_ms())));
+    assert_eq!(rows[0]["provider_message"], "no: ******************");
+    assert!(rows[0]["duration_ms"].is_i64() && rows[0]["instance"].is_string());
+    for (query, count) in [
+        ("realm=r&key=k", 2),
+        ("realm=R", 0),
+        ("outcome=ok", 1),
+        (&*format!("from={}", world.now_ms()), 1),
+        (&*format!("to={}", world.now_ms()), 1),
+    ] {
+        assert_eq!(logged(&server, query).await.len(), count, "{query}");
+    }
+    let reply = server.get("/api/log?from=yesterday").await;
+    assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["from"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_calls_are_pruned() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    server.token().await.ok();
+    world.clock.advance(Duration::from_hours(7 * 24));
+    server.app.api.log.prune().await;
+    assert_eq!(logged(&server, "").await.len(), 1);
+    world.clock.advance(Duration::from_hours(2 * 24));
+    server.app.api.log.prune().await;
+    assert_eq!(logged(&server, "").await.len(), 0);
+}
+
+/// Three a day, one of them kept for need.
+fn quota(scope: &str) -> Value {
+    json!({"quota": [{"limit": 3, "per": "1d", "scope": scope, "reserve": 1}]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_kept_by_all_instances_and_its_reserve_for_need() {
+    let world = World::new().await;
+    let (server, other) = (world.serve_policy(quota("secret")).await, world.serve().await);
+    world.provider.script(Fault::Json(good("t-1", 100_000)));
+    server.token().await.ok();
+    world.advance(Duration::from_mins(1), &[&server, &other]).await;
+    world.provider.script(Fault::Json(good("t-2", 3600)));
+    assert_eq!(other.flush().await.ok()["token"], "t-2");
+    world.advance(Duration::from_mins(1), &[&server, &other]).await;
+    let withheld = server.flush().await.ok();
+    assert_eq!(
+        (&withheld["token"], &withheld["renewed"]),
+        (&json!("t-2"), &json!(false)),
+        "the reserve is not for flushes"
+    );
+    assert_eq!(withheld["retry_after"], 86_400 - 120, "until the first leaves the window");
+    world.advance(Duration::from_hours(1), &[&server, &other]).await;
+    world.provider.script(Fault::Json(good("t-3", 3600)));
+    assert_eq!(server.token().await.ok()["token"], "t-3", "a missing token may use the reserve");
+    world.advance(Duration::from_hours(1), &[&server, &other]).await;
+    let reply = other.token().await;
+    assert_eq!(reply.problem(), (429, "upstream_quota"));
+    assert_eq!(reply.headers["retry-after"].to_str().unwrap(), reply.body["retry_after"].to_string());
+    assert_eq!(world.provider.calls(), 3);
+    assert_eq!(logged(&server, "outcome=withheld").await.len(), 2);
+    world.advance(Duration::from_hours(22), &[&server, &other]).await;
+    world.provider.script(Fault::Json(good("t-4", 3600)));
+    assert_eq!(other.token().await.ok()["token"], "t-4", "the window has moved on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_the_realm_counts_all_its_secrets() {
+    let world = World::new().await;
+    let server = world.serve_policy(quota("realm")).await;
+    world.provider.script(Fault::Json(good("t", 7200)));
+    for (key, status) in [("k", 200), ("k2", 200), ("k3", 200), ("k4", 429)] {
+        let mut secret = secret();
+        secret["key"] = key.into();
+        server.post("/api/secret", &secret).await.ok();
+        assert_eq!(server.get(&format!("/api/token?realm=r&key={key}")).await.status, status, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realm_bounds_its_fetches_at_once() {
+    let world = World::new().await;
+    let server = world.serve_policy(json!({"max_concurrency": 1})).await;
+    let mut second = secret();
+    second["key"] = "k2".into();
+    server.post("/api/secret", &second).await.ok();
+    world.provider.script(Fault::HoldThenJson(good("t", 7200)));
+    let (first, second, ()) = tokio::join!(server.token(), server.get("/api/token?realm=r&key=k2"), async {
+        world.provider.wait_for_calls(1).await;
+        // The second waits for its permit: the log knows of one call only.
+        assert_eq!(logged(&server, "outcome=pending").await.len(), 1);
+        world.provider.release();
+        world.provider.wait_for_calls(2).await;
+        world.provider.release();
+    });
+    assert_eq!((first.status, second.status), (200, 200));
+}
