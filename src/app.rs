@@ -1,7 +1,9 @@
 //! The only wiring: which part is given which.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 use crate::clock::{Clock, SystemClock, Timestamp, millis};
 use crate::config::Config;
@@ -9,8 +11,10 @@ use crate::http::Api;
 use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
-use crate::service::{FetchLog, Realms, Renewal, RenewalSettings, Secrets, Tokens};
-use crate::store::{SqlStore, Store, StoreError};
+use crate::service::{
+    FetchLog, Realms, Refresher, RefresherSettings, Renewal, RenewalParts, RenewalSettings, Secrets, Tokens,
+};
+use crate::store::{DueToken, SqlStore, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::{SetupError, Upstream};
@@ -26,6 +30,8 @@ pub struct App {
     pub tasks: Tasks,
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// What was fetched here, until the refresher takes it.
+    scheduled: Arc<Mutex<Option<mpsc::UnboundedReceiver<DueToken>>>>,
 }
 
 /// A lease outlives the fetch it is for by this much.
@@ -45,20 +51,34 @@ impl App {
             lease_margin: LEASE_MARGIN,
             wait: config.renewal.wait(),
             default_life: DEFAULT_LIFE,
+            idle_after: config.renewal.idle_after(),
             trust_for: config.renewal.trust_for(),
         };
-        let renewal = Renewal::new(
-            Arc::clone(&store),
+        let (schedule, scheduled) = mpsc::unbounded_channel();
+        let parts = RenewalParts {
+            store: Arc::clone(&store),
             upstream,
-            Arc::clone(&clock),
-            Arc::clone(&memory),
-            Arc::clone(&metrics),
-            settings,
-        );
+            clock: Arc::clone(&clock),
+            memory: Arc::clone(&memory),
+            metrics: Arc::clone(&metrics),
+            schedule,
+        };
+        let renewal = Renewal::new(parts, settings);
         let tokens = Tokens::new(Arc::new(renewal), tasks.clone(), config.renewal.wait());
         let sync = Sync::new(Arc::clone(&store), Arc::clone(&memory), Arc::clone(&clock));
         watch_expiries(&metrics, memory, Arc::clone(&clock));
+        let refresher = Refresher::new(
+            Arc::clone(&store),
+            tokens.clone(),
+            Arc::clone(&clock),
+            tasks.clone(),
+            RefresherSettings {
+                idle_after: config.renewal.idle_after(),
+                sweep_interval: config.renewal.sweep_interval(),
+            },
+        );
         let api = Api {
+            refresher,
             realms: Realms::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
             secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
             log: FetchLog::new(Arc::clone(&store), Arc::clone(&clock), config.renewal.keep_log()),
@@ -68,7 +88,25 @@ impl App {
             metrics,
             clock,
         };
-        Ok(Self { api, sync: Arc::new(sync), tasks, store })
+        Ok(Self { api, sync: Arc::new(sync), tasks, store, scheduled: Arc::new(Mutex::new(Some(scheduled))) })
+    }
+
+    /// Starts renewing ahead of expiry, once.
+    pub fn refresh_ahead(&self) {
+        let scheduled = self.scheduled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(scheduled) = scheduled {
+            self.tasks.spawn("refresher", self.api.refresher.clone().run(scheduled));
+        }
+    }
+
+    /// Tells the store which tokens were asked for.
+    pub async fn tell_asks(&self) {
+        for (id, at) in self.api.tokens.memory().take_untold_asks() {
+            if let Err(error) = self.store.note_asked(&id, at).await {
+                tracing::debug!(%error, "an ask could not be noted; the next hour's will be");
+                return;
+            }
+        }
     }
 
     /// Starts following other instances: a look each `interval`, tidying each hour.
@@ -86,6 +124,7 @@ impl App {
                 looks += 1;
                 if looks.is_multiple_of(60) {
                     app.api.tokens.memory().drop_expired(app.api.clock.now());
+                    app.tell_asks().await;
                 }
                 #[expect(clippy::cast_precision_loss, reason = "a count of seconds")]
                 if looks as f64 % tidy_every == 0.0 {

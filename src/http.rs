@@ -1,6 +1,7 @@
 //! The HTTP API: extract, call one service method, map.
 
 mod body;
+mod cron;
 mod error;
 mod guard;
 mod health;
@@ -28,7 +29,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::clock::Clock;
-use crate::service::{FetchLog, Readiness, Realms, Secrets, Tokens};
+use crate::service::{FetchLog, Readiness, Realms, Refresher, Secrets, Tokens};
 use crate::telemetry::Metrics;
 
 pub use error::Problem;
@@ -43,6 +44,8 @@ pub struct Api {
     pub realms: Realms,
     /// Secrets.
     pub secrets: Secrets,
+    /// Renews ahead of expiry.
+    pub refresher: Refresher,
     /// The log of fetches.
     pub log: FetchLog,
     /// Whether the process can serve.
@@ -82,6 +85,7 @@ fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(tokens::show))
         .routes(routes!(report::report))
+        .routes(routes!(cron::refresh))
         .routes(routes!(realms::list, realms::save))
         .routes(routes!(realms::show, realms::delete))
         .routes(routes!(secrets::list, secrets::save))

@@ -68,8 +68,14 @@ pub trait Store: Send + Sync + 'static {
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool>;
     /// Ends a lease without a token, noting why; `false` if the lease is not the latest any more.
     async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool>;
-    /// Tokens due by `by` that were asked for since `asked_since`, soonest first, at most `most`.
-    async fn list_due(&self, by: Timestamp, asked_since: Timestamp, most: u64) -> StoreResult<Vec<DueToken>>;
+    /// Tokens due by `by` that were asked for since `asked_since`, soonest first, after the one named, at most `most`.
+    async fn list_due(
+        &self,
+        by: Timestamp,
+        asked_since: Timestamp,
+        after: Option<&DueToken>,
+        most: u64,
+    ) -> StoreResult<Vec<DueToken>>;
     /// Notes that somebody asked for a token; kept to the hour by its callers.
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()>;
     /// Forgets a secret's token and fences whoever holds its lease; the counters stay.

@@ -88,6 +88,7 @@ impl Server {
             store: store.clone(),
             clock,
             interval: config.renewal.sync_interval(),
+            refresh_ahead: config.renewal.background,
         };
         app.tasks.spawn("start-up", async move {
             if let Err(exit) = start.run(when_ready).await {
@@ -151,6 +152,7 @@ struct StartUp {
     store: SqlStore,
     clock: Arc<SystemClock>,
     interval: Duration,
+    refresh_ahead: bool,
 }
 
 /// First and longest pause between attempts to reach the database.
@@ -178,6 +180,9 @@ impl StartUp {
         }
         keep_on_store_time(self.clock, self.store, &self.app.tasks);
         self.app.follow(self.interval);
+        if self.refresh_ahead {
+            self.app.refresh_ahead();
+        }
         when_ready(self.app.clone()).await.map_err(|error| Exit::failed(format!("{error:#}")))?;
         self.app.api.readiness.set_serving();
         tracing::info!("ready");

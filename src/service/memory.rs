@@ -31,6 +31,8 @@ pub struct Entry {
     pub due_at: Option<Timestamp>,
     /// Why it was not renewed when it was due.
     pub stale: Option<Stale>,
+    /// When it was last asked for; shared with the entries that replace it.
+    pub asked: Arc<Asked>,
     /// Until when the token before this one works.
     pub previous_valid_until: Option<Timestamp>,
     /// Whether the operator gave it.
@@ -70,6 +72,39 @@ impl Entry {
         self.due_at.is_some_and(|due_at| now >= due_at)
     }
 }
+
+/// When a secret's token was last asked for, and what the store knows of it. Epoch milliseconds.
+#[derive(Debug, Default)]
+pub struct Asked {
+    at_ms: AtomicI64,
+    stored_ms: AtomicI64,
+}
+
+impl Asked {
+    /// Notes an ask; on the hit path.
+    pub fn note(&self, now: Timestamp) {
+        self.at_ms.store(now.epoch_ms(), Ordering::Relaxed);
+    }
+
+    /// The last ask.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_epoch_ms(self.at_ms.load(Ordering::Relaxed))
+    }
+
+    /// The last ask, if the store should be told: it knows of none in the last hour. Counts as told.
+    fn take_untold(&self) -> Option<Timestamp> {
+        let (at, stored) = (self.at(), self.stored_ms.load(Ordering::Relaxed));
+        let is_untold = at.epoch_ms().saturating_sub(stored) >= millis(TELL_EVERY);
+        is_untold.then(|| {
+            self.stored_ms.store(at.epoch_ms(), Ordering::Relaxed);
+            at
+        })
+    }
+}
+
+/// The store is told of asks at most so often, for each secret.
+const TELL_EVERY: Duration = Duration::from_hours(1);
 
 /// A point in the sequence of edits; see [`Memory::mark`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +188,13 @@ impl Memory {
                 && held.realm_version == entry.realm_version
                 && held.secret_version == entry.secret_version
         };
-        if !entries.get(id).is_some_and(is_newer) {
-            entries.insert(id.clone(), Arc::new(entry));
+        let held = entries.get(id);
+        if held.is_some_and(is_newer) {
+            return;
         }
+        let asked = held.map_or_else(|| Arc::clone(&entry.asked), |held| Arc::clone(&held.asked));
+        asked.at_ms.fetch_max(entry.asked.at_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+        entries.insert(id.clone(), Arc::new(Entry { asked, ..entry }));
     }
 
     /// Drops a secret's entry, after an edit.
@@ -207,6 +246,16 @@ impl Memory {
         self.entries.pin().retain(|_, entry| entry.is_usable(now));
     }
 
+    /// The asks that the store should be told of.
+    #[must_use]
+    pub fn take_untold_asks(&self) -> Vec<(SecretId, Timestamp)> {
+        let entries = self.entries.pin();
+        entries
+            .iter()
+            .filter_map(|(id, entry)| entry.asked.take_untold().map(|at| (id.clone(), at)))
+            .collect()
+    }
+
     /// Calls `visit` with each entry; for metrics.
     pub fn visit(&self, mut visit: impl FnMut(&SecretId, &Entry)) {
         for (id, entry) in &self.entries.pin() {
@@ -233,6 +282,7 @@ mod tests {
             secret_version: 1,
             due_at: None,
             stale: None,
+            asked: Arc::default(),
             previous_valid_until: None,
             is_fixed: false,
             trust_for: Duration::from_secs(2),

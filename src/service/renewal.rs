@@ -12,6 +12,8 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::flights::Cause;
 use super::memory::{Entry, Mark, Memory};
 use super::permits::Permits;
@@ -20,7 +22,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Definition, Policy};
 use crate::secret::{Credentials, FixedToken, SecretId};
-use crate::store::{HeldToken, Lease, RecordedFailure, Store, TokenRow};
+use crate::store::{DueToken, HeldToken, Lease, RecordedFailure, Store, TokenRow};
 use crate::telemetry::Metrics;
 use crate::token::{Life, Source};
 use crate::upstream::Upstream;
@@ -36,17 +38,31 @@ pub struct RenewalSettings {
     pub wait: Duration,
     /// The life of a token whose provider tells none.
     pub default_life: Duration,
+    /// Secrets nobody asked for in this time are not renewed ahead.
+    pub idle_after: Duration,
     /// How long memory is served unasked after the last look at the store, at least.
     pub trust_for: Duration,
 }
 
+/// What a renewal works with.
+pub struct RenewalParts {
+    /// Where tokens and leases are.
+    pub store: Arc<dyn Store>,
+    /// Who is asked.
+    pub upstream: Upstream,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where entries are kept.
+    pub memory: Arc<Memory>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Tells the refresher of each token that was stored here.
+    pub schedule: mpsc::UnboundedSender<DueToken>,
+}
+
 /// Fetches and stores tokens.
 pub struct Renewal {
-    store: Arc<dyn Store>,
-    upstream: Upstream,
-    clock: Arc<dyn Clock>,
-    memory: Arc<Memory>,
-    metrics: Arc<Metrics>,
+    parts: RenewalParts,
     permits: Permits,
     settings: RenewalSettings,
     /// This process, in leases.
@@ -70,30 +86,23 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(250);
 
 impl Renewal {
-    /// Over one store, one upstream client and one memory.
+    /// Of these parts.
     #[must_use]
-    pub fn new(
-        store: Arc<dyn Store>,
-        upstream: Upstream,
-        clock: Arc<dyn Clock>,
-        memory: Arc<Memory>,
-        metrics: Arc<Metrics>,
-        settings: RenewalSettings,
-    ) -> Self {
+    pub fn new(parts: RenewalParts, settings: RenewalSettings) -> Self {
         let owner = uuid::Uuid::now_v7().to_string();
-        Self { store, upstream, clock, memory, metrics, permits: Permits::default(), settings, owner }
+        Self { parts, permits: Permits::default(), settings, owner }
     }
 
     /// Where entries are kept.
     #[must_use]
     pub fn memory(&self) -> &Arc<Memory> {
-        &self.memory
+        &self.parts.memory
     }
 
     /// The time it goes by.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        &self.parts.clock
     }
 
     /// A token good enough for `cause`, fetched if need be and allowed.
@@ -117,12 +126,12 @@ impl Renewal {
     }
 
     async fn view(&self, id: &SecretId) -> Result<View, ServiceError> {
-        let mark = self.memory.mark();
+        let mark = self.parts.memory.mark();
         let unknown = || ServiceError::UnknownSecret(id.clone());
-        let realm = self.store.find_realm(&id.realm).await?.filter(|row| row.deleted_at.is_none());
-        let secret = self.store.find_secret(id).await?.filter(|row| row.deleted_at.is_none());
+        let realm = self.parts.store.find_realm(&id.realm).await?.filter(|row| row.deleted_at.is_none());
+        let secret = self.parts.store.find_secret(id).await?.filter(|row| row.deleted_at.is_none());
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
-        let row = self.store.find_token(id).await?;
+        let row = self.parts.store.find_token(id).await?;
         let definition = super::realms::stored_definition(&realm)?;
         Ok(View {
             mark,
@@ -144,7 +153,7 @@ impl Renewal {
         cause: Cause,
         asked_at: i64,
     ) -> Option<Result<TokenAnswer, ServiceError>> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let held = view.held(now);
         if let Some(held) = held.filter(|held| held.is_good_enough(cause, asked_at, now)) {
             return Some(Ok(self.keep(id, view, held, held.row.due_at, None)));
@@ -197,10 +206,10 @@ impl Renewal {
 
     /// Claims first and reads then: an edit, or another instance's renewal, may have come while the lease was another's.
     async fn claim_and_look(&self, id: &SecretId) -> Result<(Option<Lease>, View), ServiceError> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         // The policy's own timeout is at most the lease's; see `fetch`.
-        let until = now.plus(self.upstream.longest_fetch() + self.settings.lease_margin);
-        let lease = self.store.claim_lease(id, &self.owner, now, until).await?;
+        let until = now.plus(self.parts.upstream.longest_fetch() + self.settings.lease_margin);
+        let lease = self.parts.store.claim_lease(id, &self.owner, now, until).await?;
         match self.view(id).await {
             Ok(view) => Ok((lease, view)),
             Err(error) => {
@@ -227,7 +236,7 @@ impl Renewal {
             ..self.entry(view, held.token, held.row.version)
         };
         let answer = entry.answer(Source::Database);
-        self.memory.keep(view.mark, id, entry);
+        self.parts.memory.keep(view.mark, id, entry);
         answer
     }
 
@@ -241,6 +250,7 @@ impl Renewal {
             secret_version: token.secret_version,
             due_at: None,
             stale: None,
+            asked: Arc::default(),
             previous_valid_until: None,
             is_fixed: false,
             trust_for: self.settings.trust_for.max(view.policy.overlap().unwrap_or_default() / 2),
@@ -250,13 +260,13 @@ impl Renewal {
 
     /// Another instance renews; what is held is good until its token is seen.
     fn leave_to_holder(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let held = view.held(now).ok_or(ServiceError::Waited(Duration::ZERO))?;
         Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
     }
 
     fn give_fixed(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let config = |detail: String| Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)));
         let Some(fixed) = &view.fixed else {
             return config(format!("realm {} is fixed, and secret {id} has no token: save one", id.realm));
@@ -276,13 +286,13 @@ impl Renewal {
         };
         let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret_version) };
         let answer = entry.answer(Source::Fixed);
-        self.memory.keep(view.mark, id, entry);
+        self.parts.memory.keep(view.mark, id, entry);
         Ok(answer)
     }
 
     async fn release(&self, lease: Option<&Lease>) {
         if let Some(lease) = lease
-            && let Err(error) = self.store.release_lease(lease, None).await
+            && let Err(error) = self.parts.store.release_lease(lease, None).await
         {
             tracing::warn!(%error, "a lease could not be given back; it ends by itself");
         }

@@ -161,6 +161,7 @@ impl Tokens {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
         let source = if entry.is_fixed { Source::Fixed } else { Source::Memory };
+        entry.asked.note(now);
         if let Some(since) = self.memory.away_since() {
             return Some(TokenAnswer { stale: Some(store_away(since)), ..entry.answer(source) });
         }
@@ -220,6 +221,14 @@ impl Tokens {
             Cause::Due,
             move || async move { renewal.renew(&id, Cause::Due).await },
         );
+    }
+
+    /// The refresher's renewal: fetches if the token is due and nobody else has or does.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub(super) async fn renew_due(&self, id: &SecretId) -> Result<TokenAnswer, ServiceError> {
+        self.renew(id.clone(), Cause::Due).await
     }
 
     /// Drops what is known of a secret after an edit; callers from now on wait for nothing older.

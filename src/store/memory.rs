@@ -213,17 +213,24 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn list_due(&self, by: Timestamp, asked_since: Timestamp, most: u64) -> StoreResult<Vec<DueToken>> {
+    async fn list_due(
+        &self,
+        by: Timestamp,
+        asked_since: Timestamp,
+        after: Option<&DueToken>,
+        most: u64,
+    ) -> StoreResult<Vec<DueToken>> {
         let state = self.state()?;
         let was_asked = |id: &SecretId| state.asked.get(id).is_some_and(|at| *at >= asked_since);
         let due = state.tokens.iter().filter(|(id, _)| was_asked(id)).filter_map(|(id, (row, ..))| {
             let due_at = row.due_at.filter(|due_at| *due_at <= by)?;
-            Some(DueToken { id: id.clone(), due_at })
+            Some((due_at, id.clone()))
         });
-        let mut due: Vec<_> = due.collect();
-        due.sort_by_key(|due| due.due_at);
+        let after = after.map(|after| (after.due_at, after.id.clone()));
+        let mut due: Vec<_> = due.filter(|due| after.as_ref().is_none_or(|after| due > after)).collect();
+        due.sort();
         due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-        Ok(due)
+        Ok(due.into_iter().map(|(due_at, id)| DueToken { id, due_at }).collect())
     }
 
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {

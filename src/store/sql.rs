@@ -237,8 +237,14 @@ impl Store for SqlStore {
         tokens::retire(self, id, now).await
     }
 
-    async fn list_due(&self, by: Timestamp, asked_since: Timestamp, most: u64) -> StoreResult<Vec<DueToken>> {
-        tokens::list_due(self, by, asked_since, most).await
+    async fn list_due(
+        &self,
+        by: Timestamp,
+        asked_since: Timestamp,
+        after: Option<&DueToken>,
+        most: u64,
+    ) -> StoreResult<Vec<DueToken>> {
+        tokens::list_due(self, by, asked_since, after, most).await
     }
 
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {

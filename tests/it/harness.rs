@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use token_server::app::App;
-use token_server::clock::{Clock as _, ManualClock, Timestamp};
+use token_server::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::http::server::{Serving, serve};
 use token_server::store::{DatabaseUrl, SqlStore, Store};
@@ -107,6 +107,7 @@ async fn read(request: reqwest::RequestBuilder) -> Reply {
 /// A database, a clock and a provider, for one instance or several.
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
+    real_time: bool,
     pub(crate) provider: FaultyProvider,
     pub(crate) store: Arc<dyn Store>,
     _folder: Option<TempDir>,
@@ -128,7 +129,12 @@ impl World {
     /// On a given store.
     pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
-        Self { clock, provider: FaultyProvider::start().await, store, _folder: None }
+        Self { clock, real_time: false, provider: FaultyProvider::start().await, store, _folder: None }
+    }
+
+    /// On a temporary SQLite, with the machine's clock.
+    pub(crate) async fn on_real_time() -> Self {
+        Self { real_time: true, ..Self::new().await }
     }
 
     /// One more instance.
@@ -140,7 +146,9 @@ impl World {
     pub(crate) async fn serve_with(&self, settings: &[(&'static str, &str)]) -> Server {
         let flags: Vec<_> = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let config = Config::load_without_file(&Environment::of(&[]), &flags).unwrap();
-        let app = App::build(&config, self.store.clone(), self.clock.clone()).unwrap();
+        let clock: Arc<dyn Clock> =
+            if self.real_time { Arc::new(SystemClock::default()) } else { self.clock.clone() };
+        let app = App::build(&config, self.store.clone(), clock).unwrap();
         app.sync.look(None).await.unwrap();
         app.api.readiness.set_serving();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,6 +9,7 @@ mod hit_path;
 mod log;
 mod policy;
 mod realms;
+mod refresher;
 mod renewal;
 mod report;
 mod secrets;

@@ -11,6 +11,7 @@ use crate::databases::{on_every_database, on_every_server, on_every_store};
 mod changes;
 mod content;
 mod databases;
+mod fetches;
 mod format;
 mod keywords;
 mod leases;

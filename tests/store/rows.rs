@@ -58,6 +58,7 @@ pub(crate) fn commit(text: &str, version: i64) -> Commit {
         },
         version,
         due_at: Some(at(6000)),
+        was_asked: true,
         previous: None,
         at: at(2000),
     }

@@ -12,7 +12,7 @@ use crate::service::flights::Cause;
 use crate::service::memory::Entry;
 use crate::service::schedule::{back_off, due_at, repeat_at};
 use crate::service::{ServiceError, Stale, TokenAnswer};
-use crate::store::{Commit, HeldToken, Lease, RecordedFailure, StoreError};
+use crate::store::{Commit, DueToken, HeldToken, Lease, RecordedFailure, StoreError};
 use crate::token::{Life, Source, TokenText};
 
 /// How often a commit is tried while the lease holds, and the pause between.
@@ -27,7 +27,7 @@ impl Renewal {
         cause: Cause,
         asked_at: i64,
     ) -> Result<TokenAnswer, ServiceError> {
-        let forced = cause.is_forced() && view.held(self.clock.now()).is_some();
+        let forced = cause.is_forced() && view.held(self.parts.clock.now()).is_some();
         let plan = match view.definition.plan(&lease.id, &view.credentials, forced) {
             Ok(Some(plan)) => plan,
             Ok(None) => return self.note_failure(lease, view, nothing_to_fetch()).await,
@@ -38,7 +38,7 @@ impl Renewal {
             Admission::Withheld(until) => return self.withhold(lease, view, until).await,
         };
         // The life counts from before the request.
-        let started = self.clock.now();
+        let started = self.parts.clock.now();
         match self.call_upstream(lease, view, cause, &plan, &call).await {
             Ok(answer) => {
                 let commit = self.commit_of(lease, view, cause, &answer, started);
@@ -57,11 +57,11 @@ impl Renewal {
         call: &str,
     ) -> Result<Answer, Failure> {
         let began = tokio::time::Instant::now();
-        let outcome = self.upstream.fetch(plan, &view.credentials, view.policy.timeout).await;
+        let outcome = self.parts.upstream.fetch(plan, &view.credentials, view.policy.timeout).await;
         let (took, code) =
             (began.elapsed(), outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok"));
         let SecretId { realm, key } = &lease.id;
-        self.metrics.count_upstream(realm, code, took);
+        self.parts.metrics.count_upstream(realm, code, took);
         tracing::info!(realm, key, cause = cause.as_str(), outcome = code, ?took, "asked the provider");
         self.conclude(call, took, &outcome).await;
         outcome
@@ -74,7 +74,7 @@ impl Renewal {
         view: &View,
         until: Timestamp,
     ) -> Result<TokenAnswer, ServiceError> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.held(now) {
             self.release(Some(lease)).await;
@@ -98,8 +98,12 @@ impl Renewal {
         match self.commit(lease, &commit).await {
             Ok(true) => {
                 let entry = self.entry_of(view, &commit, commit.version, None);
+                if commit.was_asked {
+                    entry.asked.note(commit.at);
+                }
+                self.plan_renewal(&lease.id, &commit);
                 let answer = entry.answer(Source::Upstream);
-                self.memory.keep(view.mark, &lease.id, entry);
+                self.parts.memory.keep(view.mark, &lease.id, entry);
                 Ok(TokenAnswer { warning, ..answer })
             }
             Ok(false) => self.fenced(lease, asked_at).await,
@@ -114,6 +118,16 @@ impl Renewal {
             stale,
             previous_valid_until,
             ..self.entry(view, &commit.token, version)
+        }
+    }
+
+    /// Queues the token's renewal, unless nobody has asked for it for long.
+    fn plan_renewal(&self, id: &SecretId, commit: &Commit) {
+        let asked = self.parts.memory.find(id.borrowed()).map(|entry| entry.asked.at());
+        let is_idle = asked.is_none_or(|asked| commit.at.since(asked) > self.settings.idle_after);
+        if let Some(due_at) = commit.due_at.filter(|_| commit.was_asked || !is_idle) {
+            // Without a refresher (a function) nobody listens.
+            let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at });
         }
     }
 
@@ -132,7 +146,7 @@ impl Renewal {
         answer: &Answer,
         started: Timestamp,
     ) -> Commit {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let told = answer.expires_in.unwrap_or(self.settings.default_life);
         let mut life = Life { obtained_at: started, expires_at: Some(started.plus(told)) };
         let mut due = due_at(life, &view.policy, &lease.id);
@@ -162,8 +176,8 @@ impl Renewal {
     async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<bool, StoreError> {
         let mut tries = 1;
         loop {
-            let outcome = self.store.commit_token(lease, commit).await;
-            if outcome.is_ok() || tries == COMMIT_TRIES || self.clock.now() >= lease.until {
+            let outcome = self.parts.store.commit_token(lease, commit).await;
+            if outcome.is_ok() || tries == COMMIT_TRIES || self.parts.clock.now() >= lease.until {
                 return outcome;
             }
             tries += 1;
@@ -176,7 +190,7 @@ impl Renewal {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late and was not stored");
         let view = self.view(id).await?;
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let newer = view.held(now).filter(|held| held.row.version > asked_at);
         let newer = newer.ok_or(ServiceError::Waited(self.settings.wait))?;
         Ok(self.keep(id, &view, newer, newer.row.due_at, None))
@@ -190,7 +204,7 @@ impl Renewal {
         let stale = Some(Stale { since: commit.at, warning });
         let entry = self.entry_of(view, commit, commit.version - 1, stale);
         let answer = entry.answer(Source::Upstream);
-        self.memory.keep(view.mark, id, entry);
+        self.parts.memory.keep(view.mark, id, entry);
         answer
     }
 
@@ -203,13 +217,13 @@ impl Renewal {
     ) -> Result<TokenAnswer, ServiceError> {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
-        let at = self.clock.now();
+        let at = self.parts.clock.now();
         let count = view.failure().and(view.row.as_ref()).map_or(0, |row| row.failure_count) + 1;
         let wait = back_off(failure.kind, count, &view.policy, id);
         let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
         let (realm_version, secret_version) = (view.realm_version, view.secret_version);
         let recorded = RecordedFailure { at, next_attempt_at, realm_version, secret_version, failure };
-        if let Err(error) = self.store.release_lease(lease, Some(&recorded)).await {
+        if let Err(error) = self.parts.store.release_lease(lease, Some(&recorded)).await {
             tracing::warn!(%error, "a lease could not be given back; it ends by itself");
         }
         let retry_after = Some(next_attempt_at.since(at));

@@ -29,7 +29,7 @@ impl Renewal {
     ) -> Result<Admission, StoreError> {
         let row = FetchRow {
             id: uuid::Uuid::now_v7().to_string(),
-            at: self.clock.now(),
+            at: self.parts.clock.now(),
             secret: id.clone(),
             cause: cause.as_str().to_owned(),
             outcome: FetchRow::PENDING.to_owned(),
@@ -38,13 +38,13 @@ impl Renewal {
             duration_ms: None,
             instance: self.owner.clone(),
         };
-        self.store.insert_fetch(&row).await?;
+        self.parts.store.insert_fetch(&row).await?;
         for quota in &view.policy.quotas {
             if let Some(until) = self.used_up(&row, quota, cause).await? {
                 let outcome =
                     FetchOutcome { outcome: FetchRow::WITHHELD.to_owned(), ..FetchOutcome::default() };
-                self.store.finish_fetch(&row.id, &outcome).await?;
-                self.metrics.count_upstream(&id.realm, FetchRow::WITHHELD, std::time::Duration::ZERO);
+                self.parts.store.finish_fetch(&row.id, &outcome).await?;
+                self.parts.metrics.count_upstream(&id.realm, FetchRow::WITHHELD, std::time::Duration::ZERO);
                 return Ok(Admission::Withheld(until));
             }
         }
@@ -60,7 +60,7 @@ impl Renewal {
     ) -> Result<Option<Timestamp>, StoreError> {
         let SecretId { realm, key } = &row.secret;
         let key = (quota.scope == Scope::Secret).then_some(key.as_str());
-        let usage = self.store.fetch_usage(realm, key, row.at.minus(quota.per)).await?;
+        let usage = self.parts.store.fetch_usage(realm, key, row.at.minus(quota.per)).await?;
         let (count, limit, per) = (usage.count, quota.limit, quota.per);
         if count.saturating_mul(5) >= limit.saturating_mul(4) {
             tracing::warn!(realm, key, count, limit, ?per, "80 % of a quota is used");
@@ -87,7 +87,7 @@ impl Renewal {
                 duration_ms,
             },
         };
-        if let Err(error) = self.store.finish_fetch(call, &outcome).await {
+        if let Err(error) = self.parts.store.finish_fetch(call, &outcome).await {
             tracing::warn!(%error, "the outcome of a fetch could not be logged");
         }
     }

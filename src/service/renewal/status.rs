@@ -50,7 +50,7 @@ impl Renewal {
     /// `UnknownSecret`, `Store`.
     pub async fn status(&self, id: &SecretId) -> Result<SecretStatus, ServiceError> {
         let view = self.view(id).await?;
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let failed = view.failure().is_some();
         let state = match (view.held(now), view.current()) {
             (Some(_), _) if failed => TokenState::Stale,

@@ -3,7 +3,8 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, UpdateMany,
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    UpdateMany,
 };
 
 use super::super::{Commit, DueToken, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
@@ -131,6 +132,7 @@ pub(super) async fn list_due(
     store: &SqlStore,
     by: Timestamp,
     asked_since: Timestamp,
+    after: Option<&DueToken>,
     most: u64,
 ) -> StoreResult<Vec<DueToken>> {
     let query = Entity::find()
@@ -138,7 +140,10 @@ pub(super) async fn list_due(
         .columns([Column::Realm, Column::Key, Column::DueAt])
         .filter(Column::DueAt.lte(by.epoch_ms()))
         .filter(Column::LastAskedAt.gte(asked_since.epoch_ms()))
+        .filter(later_than(after))
         .order_by_asc(Column::DueAt)
+        .order_by_asc(Column::Realm)
+        .order_by_asc(Column::Key)
         .limit(most);
     let rows = store.run(|| query.clone().into_tuple::<(String, String, i64)>().all(&store.db)).await?;
     let due = |(realm, key, due_at)| DueToken {
@@ -146,6 +151,16 @@ pub(super) async fn list_due(
         due_at: Timestamp::from_epoch_ms(due_at),
     };
     Ok(rows.into_iter().map(due).collect())
+}
+
+/// Behind a row in the order by (`due_at`, realm, key).
+fn later_than(after: Option<&DueToken>) -> Condition {
+    let Some(DueToken { id, due_at }) = after else { return Condition::all() };
+    let same_time = || Condition::all().add(Column::DueAt.eq(due_at.epoch_ms()));
+    Condition::any()
+        .add(Column::DueAt.gt(due_at.epoch_ms()))
+        .add(same_time().add(Column::Realm.gt(&id.realm)))
+        .add(same_time().add(Column::Realm.eq(&id.realm)).add(Column::Key.gt(&id.key)))
 }
 
 pub(super) async fn note_asked(store: &SqlStore, id: &SecretId, at: Timestamp) -> StoreResult<()> {

@@ -1,0 +1,194 @@
+//! Renews tokens before they expire, whether anybody asks or not.
+//!
+//! A queue of deadlines, not a poll per token: it sleeps to the next one and wakes when an earlier one comes. Each
+//! instance queues what it fetched itself; a paged look at the store adds what others left due, e.g. because they died.
+//! Whoever comes second finds the token renewed, or the lease taken: nothing is fetched twice.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::Tokens;
+use crate::clock::{Clock, Timestamp};
+use crate::secret::SecretId;
+use crate::store::{DueToken, Store, StoreError};
+use crate::tasks::Tasks;
+use crate::token::Source;
+
+/// What the refresher goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct RefresherSettings {
+    /// Secrets nobody asked for in this time are not renewed ahead.
+    pub idle_after: Duration,
+    /// How often the store is looked through.
+    pub sweep_interval: Duration,
+}
+
+/// Renews what is due.
+#[derive(Clone)]
+pub struct Refresher {
+    store: Arc<dyn Store>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    settings: RefresherSettings,
+    renewals: Arc<Semaphore>,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Tokens that were due.
+    pub due: u64,
+    /// Fetched by this sweep.
+    pub renewed: u64,
+    /// Renewed by others, or put off.
+    pub unchanged: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Not begun, as the time was up.
+    pub left: u64,
+}
+
+/// Renewals under way at once.
+const AT_ONCE: usize = 64;
+/// Due tokens read by one statement.
+const PAGE: u64 = 1000;
+/// What another instance fetched is left to it for so long.
+const LEFT_TO_OWNER: Duration = Duration::from_secs(2);
+/// The longest sleep: the machine's clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Deadlines, soonest first.
+type Queue = BTreeSet<(Timestamp, SecretId)>;
+
+impl Refresher {
+    /// Over one store.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        tokens: Tokens,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        settings: RefresherSettings,
+    ) -> Self {
+        Self { store, tokens, clock, tasks, settings, renewals: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Runs until the tasks are stopped; `scheduled` brings what this process fetched.
+    pub async fn run(self, mut scheduled: mpsc::UnboundedReceiver<DueToken>) {
+        let mut queue = Queue::new();
+        let mut next_sweep = Instant::now();
+        loop {
+            if Instant::now() >= next_sweep {
+                next_sweep = Instant::now() + self.settings.sweep_interval;
+                self.take_over(&mut queue).await;
+            }
+            self.begin_due(&mut queue).await;
+            tokio::select! {
+                () = self.tasks.stopping() => return,
+                Some(due) = scheduled.recv() => {
+                    queue.insert((due.due_at, due.id));
+                    while let Ok(due) = scheduled.try_recv() {
+                        queue.insert((due.due_at, due.id));
+                    }
+                }
+                () = tokio::time::sleep(self.pause(&queue)) => {}
+            }
+        }
+    }
+
+    fn pause(&self, queue: &Queue) -> Duration {
+        queue.first().map_or(LONGEST_SLEEP, |(due_at, _)| due_at.since(self.clock.now()).min(LONGEST_SLEEP))
+    }
+
+    /// Queues what will be due before the next sweep, whoever fetched it.
+    async fn take_over(&self, queue: &mut Queue) {
+        let by = self.clock.now().plus(self.settings.sweep_interval);
+        match self.due(by).await {
+            Ok(due) => queue.extend(due.into_iter().map(|due| (due.due_at.plus(LEFT_TO_OWNER), due.id))),
+            Err(error) => tracing::warn!(%error, "the store could not be looked through for due tokens"),
+        }
+    }
+
+    async fn due(&self, by: Timestamp) -> Result<Vec<DueToken>, StoreError> {
+        let asked_since = self.clock.now().minus(self.settings.idle_after);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_due(by, asked_since, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(last.clone());
+            all.extend(page);
+        }
+    }
+
+    async fn begin_due(&self, queue: &mut Queue) {
+        let now = self.clock.now();
+        while let Some((due_at, id)) = queue.pop_first() {
+            if due_at > now {
+                queue.insert((due_at, id));
+                return;
+            }
+            // It is never closed.
+            let Ok(permit) = Arc::clone(&self.renewals).acquire_owned().await else { return };
+            let refresher = self.clone();
+            self.tasks.spawn("refresh", async move {
+                refresher.renew(&id).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn renew(&self, id: &SecretId) -> Swept {
+        let one = Swept { due: 1, ..Swept::default() };
+        match self.tokens.renew_due(id).await {
+            Ok(answer) if answer.source == Source::Upstream => Swept { renewed: 1, ..one },
+            Ok(_) => Swept { unchanged: 1, ..one },
+            Err(error) => {
+                tracing::debug!(realm = id.realm, key = id.key, %error, "a due token was not renewed");
+                Swept { failed: 1, ..one }
+            }
+        }
+    }
+
+    /// Renews what is due now, within `budget`: for places with no background time.
+    ///
+    /// # Errors
+    /// When the store cannot be asked what is due.
+    pub async fn sweep(&self, budget: Duration) -> Result<Swept, StoreError> {
+        let until = Instant::now() + budget;
+        let due = self.due(self.clock.now()).await?;
+        let count = due.len() as u64;
+        let renewals = futures_util::stream::iter(due).map(|due| async move {
+            if Instant::now() >= until {
+                return Swept { left: 1, ..Swept::default() };
+            }
+            // A renewal goes on in its own task if the time is up.
+            let renewal = tokio::time::timeout_at(until, self.renew(&due.id));
+            renewal.await.unwrap_or(Swept { left: 1, ..Swept::default() })
+        });
+        let swept = renewals
+            .buffer_unordered(AT_ONCE)
+            .fold(Swept::default(), |all, one| async move { all + one })
+            .await;
+        Ok(Swept { due: count, ..swept })
+    }
+}
+
+impl std::ops::Add for Swept {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            due: self.due + other.due,
+            renewed: self.renewed + other.renewed,
+            unchanged: self.unchanged + other.unchanged,
+            failed: self.failed + other.failed,
+            left: self.left + other.left,
+        }
+    }
+}
