@@ -65,7 +65,7 @@ impl App {
         };
         let renewal = Renewal::new(parts, settings);
         let tokens = Tokens::new(Arc::new(renewal), tasks.clone(), config.renewal.wait());
-        let sync = Sync::new(Arc::clone(&store), Arc::clone(&memory), Arc::clone(&clock));
+        let sync = Sync::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock));
         watch_expiries(&metrics, memory, Arc::clone(&clock));
         let refresher = Refresher::new(
             Arc::clone(&store),

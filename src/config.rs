@@ -79,17 +79,21 @@ impl Config {
         flags: &[Override],
     ) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
+        let mut given = Vec::new();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            let text = read_toml(&file)?;
+            given.extend(
+                text.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| unquoted(value)),
+            );
+            builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Toml));
         }
-        for (name, value) in environment.overrides()? {
-            builder = builder.set_override(name, value).map_err(|error| wrong(&error))?;
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        for (name, value) in environment.overrides()?.into_iter().chain(flags) {
+            given.push(value.clone());
+            builder = builder.set_override(name, value).map_err(|error| wrong(&error, &given))?;
         }
-        for (name, value) in flags {
-            builder = builder.set_override(*name, value.as_str()).map_err(|error| wrong(&error))?;
-        }
-        let merged = builder.build().map_err(|error| wrong(&error))?;
-        let config: Self = merged.try_deserialize().map_err(|error| wrong(&error))?;
+        let merged = builder.build().map_err(|error| wrong(&error, &given))?;
+        let config: Self = merged.try_deserialize().map_err(|error| wrong(&error, &given))?;
         config.check()?;
         Ok(config)
     }
@@ -121,9 +125,36 @@ fn existing(file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     }
 }
 
-/// The library's words; they name the setting and the type expected.
-fn wrong(error: &config::ConfigError) -> ConfigError {
-    ConfigError(error.to_string())
+/// The setting and what was expected there; never a value that was given, which may be a secret in the wrong place.
+fn wrong(error: &config::ConfigError, given: &[String]) -> ConfigError {
+    if let config::ConfigError::Type { expected, key, .. } = error {
+        let name = key.as_deref().unwrap_or("a setting");
+        return ConfigError(format!("{name}: expected {expected}"));
+    }
+    let mut given: Vec<_> = given.iter().filter(|value| value.len() >= SHORTEST_HIDDEN).collect();
+    given.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let words = error.to_string();
+    ConfigError(
+        given.into_iter().fold(words, |words, value| words.replace(value.as_str(), "(what was given)")),
+    )
+}
+
+/// Shorter values are no secrets, and may be part of any word.
+const SHORTEST_HIDDEN: usize = 4;
+
+fn unquoted(value: &str) -> String {
+    value.trim().trim_matches(['"', '\'']).to_owned()
+}
+
+/// The file's text, if it is TOML; else where it is not, without the line itself.
+fn read_toml(file: &Path) -> Result<String, ConfigError> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{name}: {error}")))?;
+    let Err(error) = toml::from_str::<toml::Table>(&text) else { return Ok(text) };
+    let line =
+        error.span().map_or(0, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count())
+            + 1;
+    Err(ConfigError(format!("{name}, line {line}: {}", error.message())))
 }
 
 /// Checks that a number of seconds is within bounds.
@@ -176,6 +207,27 @@ mod tests {
         assert_eq!(load(&[("MYSQL_HOST", "")], &[]).unwrap().database.url, "sqlite:token-server.db");
         let error = load(&[("MYSQL_HOST", "db"), ("MYSQL_PORT", "abc")], &[]).unwrap_err();
         assert!(error.0.contains("MYSQL_PORT"), "{error}");
+    }
+
+    #[test]
+    fn what_was_found_is_never_repeated() {
+        let url = "mysql://u:TOPSECRET@h/db";
+        for name in
+            ["TOKEN_SERVER__DATABASE", "TOKEN_SERVER__DATABASE__MAX_CONNECTIONS", "TOKEN_SERVER__LOG__FORMAT"]
+        {
+            let error = load(&[(name, url)], &[]).unwrap_err();
+            assert!(!error.0.contains("TOPSECRET"), "{name}: {error}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("t.toml");
+        for text in [
+            "[database]\nurl = \"mysql://u:TOPSECRET@h/db\n",
+            "[database]\nmax_connections = \"TOPSECRET\"\n",
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(Some(&file), &Environment::of(&[]), &[]).unwrap_err();
+            assert!(!error.0.contains("TOPSECRET"), "{error}");
+        }
     }
 
     #[test]

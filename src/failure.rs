@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Credentials;
@@ -75,17 +76,20 @@ impl Failure {
         Self { kind, detail: detail.into(), provider: ProviderSays::default(), retry_after: None }
     }
 
-    /// The same failure with every credential in the provider's words masked.
+    /// The same failure with every credential in the provider's words masked, and the words cut to 500 characters.
     ///
-    /// Providers echo what they refuse (`invalid appid: wx…`); what is short enough to stand in any text is left.
+    /// Providers echo what they refuse (`invalid appid: wx…`), also as it was encoded in the URL or a JSON body. Masked
+    /// before it is cut, and the longest first, so that no part of one is left. What is short enough to stand in any
+    /// text is left.
     #[must_use]
     pub fn masked(mut self, credentials: &Credentials) -> Self {
+        let mut shapes: Vec<String> = credentials.iter().flat_map(|(_, value)| shapes_of(value)).collect();
+        shapes.sort_by_key(|shape| std::cmp::Reverse(shape.len()));
         for words in [&mut self.provider.code, &mut self.provider.message].into_iter().flatten() {
-            for (_, value) in credentials.iter().filter(|(_, value)| value.len() >= SHORTEST_MASKED) {
-                if words.contains(value) {
-                    *words = words.replace(value, crate::secret::MASK);
-                }
+            for shape in &shapes {
+                *words = words.replace(shape.as_str(), crate::secret::MASK);
             }
+            *words = words.chars().take(LONGEST_WORDS).collect();
         }
         self
     }
@@ -93,6 +97,23 @@ impl Failure {
 
 /// Credentials shorter than this many bytes are not searched for in the provider's words.
 const SHORTEST_MASKED: usize = 4;
+/// The longest code or message kept, in characters.
+const LONGEST_WORDS: usize = 500;
+
+/// A credential as it may be echoed: as it is, and as in a URL, a form, a JSON string.
+fn shapes_of(value: &str) -> impl Iterator<Item = String> {
+    let in_url = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
+    let unreserved = [("%2D", "-"), ("%2E", "."), ("%5F", "_"), ("%7E", "~")];
+    let in_url = unreserved.iter().fold(in_url, |text, (encoded, plain)| text.replace(encoded, plain));
+    let in_form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    let in_json = serde_json::Value::from(value).to_string();
+    let in_json = in_json.trim_matches('"').to_owned();
+    let lower_url = in_url.to_lowercase();
+    let printable = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    [value.to_owned(), in_url, lower_url, in_form, in_json, printable]
+        .into_iter()
+        .filter(|shape| shape.len() >= SHORTEST_MASKED)
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,3 +129,30 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(message: &str, credentials: &[(&str, &str)]) -> String {
+        let provider = ProviderSays { code: None, message: Some(message.to_owned()) };
+        let failure = Failure { provider, ..Failure::new(FailureKind::Refused, "x") };
+        failure.masked(&credentials.iter().copied().collect()).provider.message.unwrap()
+    }
+
+    #[test]
+    fn no_part_and_no_shape_of_a_credential_is_left() {
+        let mask = crate::secret::MASK;
+        let prefix = [("key_1", "wx12345"), ("key_2", "wx12345SECRETTAIL")];
+        assert_eq!(masked("bad wx12345 wx12345SECRETTAIL", &prefix), format!("bad {mask} {mask}"));
+        let awkward = [("key_1", "a b/c\"d~")];
+        for echo in ["a b/c\"d~", "a%20b%2Fc%22d~", "a%20b%2fc%22d~", "a+b%2Fc%22d%7E", "a b/c\\\"d~"] {
+            assert_eq!(masked(&format!("no: {echo}!"), &awkward), format!("no: {mask}!"), "{echo}");
+        }
+        let at_the_cut = format!("{}SUPERSECRETVALUE0123456789", "x".repeat(480));
+        let shown = masked(&at_the_cut, &[("key_1", "SUPERSECRETVALUE0123456789")]);
+        assert!(!shown.contains("SUPER") && shown.chars().count() <= LONGEST_WORDS, "{shown}");
+        assert_eq!(masked(&"长".repeat(2000), &[]).chars().count(), LONGEST_WORDS);
+        assert_eq!(masked("abc", &[("key_1", "abc")]), "abc");
+    }
+}

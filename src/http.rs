@@ -8,6 +8,7 @@ mod health;
 mod hit;
 mod log;
 mod metrics;
+mod name;
 mod observe;
 mod openapi;
 mod query;

@@ -35,6 +35,14 @@ impl SecretId {
         Self { realm: realm.into(), key: key.into() }
     }
 
+    /// Whether a secret of this name can have been saved: databases differ in how they compare other names.
+    #[must_use]
+    pub fn is_savable(&self) -> bool {
+        let is_plain =
+            |name: &str| !name.is_empty() && name.trim() == name && !name.chars().any(char::is_control);
+        is_plain(&self.realm) && is_plain(&self.key)
+    }
+
     /// The borrowed form, for look-ups without a copy.
     #[must_use]
     pub fn borrowed(&self) -> SecretRef<'_> {

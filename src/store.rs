@@ -52,6 +52,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was first.
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
 
+    /// Deletes a live secret, or all of a realm, leaving tombstones without content; answers how many. Wins over edits.
+    async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64>;
+
     /// The token row of a secret; there is none before the first lease.
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>>;
     /// Takes the lease of a secret if it is free or ended by `now`; `None` if another holds it.
@@ -78,8 +81,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Vec<DueToken>>;
     /// Notes that somebody asked for a token; kept to the hour by its callers.
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()>;
-    /// Forgets a secret's token and fences whoever holds its lease; the counters stay.
-    async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()>;
+    /// Forgets the token of a secret, or of all of a realm, and fences whoever holds their leases; the counters stay.
+    async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()>;
 
     /// What changed at or after `since`, deletions included.
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes>;

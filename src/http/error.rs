@@ -169,7 +169,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
             let provider_code = self.extra.provider_code.as_deref();
-            tracing::warn!(code = self.extra.code, provider_code, detail = self.detail, "answered an error");
+            // The cause was logged where it arose, the answer is logged with its code.
+            tracing::debug!(code = self.extra.code, provider_code, detail = self.detail, "answered an error");
         }
         let (code, retry_after) = (self.extra.code, self.extra.retry_after);
         let body = ProblemDetails::from_status_code(self.status)

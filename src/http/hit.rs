@@ -33,7 +33,7 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
     let (realm, key) = realm.zip(key)?;
     let held = api.tokens.get_held(SecretRef { realm: &realm, key: &key })?;
     let mut response = tokens::respond(&held, api.clock.now());
-    if let Some(id) = request.headers().get(super::observe::REQUEST_ID) {
+    if let Some(id) = super::observe::given_id(request.headers()) {
         response.headers_mut().insert(super::observe::REQUEST_ID, id.clone());
     }
     api.metrics.count_ask("ok", held.source.as_str(), began.elapsed());

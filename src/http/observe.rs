@@ -3,7 +3,7 @@
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -32,12 +32,16 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
     response
 }
 
-fn request_id(request: &Request) -> HeaderValue {
-    let given = request.headers().get(REQUEST_ID).filter(|id| {
+/// The client's own id, if it is sane.
+pub(super) fn given_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(REQUEST_ID).filter(|id| {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
         !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(is_plain)
-    });
-    given.cloned().unwrap_or_else(|| {
+    })
+}
+
+fn request_id(request: &Request) -> HeaderValue {
+    given_id(request.headers()).cloned().unwrap_or_else(|| {
         let made = uuid::Uuid::now_v7().simple().to_string();
         HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
     })

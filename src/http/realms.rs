@@ -1,13 +1,14 @@
 //! `/api/realm`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::body::JsonBody;
 use super::error::ProblemBody;
+use super::name::Name;
 use super::query::Query;
 use super::{Api, Problem};
 use crate::service::{Realm, RealmEdit};
@@ -171,7 +172,7 @@ pub(super) async fn save(State(api): State<Api>, body: JsonBody) -> Result<Json<
 /// Show one realm.
 #[utoipa::path(get, path = "/api/realm/{id}", tag = "realm", params(("id" = String, Path)),
     responses((status = 200, body = RealmBody), (status = 404, body = ProblemBody)))]
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<RealmBody>, Problem> {
+pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Json<RealmBody>, Problem> {
     Ok(Json(api.realms.show(&id).await?.into()))
 }
 
@@ -181,7 +182,7 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Resu
     responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub(super) async fn delete(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Name(id): Name,
     query: Query,
 ) -> Result<StatusCode, Problem> {
     api.realms.delete(&id, query.flag("cascade")?).await?;

@@ -1,12 +1,13 @@
 //! `/api/secret`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::body::JsonBody;
 use super::error::ProblemBody;
+use super::name::Name;
 use super::query::Query;
 use super::realms::ListBody;
 use super::{Api, Problem};
@@ -131,7 +132,7 @@ pub(super) async fn save(State(api): State<Api>, posted: JsonBody) -> Result<Jso
               (status = 404, body = ProblemBody)))]
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(key): Path<String>,
+    Name(key): Name,
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     let row = api.secrets.show(&key, query.text("realm")).await?;
@@ -145,7 +146,7 @@ pub(super) async fn show(
               (status = 404, body = ProblemBody), (status = 409, description = "others are writing it", body = ProblemBody)))]
 pub(super) async fn delete(
     State(api): State<Api>,
-    Path(key): Path<String>,
+    Name(key): Name,
     query: Query,
 ) -> Result<StatusCode, Problem> {
     api.secrets.delete(&key, query.text("realm")).await?;

@@ -1,11 +1,12 @@
 //! `/api/secret/{key}/status` and `/api/secret/{key}/retry`: how a secret's renewal stands.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
 use super::error::ProblemBody;
+use super::name::Name;
 use super::query::Query;
 use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
@@ -83,7 +84,7 @@ impl From<SecretStatus> for StatusBody {
     responses((status = 200, body = StatusBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn status(
     State(api): State<Api>,
-    Path(key): Path<String>,
+    Name(key): Name,
     query: Query,
 ) -> Result<Json<StatusBody>, Problem> {
     let row = api.secrets.show(&key, query.text("realm")).await?;
@@ -98,7 +99,7 @@ pub(super) async fn status(
               (status = 504, body = ProblemBody)))]
 pub(super) async fn retry(
     State(api): State<Api>,
-    Path(key): Path<String>,
+    Name(key): Name,
     query: Query,
 ) -> Result<Response, Problem> {
     let began = tokio::time::Instant::now();

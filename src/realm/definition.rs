@@ -330,9 +330,16 @@ pub fn is_name(name: &str) -> bool {
     start && rest && name.len() <= 100
 }
 
+/// Headers that frame a message, or say where it goes.
+const FRAMING: [&str; 8] =
+    ["content-length", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer", "expect"];
+
 fn check_header(name: Option<&str>, value: Option<&Value>, pointer: &str, issues: &mut Issues) {
     if name.is_some_and(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err()) {
         issues.add(pointer, "is not a valid header name (RFC 9110)");
+    }
+    if name.is_some_and(|name| FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name))) {
+        issues.add(pointer, "is set by the HTTP client itself");
     }
     if let Some(Value::Literal(Json::String(text))) = value
         && http::HeaderValue::from_str(text).is_err()

@@ -122,6 +122,9 @@ pub(crate) fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut
     if name.chars().any(char::is_control) {
         issues.add(pointer, "must not have control characters");
     }
+    if matches!(name, "." | "..") {
+        issues.add(pointer, "must not be . or ..: a URL cannot name it");
+    }
     if name.trim() != name {
         issues.add(pointer, "must not begin or end with blanks");
     }

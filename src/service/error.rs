@@ -33,8 +33,8 @@ pub enum ServiceError {
     /// Another instance is fetching and was not done in time.
     #[error("another instance is fetching this token and was not done within {0:?}")]
     Waited(Duration),
-    /// The renewal was cut off, as the process is ending.
-    #[error("the server is shutting down")]
+    /// The renewal was cut off: the process is ending, or the renewal failed in a way that its log tells.
+    #[error("the renewal was cut off: the server is shutting down, or its log tells why")]
     Stopping,
     /// The stored definition cannot be read; an operator must save it again.
     #[error("the stored definition of realm {0} is not valid: save it again")]

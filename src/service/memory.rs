@@ -162,6 +162,13 @@ impl Memory {
         away.then(|| Timestamp::from_epoch_ms(self.looked_at_ms.load(Ordering::Acquire).max(0)))
     }
 
+    /// When the last good look at the store began.
+    #[must_use]
+    pub fn last_look(&self) -> Option<Timestamp> {
+        let looked_at_ms = self.looked_at_ms.load(Ordering::Acquire);
+        (looked_at_ms != i64::MIN).then(|| Timestamp::from_epoch_ms(looked_at_ms))
+    }
+
     /// Notes a look at the store at `at`, and whether it succeeded.
     pub fn note_look(&self, at: Timestamp, succeeded: bool) {
         if succeeded {

@@ -78,25 +78,40 @@ impl Realms {
         Err(too_many_writers(&edit.id))
     }
 
-    /// Deletes a realm; with `cascade` its secrets too.
+    /// Deletes a realm; with `cascade` its secrets too. A cascade that was cut off can be repeated.
     ///
     /// # Errors
     /// `UnknownRealm`; `RealmInUse` while secrets use it; `Store`.
     pub async fn delete(&self, id: &str, cascade: bool) -> Result<(), ServiceError> {
-        let row = self.show(id).await?;
-        if !cascade {
-            self.demand_unused(id).await?;
+        let outcome = if cascade { self.delete_with_secrets(id).await } else { self.delete_unused(id).await };
+        self.tokens.forget_realm(id);
+        outcome
+    }
+
+    /// The realm first: nothing can be saved in it from then on.
+    async fn delete_with_secrets(&self, id: &str) -> Result<(), ServiceError> {
+        let row = self.store.find_realm(id).await?;
+        let row = row.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))?;
+        let was_live = row.deleted_at.is_none();
+        if was_live {
+            self.tombstone(row).await?;
         }
+        let now = self.clock.now();
+        let secrets = self.store.delete_secrets(id, None, now).await?;
+        self.store.retire_tokens(id, None, now).await?;
+        if was_live || secrets > 0 { Ok(()) } else { Err(ServiceError::UnknownRealm(id.to_owned())) }
+    }
+
+    async fn delete_unused(&self, id: &str) -> Result<(), ServiceError> {
+        let row = self.show(id).await?;
+        self.demand_unused(id).await?;
         let deleted = self.tombstone(row.clone()).await?;
-        if cascade {
-            self.delete_secrets(id).await?;
-        } else if let Err(in_use) = self.demand_unused(id).await {
+        if let Err(in_use) = self.demand_unused(id).await {
             // A secret was saved between the two looks: it keeps its realm.
             let restored = RealmRow { revision: deleted.revision + 1, changed_at: self.clock.now(), ..row };
             self.store.update_realm(&restored, deleted.revision).await?;
             return Err(in_use);
         }
-        self.tokens.forget_realm(id);
         Ok(())
     }
 
@@ -112,33 +127,27 @@ impl Realms {
         self.store.list_secrets(&filter, Page { offset: 0, limit }).await
     }
 
-    async fn tombstone(&self, row: RealmRow) -> Result<RealmRow, ServiceError> {
-        let now = self.clock.now();
-        let deleted = RealmRow {
-            config: None,
-            logic_code: None,
-            comment: None,
-            version: row.version + 1,
-            revision: row.revision + 1,
-            updated_at: now,
-            changed_at: now,
-            deleted_at: Some(now),
-            ..row
-        };
-        let written = self.store.update_realm(&deleted, row.revision).await?;
-        if written { Ok(deleted) } else { Err(too_many_writers(&deleted.id)) }
-    }
-
-    async fn delete_secrets(&self, id: &str) -> Result<(), ServiceError> {
-        loop {
-            let secrets = self.secrets_of(id, WARN_SECRETS).await?.items;
-            if secrets.is_empty() {
-                return Ok(());
+    /// Wins over edits: tried again on what they wrote.
+    async fn tombstone(&self, mut row: RealmRow) -> Result<RealmRow, ServiceError> {
+        for _ in 0..WRITE_TRIES {
+            let now = self.clock.now();
+            let deleted = RealmRow {
+                config: None,
+                logic_code: None,
+                comment: None,
+                version: row.version + 1,
+                revision: row.revision + 1,
+                updated_at: now,
+                changed_at: now,
+                deleted_at: Some(now),
+                ..row.clone()
+            };
+            if self.store.update_realm(&deleted, row.revision).await? {
+                return Ok(deleted);
             }
-            for secret in secrets {
-                super::secrets::delete_row(self.store.as_ref(), secret, self.clock.now()).await?;
-            }
+            row = self.show(&row.id).await?;
         }
+        Err(too_many_writers(&row.id))
     }
 
     async fn find_live(&self, id: &str) -> Result<Option<RealmRow>, StoreError> {

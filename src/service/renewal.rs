@@ -193,12 +193,16 @@ impl Renewal {
                 return outcome;
             }
             match lease {
-                Some(lease) => return self.fetch(&lease, &view, cause, asked_at).await,
-                None if cause == Cause::Due => return self.leave_to_holder(id, &view),
-                None if tokio::time::Instant::now() >= give_up_at => {
-                    return Err(ServiceError::Waited(self.settings.wait));
+                Some(lease) => {
+                    if let Some(answer) = self.fetch(&lease, &view, cause, asked_at).await? {
+                        return Ok(answer);
+                    }
                 }
+                None if cause == Cause::Due => return self.leave_to_holder(id, &view),
                 None => tokio::time::sleep(pause).await,
+            }
+            if tokio::time::Instant::now() >= give_up_at {
+                return Err(ServiceError::Waited(self.settings.wait));
             }
             pause = (pause * 3 / 2).min(LAST_LOOK);
         }

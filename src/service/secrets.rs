@@ -7,7 +7,7 @@ use super::realms::{WRITE_TRIES, stored_definition, too_many_writers};
 use super::{ServiceError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode};
-use crate::secret::{FixedToken, SecretContent, SecretId};
+use crate::secret::{FixedToken, SecretId};
 use crate::store::{Listed, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
 use crate::token::TokenText;
 
@@ -42,6 +42,7 @@ impl Secrets {
     pub async fn show(&self, key: &str, realm: Option<&str>) -> Result<SecretRow, ServiceError> {
         let filter = SecretFilter { realm: realm.map(str::to_owned), key: Some(key.to_owned()) };
         let mut found = self.store.list_secrets(&filter, Page { offset: 0, limit: 10 }).await?.items;
+        found.retain(|row| row.id.key == key && realm.is_none_or(|realm| realm == row.id.realm));
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
@@ -72,7 +73,10 @@ impl Secrets {
             let realm = self.realm(&id.realm).await?;
             let definition = stored_definition(&realm)?;
             let stored = self.store.find_secret(&id).await?;
-            let row = merge(edit, &id, stored.as_ref(), &definition, self.clock.now())?;
+            let mut row = merge(edit, &id, stored.as_ref(), &definition, self.clock.now())?;
+            if stored.is_none() {
+                row.version = self.first_version(&id).await?;
+            }
             let written = match &stored {
                 None => self.store.insert_secret(&row).await?,
                 Some(stored) => self.store.update_secret(&row, stored.revision).await?,
@@ -88,6 +92,12 @@ impl Secrets {
         Err(too_many_writers(&id))
     }
 
+    /// Above any that a token was made with: the row may be gone, and the retirement of its token lost with it.
+    async fn first_version(&self, id: &SecretId) -> Result<i64, StoreError> {
+        let token = self.store.find_token(id).await?.and_then(|row| row.token);
+        Ok(token.map_or(1, |token| token.secret_version + 1))
+    }
+
     async fn realm(&self, id: &str) -> Result<RealmRow, ServiceError> {
         let found = self.store.find_realm(id).await?.filter(|row| row.deleted_at.is_none());
         found.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
@@ -97,41 +107,33 @@ impl Secrets {
     async fn demand_realm_stands(&self, row: &SecretRow) -> Result<(), ServiceError> {
         let realm = self.realm(&row.id.realm).await;
         if let Err(ServiceError::UnknownRealm(_)) = &realm {
-            delete_row(self.store.as_ref(), row.clone(), self.clock.now()).await?;
+            delete_live(self.store.as_ref(), &row.id, self.clock.now()).await?;
         }
         realm.map(|_| ())
     }
 
-    /// Deletes a secret and its token.
+    /// Deletes a secret and its token; also one whose content cannot be read.
     ///
     /// # Errors
     /// As [`Secrets::show`].
     pub async fn delete(&self, key: &str, realm: Option<&str>) -> Result<(), ServiceError> {
-        let row = self.show(key, realm).await?;
-        let id = row.id.clone();
-        delete_row(self.store.as_ref(), row, self.clock.now()).await?;
+        let id = match realm {
+            Some(realm) => SecretId::new(realm, key),
+            None => self.show(key, None).await?.id,
+        };
+        if !id.is_savable() || delete_live(self.store.as_ref(), &id, self.clock.now()).await? == 0 {
+            return Err(ServiceError::UnknownSecret(id));
+        }
         self.tokens.forget(&id);
         Ok(())
     }
 }
 
-/// Leaves a tombstone and retires the token; a row that somebody else has just written stays.
-pub(super) async fn delete_row(store: &dyn Store, row: SecretRow, now: Timestamp) -> Result<(), StoreError> {
-    let revision = row.revision;
-    let id = row.id.clone();
-    let deleted = SecretRow {
-        content: SecretContent::default(),
-        version: row.version + 1,
-        revision: revision + 1,
-        updated_at: now,
-        changed_at: now,
-        deleted_at: Some(now),
-        ..row
-    };
-    if !store.update_secret(&deleted, revision).await? {
-        return Err(StoreError::Conflict(format!("{id} is being written by others")));
-    }
-    store.retire_token(&id, now).await
+/// Leaves a tombstone and retires the token; answers whether there was a live one.
+async fn delete_live(store: &dyn Store, id: &SecretId, now: Timestamp) -> Result<u64, StoreError> {
+    let deleted = store.delete_secrets(&id.realm, Some(&id.key), now).await?;
+    store.retire_tokens(&id.realm, Some(&id.key), now).await?;
+    Ok(deleted)
 }
 
 fn merge(

@@ -1,17 +1,20 @@
 //! Following what other instances write: a look at the store each `sync_interval`.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::memory::Memory;
+use super::Tokens;
 use crate::clock::{Clock, Timestamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Changes, Store, StoreError};
 
-/// Looks at the store and drops from memory what is outdated.
+/// Looks at the store and drops what is outdated.
 pub struct Sync {
     store: Arc<dyn Store>,
-    memory: Arc<Memory>,
+    tokens: Tokens,
     clock: Arc<dyn Clock>,
+    /// The edits that the last look saw: the next one sees most of them again.
+    seen: Mutex<Changes>,
 }
 
 /// Rows are stamped when they are written and seen when they are committed: each look goes this far back.
@@ -21,10 +24,10 @@ const LOOK_BACK: Duration = Duration::from_secs(10);
 const TOMBSTONES_STAY: Duration = Duration::from_hours(24);
 
 impl Sync {
-    /// Follows `store` into `memory`.
+    /// Follows `store` into `tokens`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, memory, clock }
+    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+        Self { store, tokens, clock, seen: Mutex::default() }
     }
 
     /// Looks at what changed since `last` and answers when this look began.
@@ -37,15 +40,26 @@ impl Sync {
         let outcome = self.store.list_changes(since).await;
         match outcome {
             Ok(changes) => {
-                self.memory.apply(&changes);
-                self.memory.note_look(began, true);
+                self.tokens.follow(&self.unseen(changes));
+                self.tokens.memory().note_look(began, true);
                 Ok(began)
             }
             Err(error) => {
-                self.memory.note_look(began, false);
+                self.tokens.memory().note_look(began, false);
                 Err(error)
             }
         }
+    }
+
+    /// The changes less the edits that were seen by the last look.
+    fn unseen(&self, mut changes: Changes) -> Changes {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = std::mem::replace(&mut *seen, Changes { tokens: Vec::new(), ..changes.clone() });
+        let (realms, secrets): (HashSet<_>, HashSet<_>) =
+            (last.realms.into_iter().collect(), last.secrets.into_iter().collect());
+        changes.realms.retain(|realm| !realms.contains(realm));
+        changes.secrets.retain(|secret| !secrets.contains(secret));
+        changes
     }
 
     /// Removes tombstones that every instance has seen.

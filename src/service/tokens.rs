@@ -9,6 +9,7 @@ use super::memory::Memory;
 use super::renewal::{Renewal, SecretStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
+use crate::store::Changes;
 use crate::tasks::Tasks;
 use crate::token::{Life, Source, TokenText};
 
@@ -68,6 +69,9 @@ impl Refused {
 /// How long callers wait for a renewal that kills the token they would be given.
 const WAIT_FOR_DUE: Duration = Duration::from_secs(2);
 
+/// How long a held token waits to be compared with the store.
+const WAIT_FOR_STORE: Duration = Duration::from_millis(300);
+
 /// The tokens of all secrets.
 #[derive(Clone)]
 pub struct Tokens {
@@ -96,7 +100,13 @@ impl Tokens {
         if let Some(answer) = self.await_due(id).await {
             return Ok(answer);
         }
-        self.or_held(id, self.renew(id.to_owned(), Cause::Miss).await)
+        let miss = self.renew(id.to_owned(), Cause::Miss);
+        let Some(held) = self.get_unconfirmed(id) else { return miss.await };
+        // A token is held, and only the store's word on it is missing: the store may hang, the caller must not.
+        match tokio::time::timeout(WAIT_FOR_STORE, miss).await {
+            Ok(Err(ServiceError::Store(_))) | Err(_) => Ok(held),
+            Ok(outcome) => outcome,
+        }
     }
 
     /// A working token that lives for `ms` milliseconds yet, if the provider has one.
@@ -206,7 +216,8 @@ impl Tokens {
     fn get_unconfirmed(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
-        Some(TokenAnswer { stale: Some(store_away(now)), ..entry.answer(Source::Memory) })
+        let since = self.memory.last_look().unwrap_or(now);
+        Some(TokenAnswer { stale: Some(store_away(since)), ..entry.answer(Source::Memory) })
     }
 
     async fn renew(&self, id: SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
@@ -241,6 +252,18 @@ impl Tokens {
     pub fn forget_realm(&self, realm: &str) {
         self.memory.forget_realm(realm);
         self.flights.leave_behind(|edited| edited.realm == realm);
+    }
+
+    /// Drops what other instances' writes outdate; callers from now on wait for nothing older than an edit.
+    pub(super) fn follow(&self, changes: &Changes) {
+        self.memory.apply(changes);
+        if changes.realms.is_empty() && changes.secrets.is_empty() {
+            return;
+        }
+        self.flights.leave_behind(|id| {
+            let in_realm = changes.realms.iter().any(|(realm, _)| *realm == id.realm);
+            in_realm || changes.secrets.iter().any(|(secret, _)| secret == id)
+        });
     }
 
     /// What is held, for metrics and the look at the store.

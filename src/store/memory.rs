@@ -10,7 +10,7 @@ use super::{
     RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::secret::SecretId;
+use crate::secret::{SecretContent, SecretId};
 
 /// Rows in maps under one lock; each call is atomic.
 pub struct MemoryStore {
@@ -204,13 +204,30 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()> {
-        if let Some(row) = self.state()?.tokens.get_mut(id) {
+    async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
+        let mut state = self.state()?;
+        let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
+        for (id, row) in state.tokens.iter_mut().filter(|(id, _)| is_of(id)) {
             let counters = (row.0.version, row.0.lease_epoch + 1);
             *row = (empty_row(id), None, now);
             (row.0.version, row.0.lease_epoch) = counters;
         }
         Ok(())
+    }
+
+    async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64> {
+        let mut state = self.state()?;
+        let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
+        let live = state.secrets.values_mut().filter(|row| row.deleted_at.is_none() && is_of(&row.id));
+        let mut count = 0;
+        for row in live {
+            row.content = SecretContent::default();
+            row.version += 1;
+            row.revision += 1;
+            (row.updated_at, row.changed_at, row.deleted_at) = (now, now, Some(now));
+            count += 1;
+        }
+        Ok(count)
     }
 
     async fn list_due(

@@ -77,7 +77,8 @@ impl SqlStore {
             options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
         }
         url.create_private_file().map_err(|error| StoreError::BadUrl(error.to_string()))?;
-        let db = Database::connect(options).await.map_err(|error| unusable(url, &error))?;
+        let connect = || Database::connect(options.clone());
+        let db = insist(connect).await.map_err(|error| unusable(url, &error))?;
         Ok(Self { db, patience, address: url.address() })
     }
 
@@ -127,28 +128,35 @@ impl SqlStore {
         F: Fn() -> R + Send,
         R: Future<Output = Result<T, DbErr>> + Send,
     {
-        let mut attempt = 1;
-        loop {
-            let outcome = tokio::time::timeout(self.patience, statement()).await;
-            match outcome {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) if dialect::is_conflict(&error) && attempt < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(u64::from(5 * attempt * attempt))).await;
-                    attempt += 1;
-                }
-                Ok(Err(error)) => return Err(fault(&error)),
-                Err(_) => {
-                    return Err(StoreError::Unavailable(format!("no answer within {:?}", self.patience)));
-                }
-            }
+        match tokio::time::timeout(self.patience, insist(statement)).await {
+            Ok(outcome) => outcome.map_err(|error| fault(&error)),
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {:?}", self.patience))),
         }
     }
 }
 
-/// Whether nothing can have this name or word in it. PostgreSQL refuses a NUL, also in a question, and SQLite ends a
-/// pattern with it; asked for one, a store must not look as if it were away.
-fn is_nowhere(text: &str) -> bool {
-    text.contains('\0')
+/// Does it again while another writer is in the way. Of several who open a new SQLite file at once, one may fail.
+async fn insist<T, F, R>(act: F) -> Result<T, DbErr>
+where
+    F: Fn() -> R + Send,
+    R: Future<Output = Result<T, DbErr>> + Send,
+{
+    let mut attempt = 1;
+    loop {
+        match act().await {
+            Err(error) if dialect::is_conflict(&error) && attempt < TRIES => {
+                tokio::time::sleep(Duration::from_millis(u64::from(5 * attempt * attempt))).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether nothing can have these names. Asked for one, a store must not look as if it were away, and PostgreSQL refuses
+/// a NUL in any text; nor may it take another row for it, and to MySQL a name is the same with blanks after it.
+fn is_nowhere(realm: Option<&str>, key: Option<&str>) -> bool {
+    [realm, key].into_iter().flatten().any(|name| name.contains('\0') || name.ends_with(' '))
 }
 
 /// Why a database was not opened: it is in use, or it will not do.
@@ -211,6 +219,10 @@ impl Store for SqlStore {
         secrets::update(self, row, expected_revision).await
     }
 
+    async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64> {
+        secrets::delete(self, realm, key, now).await
+    }
+
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
         tokens::find(self, id).await
     }
@@ -233,8 +245,8 @@ impl Store for SqlStore {
         tokens::release(self, lease, failure).await
     }
 
-    async fn retire_token(&self, id: &SecretId, now: Timestamp) -> StoreResult<()> {
-        tokens::retire(self, id, now).await
+    async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
+        tokens::retire(self, realm, key, now).await
     }
 
     async fn list_due(

@@ -28,6 +28,13 @@ async fn wrong_realms_are_told_field_by_field() {
         (json!({"id": "a\u{7}b"}).to_string(), vec!["/id"]),
         (json!({"id": "blank "}).to_string(), vec!["/id"]),
         (json!({"id": 7}).to_string(), vec!["/id"]),
+        (json!({"id": ".."}).to_string(), vec!["/id"]),
+        (
+            config(&|c| {
+                c["arguments"][0] = json!({"name": "Content-Length", "place": "header", "value": "0"});
+            }),
+            vec!["/config/arguments/0/name"],
+        ),
         (json!({"id": "r", "surplus": 1}).to_string(), vec!["/surplus"]),
         (json!({"id": "r", "config": "x"}).to_string(), vec!["/config"]),
         (
@@ -117,6 +124,9 @@ async fn unknown_paths_and_methods_are_problems_too() {
     let world = World::new().await;
     let server = world.serve().await;
     assert_eq!(server.get("/api/nothing").await.problem(), (404, "not_found"));
+    for path in ["/api/realm/%ff", "/api/secret/%ff?realm=r", "/api/secret/%ff/status"] {
+        assert_eq!(server.get(path).await.problem(), (400, "invalid_request"), "{path}");
+    }
     assert_eq!(server.delete("/api/realm").await.problem(), (405, "method_not_allowed"));
     assert_eq!(server.post("/api/token", &json!({})).await.problem(), (405, "method_not_allowed"));
 }

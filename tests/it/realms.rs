@@ -140,3 +140,35 @@ async fn a_realm_warns_of_what_its_secrets_lack() {
     assert_eq!(reply.body["detail"], warning, "the same words when fetching fails");
     assert_eq!(world.provider.calls(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cascade_leaves_nothing_behind_whoever_writes_meanwhile() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    let write = |number: usize| {
+        let mut secret = secret();
+        secret["key"] = format!("k{}", number % 20).into();
+        secret["key_1"] = number.to_string().into();
+        let server = &server;
+        async move { server.post("/api/secret", &secret).await.status }
+    };
+    let writers = futures_util::future::join_all((0..200).map(write));
+    let (statuses, deleted) = tokio::join!(writers, server.delete("/api/realm/r?cascade=true"));
+    assert_eq!(deleted.status, 204);
+    assert!(statuses.iter().all(|status| [200, 400].contains(status)), "{statuses:?}");
+    assert_eq!(server.get("/api/secret?realm=r").await.ok()["data"]["total"], 0);
+    assert_eq!(server.delete("/api/realm/r?cascade=true").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cascade_that_was_cut_off_can_be_repeated() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    // Killed after the realm's tombstone.
+    let row = world.store.find_realm("r").await.unwrap().unwrap();
+    let deleted =
+        token_server::store::RealmRow { deleted_at: Some(row.updated_at), revision: row.revision + 1, ..row };
+    assert!(world.store.update_realm(&deleted, deleted.revision - 1).await.unwrap());
+    assert_eq!(server.delete("/api/realm/r?cascade=true").await.status, 204);
+    assert_eq!(server.get("/api/secret").await.ok()["data"]["total"], 0);
+}

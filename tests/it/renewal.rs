@@ -276,3 +276,59 @@ async fn a_process_that_was_frozen_reads_the_row_before_it_answers() {
     let answer = frozen.token().await.ok();
     assert_eq!((&answer["token"], &answer["source"]), (&json!("t-2"), &json!("database")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_at_another_instance_wins_over_a_running_fetch_for_those_who_ask_later() {
+    let world = World::new().await;
+    let (server, other) = (world.serve_realm().await, world.serve().await);
+    world.provider.script(Fault::HoldThenJson(good("old-credential", 7200)));
+    let (early, late) = tokio::join!(server.token(), async {
+        world.provider.wait_for_calls(1).await;
+        let edit = json!({"realm": "r", "key": "k", "key_2": "edited"});
+        other.post("/api/secret", &edit).await.ok();
+        server.look().await;
+        let late = server.token();
+        let release = async {
+            tokio::task::yield_now().await;
+            world.provider.script(Fault::Json(good("new-credential", 7200)));
+            world.provider.release();
+        };
+        tokio::join!(late, release).0
+    });
+    assert_eq!(early.ok()["token"], "old-credential", "asked before the edit");
+    assert_eq!(late.ok()["token"], "new-credential");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_dead_on_arrival_is_no_token() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::HoldThenJson(good("dead", 2)));
+    let (reply, ()) = tokio::join!(server.token(), async {
+        world.provider.wait_for_calls(1).await;
+        world.clock.advance(Duration::from_secs(3));
+        world.provider.release();
+    });
+    assert_eq!(reply.problem(), (504, "upstream_timeout"));
+    let row = world.store.find_token(&SecretRef { realm: "r", key: "k" }.to_owned()).await.unwrap().unwrap();
+    assert_eq!(row.token, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_made_again_never_gets_the_token_of_the_one_before() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("old-credential", 7200)));
+    server.token().await.ok();
+    // The process dies between the tombstone and the retirement of the token, and the tombstone is tidied away.
+    let now = token_server::clock::Timestamp::from_epoch_ms(world.now_ms());
+    assert_eq!(world.store.delete_secrets("r", Some("k"), now).await.unwrap(), 1);
+    assert_eq!(world.store.delete_tombstones(now.plus(Duration::from_secs(1))).await.unwrap(), 1);
+    let fresh = world.serve().await;
+    fresh
+        .post("/api/secret", &json!({"realm": "r", "key": "k", "key_1": "other", "key_2": "other"}))
+        .await
+        .ok();
+    world.provider.script(Fault::Json(good("new-credential", 7200)));
+    assert_eq!(fresh.token().await.ok()["token"], "new-credential");
+}

@@ -68,3 +68,35 @@ async fn an_outage_of_postgresql_is_survived() {
         survives_an_outage(&server).await;
     }
 }
+
+/// The database falls silent: its connections stay open and nothing comes. Callers of held tokens do not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_database_holds_up_no_memory_hit() {
+    let Some(server) = needed("TEST_MYSQL_URL") else { return };
+    let (proxy, database) = behind_proxy(&server, true).await;
+    let patient = [
+        ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "600"),
+        ("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "0"),
+    ];
+    let program = Program::serve(&database, &[], &patient);
+    program.wait_for_status("/readyz", 200).await;
+    let provider = FaultyProvider::start().await;
+    provider.script(Fault::Json(json!({"access_token": "t-1", "expires_in": 7200})));
+    let realm = json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token",
+        "expires_in_path": "expires_in"}});
+    program.post("/api/realm", &realm).await;
+    program.post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+    assert_eq!(program.token().await.0, 200);
+    proxy.freeze();
+    // Fresh for a while; then the row would have to be read first, and cannot be: each ask is answered all the same,
+    // or the client, which waits a minute, gives up before the database's ten.
+    loop {
+        let (status, held) = program.token().await;
+        assert_eq!((status, &held["token"]), (200, &json!("t-1")));
+        if held["stale_since"].is_i64() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    proxy.mend();
+}

@@ -1,14 +1,25 @@
-//! A TCP proxy that can be cut and mended: a database that goes away and comes back.
+//! A TCP proxy that can be cut, frozen and mended: a database that goes away, or falls silent, and comes back.
 
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Passes connections on while it is whole; cutting it ends all of them and refuses new ones.
+/// What a proxy does with its connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Passes them on.
+    Whole,
+    /// Ends them and refuses new ones.
+    Cut,
+    /// Keeps them and passes nothing on.
+    Frozen,
+}
+
+/// Passes connections on while it is whole.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    whole: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -24,33 +35,46 @@ impl Proxy {
     pub(crate) async fn start(target: &str, whole: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let whole = Arc::new(watch::channel(whole).0);
-        let (state, target) = (Arc::clone(&whole), target.to_owned());
+        let state = Arc::new(watch::channel(if whole { State::Whole } else { State::Cut }).0);
+        let (shared, target) = (Arc::clone(&state), target.to_owned());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (state, target) = (state.subscribe(), target.clone());
+                let (state, target) = (shared.subscribe(), target.clone());
                 tokio::spawn(pass(stream, target, state));
             }
         });
-        Self { port, whole, task }
+        Self { port, state, task }
     }
 
     pub(crate) fn cut(&self) {
-        self.whole.send_replace(false);
+        self.state.send_replace(State::Cut);
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
     }
 
     pub(crate) fn mend(&self) {
-        self.whole.send_replace(true);
+        self.state.send_replace(State::Whole);
     }
 }
 
-async fn pass(mut client: TcpStream, target: String, mut whole: watch::Receiver<bool>) {
-    if !*whole.borrow_and_update() {
+async fn pass(mut client: TcpStream, target: String, mut state: watch::Receiver<State>) {
+    if *state.borrow_and_update() == State::Cut {
         return;
     }
     let Ok(mut server) = TcpStream::connect(target).await else { return };
-    tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-        _ = whole.wait_for(|whole| !whole) => {}
+    loop {
+        // The sender lives as long as the proxy.
+        let Ok(now) = state.wait_for(|state| *state != State::Frozen).await.map(|state| *state) else {
+            return;
+        };
+        if now == State::Cut {
+            return;
+        }
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+            _ = state.wait_for(|state| *state != State::Whole) => {}
+        }
     }
 }

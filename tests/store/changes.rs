@@ -80,7 +80,7 @@ async fn a_commit_and_a_retirement_are_seen_and_a_held_lease_is_not(store: Insta
     assert_eq!(tokens(1500).await, [(id.clone(), Some(1))]);
     store.claim_lease(&id, "two", at(1600), at(2600)).await.unwrap().unwrap();
     assert_eq!(tokens(1501).await, []);
-    store.retire_token(&id, at(1700)).await.unwrap();
+    store.retire_tokens(&id.realm, Some(&id.key), at(1700)).await.unwrap();
     assert_eq!(tokens(1700).await, [(id.clone(), None)]);
     assert_eq!(tokens(1701).await, []);
 }
@@ -107,7 +107,7 @@ async fn the_counters_of_a_token_outlive_its_tombstone(store: Instances) {
     store.insert_secret(&row).await.unwrap();
     let first = store.claim_lease(&row.id, "one", at(1000), at(2000)).await.unwrap().unwrap();
     assert!(store.commit_token(&first, &commit("t", 1)).await.unwrap());
-    store.retire_token(&row.id, at(1500)).await.unwrap();
+    store.retire_tokens(&row.id.realm, Some(&row.id.key), at(1500)).await.unwrap();
     assert_eq!(store.delete_tombstones(at(2000)).await.unwrap(), 1);
     assert_eq!(store.find_token(&row.id).await.unwrap().unwrap().version, 1);
     let next = store.claim_lease(&row.id, "one", at(3000), at(4000)).await.unwrap().unwrap();

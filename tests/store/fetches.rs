@@ -15,7 +15,7 @@ crate::on_every_store!(
     only_what_was_asked_for_is_due,
 );
 
-fn fetch(number: i64, key: &str, at_ms: i64) -> FetchRow {
+pub(crate) fn fetch(number: i64, key: &str, at_ms: i64) -> FetchRow {
     FetchRow {
         id: format!("id-{number:03}"),
         at: at(at_ms),
@@ -130,7 +130,7 @@ async fn only_what_was_asked_for_is_due(store: Instances) {
     let by_itself = committed(&store, "by itself", 5001, false).await;
     assert_eq!(
         store.list_due(at(9000), at(2000), None, 10).await.unwrap(),
-        [asked.clone()],
+        std::slice::from_ref(&asked),
         "committed at 2000"
     );
     assert_eq!(store.list_due(at(9000), at(2001), None, 10).await.unwrap(), []);

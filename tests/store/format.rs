@@ -89,7 +89,7 @@ async fn a_token_that_cannot_be_read_is_replaced_by_the_next(scratch: &Scratch) 
     assert!(store.commit_token(&lease, &commit("fresh", 2)).await.unwrap());
     assert_eq!(store.find_token(&id()).await.unwrap().unwrap().token, Some(commit("fresh", 2).token));
     spoil(&db, "ts_token", "token", b"\x09hush").await;
-    store.retire_token(&id(), at(5)).await.unwrap();
+    store.retire_tokens(&id().realm, Some(&id().key), at(5)).await.unwrap();
     assert_eq!(store.find_token(&id()).await.unwrap().unwrap().token, None);
 }
 
@@ -111,6 +111,6 @@ async fn the_previous_token_is_stored_when_it_is_given_and_goes_with_the_retired
         let token = stored(&db, "ts_token", "previous_token").await;
         assert_eq!((token.as_deref(), previous_until().await), expected, "version {version}");
     }
-    store.retire_token(&id(), at(5)).await.unwrap();
+    store.retire_tokens(&id().realm, Some(&id().key), at(5)).await.unwrap();
     assert_eq!((stored(&db, "ts_token", "previous_token").await, previous_until().await), (None, None));
 }

@@ -25,6 +25,7 @@ crate::on_every_store!(
     a_release_under_an_old_epoch_changes_nothing,
     a_retired_token_is_blank_and_keeps_its_counters,
     whoever_held_the_lease_of_a_retired_token_is_fenced,
+    all_tokens_of_a_realm_are_retired_at_once_and_no_others,
     retiring_what_has_no_row_is_harmless,
 );
 
@@ -80,7 +81,7 @@ async fn each_secret_has_a_lease_of_its_own(store: Instances) {
         let other = SecretId::new(realm, key);
         let lease = store.claim_lease(&other, "two", at(1000), at(2000)).await.unwrap().unwrap();
         assert!(store.commit_token(&lease, &commit("theirs", 1)).await.unwrap());
-        store.retire_token(&other, at(3000)).await.unwrap();
+        store.retire_tokens(&other.realm, Some(&other.key), at(3000)).await.unwrap();
     }
     assert!(store.commit_token(&first, &commit("mine", 1)).await.unwrap());
     assert_eq!(held_text(&row(&store).await), Some("mine"));
@@ -191,7 +192,7 @@ async fn the_end_of_the_previous_token_is_kept_until_it_is_retired(store: Instan
         assert!(store.commit_token(&lease, &Commit { previous, ..commit("t", version) }).await.unwrap());
         assert_eq!(row(&store).await.previous_valid_until, expected, "version {version}");
     }
-    store.retire_token(&id(), at(3000)).await.unwrap();
+    store.retire_tokens(&id().realm, Some(&id().key), at(3000)).await.unwrap();
     assert_eq!(row(&store).await.previous_valid_until, None);
 }
 
@@ -238,7 +239,7 @@ async fn a_retired_token_is_blank_and_keeps_its_counters(store: Instances) {
     }
     let failed = lease(&store, "one").await;
     assert!(store.release_lease(&failed, Some(&refusal())).await.unwrap());
-    store.retire_token(&id(), at(4000)).await.unwrap();
+    store.retire_tokens(&id().realm, Some(&id().key), at(4000)).await.unwrap();
     let retired = row(&store).await;
     assert!(retired.lease_epoch >= failed.epoch);
     let expected = TokenRow {
@@ -261,7 +262,7 @@ async fn a_retired_token_is_blank_and_keeps_its_counters(store: Instances) {
 
 async fn whoever_held_the_lease_of_a_retired_token_is_fenced(store: Instances) {
     let fenced = lease(&store, "one").await;
-    store.retire_token(&id(), at(1500)).await.unwrap();
+    store.retire_tokens(&id().realm, Some(&id().key), at(1500)).await.unwrap();
     let before = row(&store).await;
     assert!(!store.commit_token(&fenced, &commit("late", 1)).await.unwrap());
     assert!(!store.release_lease(&fenced, Some(&refusal())).await.unwrap());
@@ -271,7 +272,25 @@ async fn whoever_held_the_lease_of_a_retired_token_is_fenced(store: Instances) {
     assert!(!store.commit_token(&fenced, &commit("late", 1)).await.unwrap());
 }
 
+async fn all_tokens_of_a_realm_are_retired_at_once_and_no_others(store: Instances) {
+    let all = [("a", "x"), ("a", "y"), ("A", "x"), ("b", "x")].map(|(realm, key)| SecretId::new(realm, key));
+    let mut held = Vec::new();
+    for id in &all {
+        let lease = store.claim_lease(id, "one", at(1000), at(2000)).await.unwrap().unwrap();
+        assert!(store.commit_token(&lease, &commit("held", 1)).await.unwrap());
+        held.push(store.claim_lease(id, "two", at(1000), at(2000)).await.unwrap().unwrap());
+    }
+    store.retire_tokens("a", None, at(1500)).await.unwrap();
+    for (id, lease) in all.iter().zip(held) {
+        let row = store.find_token(id).await.unwrap().unwrap();
+        assert_eq!((row.token.is_some(), row.version), (id.realm != "a", 1), "{id}");
+        assert_eq!(store.commit_token(&lease, &commit("next", 2)).await.unwrap(), id.realm != "a", "{id}");
+    }
+}
+
 async fn retiring_what_has_no_row_is_harmless(store: Instances) {
-    store.retire_token(&id(), at(1000)).await.unwrap();
+    for key in [Some("app"), None] {
+        store.retire_tokens("wxgzh", key, at(1000)).await.unwrap();
+    }
     assert_eq!(store.find_token(&id()).await.unwrap(), None);
 }

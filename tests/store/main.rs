@@ -4,6 +4,8 @@
 //! database of its own there and drops it. Without them those cases are skipped, which is said once; with `CI=true` that
 //! is a failure.
 
+// Each case is wrapped for each database.
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
 
 use crate::databases::{on_every_database, on_every_server, on_every_store};
@@ -16,6 +18,7 @@ mod format;
 mod keywords;
 mod leases;
 mod migrations;
+mod names;
 mod outages;
 mod races;
 mod realms;

@@ -167,7 +167,7 @@ async fn no_order_of_commit_and_retirement_leaves_a_token(stores: Instances) {
                 if (acting + number).is_multiple_of(2) {
                     return store.commit_token(&lease, &commit("late", 1)).await.unwrap();
                 }
-                store.retire_token(&id, at(1500)).await.unwrap();
+                store.retire_tokens(&id.realm, Some(&id.key), at(1500)).await.unwrap();
                 false
             }
         });

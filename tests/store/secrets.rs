@@ -1,13 +1,14 @@
 //! Secret rows: written once, changed by revision, deleted into tombstones, listed by realm and key.
 
 use token_server::clock::Timestamp;
-use token_server::secret::SecretId;
+use token_server::secret::{SecretContent, SecretId};
 use token_server::store::{Page, SecretFilter, SecretRow};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, credentials, secret};
 
 crate::on_every_store!(
+    a_name_with_a_blank_behind_it_finds_nothing,
     a_secret_reads_back_as_it_was_written,
     an_insert_of_a_taken_name_answers_false_and_changes_nothing,
     an_update_writes_every_field_of_this_secret_alone,
@@ -15,6 +16,7 @@ crate::on_every_store!(
     an_update_that_changes_nothing_still_counts_as_written,
     an_update_of_a_secret_that_is_not_there_answers_false,
     a_deleted_secret_is_found_but_not_listed_and_keeps_its_name,
+    secrets_are_deleted_by_name_or_by_realm_and_their_content_goes,
     secrets_are_listed_newest_first_and_by_name_where_that_is_the_same,
     secrets_are_paged_with_the_total_of_all_pages,
     secrets_are_listed_by_realm_and_key_to_the_letter,
@@ -104,6 +106,30 @@ async fn a_deleted_secret_is_found_but_not_listed_and_keeps_its_name(store: Inst
     assert!(!store.insert_secret(&gone).await.unwrap());
 }
 
+async fn secrets_are_deleted_by_name_or_by_realm_and_their_content_goes(store: Instances) {
+    for (realm, key) in [("a", "x"), ("a", "y"), ("a", "z"), ("A", "x"), ("b", "x")] {
+        assert!(store.insert_secret(&secret(realm, key)).await.unwrap());
+    }
+    let tombstone = |key| SecretRow {
+        content: SecretContent::default(),
+        version: 2,
+        revision: 2,
+        updated_at: at(3000),
+        changed_at: at(3000),
+        deleted_at: Some(at(3000)),
+        ..secret("a", key)
+    };
+    assert_eq!(store.delete_secrets("a", Some("x"), at(3000)).await.unwrap(), 1);
+    assert_eq!(store.delete_secrets("a", Some("x"), at(4000)).await.unwrap(), 0, "it is deleted already");
+    assert_eq!(store.delete_secrets("a", Some("other"), at(3000)).await.unwrap(), 0);
+    assert_eq!(store.find_secret(&SecretId::new("a", "y")).await.unwrap(), Some(secret("a", "y")));
+    assert_eq!(store.delete_secrets("a", None, at(3000)).await.unwrap(), 2);
+    for key in ["x", "y", "z"] {
+        assert_eq!(store.find_secret(&SecretId::new("a", key)).await.unwrap(), Some(tombstone(key)));
+    }
+    assert_eq!(names(&store, None, None, ALL).await, (vec!["A/x".to_owned(), "b/x".to_owned()], 2));
+}
+
 /// The names of a page.
 async fn names(store: &Instances, realm: Option<&str>, key: Option<&str>, page: Page) -> (Vec<String>, u64) {
     let filter = SecretFilter { realm: realm.map(str::to_owned), key: key.map(str::to_owned) };
@@ -191,4 +217,17 @@ async fn names_as_long_as_they_may_be_are_kept_whole(store: Instances) {
     assert!(store.insert_secret(&row).await.unwrap());
     assert_eq!(store.find_secret(&row.id).await.unwrap().as_ref(), Some(&row));
     assert!(store.claim_lease(&row.id, &"o".repeat(100), at(1), at(2)).await.unwrap().is_some());
+}
+
+/// MySQL compares names as if blanks behind them were not there.
+async fn a_name_with_a_blank_behind_it_finds_nothing(store: Instances) {
+    store.insert_realm(&crate::rows::realm("r")).await.unwrap();
+    store.insert_secret(&secret("r", "k")).await.unwrap();
+    store.claim_lease(&SecretId::new("r", "k"), "one", at(1), at(2)).await.unwrap().unwrap();
+    assert_eq!(store.find_realm("r ").await.unwrap(), None);
+    for (realm, key) in [("r ", "k"), ("r", "k "), ("r", "k\u{a0}"), (" r", "k")] {
+        let id = SecretId::new(realm, key);
+        assert_eq!(store.find_secret(&id).await.unwrap(), None, "{id:?}");
+        assert_eq!(store.find_token(&id).await.unwrap(), None, "{id:?}");
+    }
 }

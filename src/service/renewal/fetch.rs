@@ -20,31 +20,36 @@ const COMMIT_TRIES: u32 = 5;
 const COMMIT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Renewal {
+    /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and there is nothing newer:
+    /// the caller goes round again.
     pub(super) async fn fetch(
         &self,
         lease: &Lease,
         view: &View,
         cause: Cause,
         asked_at: i64,
-    ) -> Result<TokenAnswer, ServiceError> {
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         let forced = cause.is_forced() && view.held(self.parts.clock.now()).is_some();
         let plan = match view.definition.plan(&lease.id, &view.credentials, forced) {
             Ok(Some(plan)) => plan,
-            Ok(None) => return self.note_failure(lease, view, nothing_to_fetch()).await,
-            Err(failure) => return self.note_failure(lease, view, failure).await,
+            Ok(None) => return self.note_failure(lease, view, nothing_to_fetch()).await.map(Some),
+            Err(failure) => return self.note_failure(lease, view, failure).await.map(Some),
         };
         let call = match self.admit(&lease.id, view, cause).await? {
             Admission::Go(call) => call,
-            Admission::Withheld(until) => return self.withhold(lease, view, until).await,
+            Admission::Withheld(until) => return self.withhold(lease, view, until).await.map(Some),
         };
         // The life counts from before the request.
         let started = self.parts.clock.now();
         match self.call_upstream(lease, view, cause, &plan, &call).await {
             Ok(answer) => {
                 let commit = self.commit_of(lease, view, cause, &answer, started);
+                if !commit.token.life.usable_while_not_due(commit.due_at, self.parts.clock.now()) {
+                    return self.note_failure(lease, view, came_too_late()).await.map(Some);
+                }
                 self.store_answer(lease, view, commit, &answer, asked_at).await
             }
-            Err(failure) => self.note_failure(lease, view, failure).await,
+            Err(failure) => self.note_failure(lease, view, failure).await.map(Some),
         }
     }
 
@@ -93,7 +98,7 @@ impl Renewal {
         commit: Commit,
         answer: &Answer,
         asked_at: i64,
-    ) -> Result<TokenAnswer, ServiceError> {
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
         match self.commit(lease, &commit).await {
             Ok(true) => {
@@ -104,10 +109,10 @@ impl Renewal {
                 self.plan_renewal(&lease.id, &commit);
                 let answer = entry.answer(Source::Upstream);
                 self.parts.memory.keep(view.mark, &lease.id, entry);
-                Ok(TokenAnswer { warning, ..answer })
+                Ok(Some(TokenAnswer { warning, ..answer }))
             }
             Ok(false) => self.fenced(lease, asked_at).await,
-            Err(error) => Ok(self.unstored(lease, view, &commit, &error)),
+            Err(error) => Ok(Some(self.unstored(lease, view, &commit, &error))),
         }
     }
 
@@ -186,14 +191,13 @@ impl Renewal {
     }
 
     /// The lease had passed to another: what that one stored counts, what we fetched does not.
-    async fn fenced(&self, lease: &Lease, asked_at: i64) -> Result<TokenAnswer, ServiceError> {
+    async fn fenced(&self, lease: &Lease, asked_at: i64) -> Result<Option<TokenAnswer>, ServiceError> {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late and was not stored");
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let newer = view.held(now).filter(|held| held.row.version > asked_at);
-        let newer = newer.ok_or(ServiceError::Waited(self.settings.wait))?;
-        Ok(self.keep(id, &view, newer, newer.row.due_at, None))
+        Ok(newer.map(|newer| self.keep(id, &view, newer, newer.row.due_at, None)))
     }
 
     /// The token works although it could not be stored: it is handed out, and gives way to any that is stored later.
@@ -243,6 +247,11 @@ impl View {
             token.realm_version == self.realm_version && token.secret_version == self.secret_version;
         is_current.then_some(token)
     }
+}
+
+fn came_too_late() -> Failure {
+    let detail = "the provider took longer to answer than its token lives; it was not stored";
+    Failure::new(FailureKind::TimedOut, detail)
 }
 
 fn nothing_to_fetch() -> Failure {

@@ -12,7 +12,7 @@ use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 
 pub(super) async fn find(store: &SqlStore, id: &str) -> StoreResult<Option<RealmRow>> {
-    if is_nowhere(id) {
+    if is_nowhere(Some(id), None) {
         return Ok(None);
     }
     let found = store.run(|| Entity::find_by_id(id).one(&store.db)).await?;
@@ -24,7 +24,8 @@ pub(super) async fn list(
     keyword: Option<&str>,
     page: Page,
 ) -> StoreResult<Listed<RealmRow>> {
-    if keyword.is_some_and(is_nowhere) {
+    // PostgreSQL refuses the sign, SQLite ends a pattern with it.
+    if keyword.is_some_and(|keyword| keyword.contains('\0')) {
         return Ok(Listed { items: Vec::new(), total: 0 });
     }
     let query = Entity::find().filter(Column::DeletedAt.is_null()).filter(mentions(keyword));

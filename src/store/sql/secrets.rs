@@ -1,8 +1,9 @@
 //! Secret rows; the content is sealed on the way in and opened on the way out.
 
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
@@ -10,10 +11,10 @@ use super::entities::secret::{ActiveModel, Column, Entity, Model};
 use super::sealed::{Place, read_content, write_content};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
-use crate::secret::SecretId;
+use crate::secret::{SecretContent, SecretId};
 
 pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<SecretRow>> {
-    if is_nowhere(&id.realm) || is_nowhere(&id.key) {
+    if is_nowhere(Some(&id.realm), Some(&id.key)) {
         return Ok(None);
     }
     let key = (id.realm.clone(), id.key.clone());
@@ -26,7 +27,7 @@ pub(super) async fn list(
     filter: &SecretFilter,
     page: Page,
 ) -> StoreResult<Listed<SecretRow>> {
-    if [&filter.realm, &filter.key].into_iter().flatten().any(|name| is_nowhere(name)) {
+    if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
         return Ok(Listed { items: Vec::new(), total: 0 });
     }
     let mut query = Entity::find().filter(Column::DeletedAt.is_null());
@@ -60,6 +61,31 @@ pub(super) async fn update(store: &SqlStore, row: &SecretRow, expected_revision:
         .filter(Column::Revision.eq(expected_revision));
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
+}
+
+pub(super) async fn delete(
+    store: &SqlStore,
+    realm: &str,
+    key: Option<&str>,
+    now: Timestamp,
+) -> StoreResult<u64> {
+    if is_nowhere(Some(realm), key) {
+        return Ok(0);
+    }
+    let now_ms = now.epoch_ms();
+    let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
+    let statement = Entity::update_many()
+        .col_expr(Column::Content, Expr::value(write_content(&SecretContent::default())))
+        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+        .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
+        .col_expr(Column::UpdatedAt, Expr::value(now_ms))
+        .col_expr(Column::ChangedAt, Expr::value(now_ms))
+        .col_expr(Column::DeletedAt, Expr::value(Some(now_ms)))
+        .filter(Column::Realm.eq(realm))
+        .filter(of_key)
+        .filter(Column::DeletedAt.is_null());
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(outcome.rows_affected)
 }
 
 pub(super) fn seal(row: &SecretRow) -> Model {

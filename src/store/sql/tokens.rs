@@ -20,7 +20,7 @@ pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<
 }
 
 async fn find_model(store: &SqlStore, id: &SecretId) -> StoreResult<Option<Model>> {
-    if is_nowhere(&id.realm) || is_nowhere(&id.key) {
+    if is_nowhere(Some(&id.realm), Some(&id.key)) {
         return Ok(None);
     }
     let key = (id.realm.clone(), id.key.clone());
@@ -169,7 +169,15 @@ pub(super) async fn note_asked(store: &SqlStore, id: &SecretId, at: Timestamp) -
     store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
 }
 
-pub(super) async fn retire(store: &SqlStore, id: &SecretId, now: Timestamp) -> StoreResult<()> {
+pub(super) async fn retire(
+    store: &SqlStore,
+    realm: &str,
+    key: Option<&str>,
+    now: Timestamp,
+) -> StoreResult<()> {
+    if is_nowhere(Some(realm), key) {
+        return Ok(());
+    }
     let blank = ActiveModel {
         token: Set(None),
         obtained_at: Set(None),
@@ -185,7 +193,9 @@ pub(super) async fn retire(store: &SqlStore, id: &SecretId, now: Timestamp) -> S
         changed_at: Set(now.epoch_ms()),
         ..Default::default()
     };
-    let statement = of(id).set(blank).col_expr(Column::LeaseEpoch, Expr::col(Column::LeaseEpoch).add(1));
+    let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
+    let of_realm = Entity::update_many().filter(Column::Realm.eq(realm)).filter(of_key);
+    let statement = of_realm.set(blank).col_expr(Column::LeaseEpoch, Expr::col(Column::LeaseEpoch).add(1));
     store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(())
 }
