@@ -37,6 +37,9 @@ pub struct App {
 /// A lease outlives the fetch it is for by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
+/// How often all that is held is compared with the store.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
 impl App {
     /// Wires the parts over a store and a clock.
     ///
@@ -48,6 +51,7 @@ impl App {
         let memory = Arc::new(Memory::new());
         let upstream = Upstream::new(config.upstream.limits(), config.upstream.proxy_url.as_deref())?;
         let settings = RenewalSettings {
+            fetch_timeout: config.upstream.timeout(),
             lease_margin: LEASE_MARGIN,
             wait: config.renewal.wait(),
             default_life: DEFAULT_LIFE,
@@ -57,7 +61,7 @@ impl App {
         let (schedule, scheduled) = mpsc::unbounded_channel();
         let parts = RenewalParts {
             store: Arc::clone(&store),
-            upstream,
+            upstream: Arc::new(upstream),
             clock: Arc::clone(&clock),
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
@@ -116,10 +120,17 @@ impl App {
             let mut last = app.look(None).await;
             let mut looks: u64 = 1;
             let tidy_every = (3600.0 / interval.as_secs_f64()).ceil();
+            let mut next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
             loop {
                 tokio::select! {
                     () = app.tasks.stopping() => return,
                     () = tokio::time::sleep(interval) => last = app.look(last).await,
+                }
+                if tokio::time::Instant::now() >= next_sweep {
+                    next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
+                    if let Err(error) = app.sync.sweep().await {
+                        tracing::debug!(%error, "the store could not be swept; the next sweep will do");
+                    }
                 }
                 looks += 1;
                 if looks.is_multiple_of(60) {

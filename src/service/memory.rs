@@ -247,6 +247,30 @@ impl Memory {
         }
     }
 
+    /// The names of all entries.
+    #[must_use]
+    pub fn names(&self) -> Vec<SecretId> {
+        self.entries.pin().keys().cloned().collect()
+    }
+
+    /// What of `current` is not what the entries were made with.
+    #[must_use]
+    pub fn differing(&self, mut current: Changes) -> Changes {
+        let entries = self.entries.pin();
+        let of_realm: HashMap<&str, i64> =
+            entries.iter().map(|(id, entry)| (id.realm.as_str(), entry.realm_version)).collect();
+        let realm_of = |id: &String| of_realm.get(id.as_str()).copied();
+        current.realms.retain(|(id, version)| realm_of(id).is_some_and(|held| *version != Some(held)));
+        let secret_of = |id: &SecretId| entries.get(id).map(|entry: &Arc<Entry>| entry.secret_version);
+        current.secrets.retain(|(id, version)| secret_of(id).is_some_and(|held| *version != Some(held)));
+        let token_of =
+            |id: &SecretId| entries.get(id).filter(|entry| !entry.is_fixed).map(|entry| entry.version);
+        current.tokens.retain(|(id, version)| {
+            token_of(id).is_some_and(|held| version.is_none_or(|version| version > held))
+        });
+        current
+    }
+
     /// Drops tokens that nobody can be given any more.
     pub fn drop_expired(&self, now: Timestamp) {
         let _changing = self.changing();

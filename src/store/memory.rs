@@ -1,12 +1,12 @@
 //! The store in this process's memory: for simulations and tests of the service; passes the suite of the SQL store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{
-    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Lease, Listed, Page, RealmRow,
+    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Foreign, Lease, Listed, Page, RealmRow,
     RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
@@ -71,20 +71,6 @@ impl State {
 fn free(row: &mut (TokenRow, Option<String>, Timestamp)) {
     row.0.lease_until = Timestamp::from_epoch_ms(0);
     row.1 = None;
-}
-
-fn empty_row(id: &SecretId) -> TokenRow {
-    TokenRow {
-        id: id.clone(),
-        version: 0,
-        token: None,
-        due_at: None,
-        previous_valid_until: None,
-        lease_epoch: 0,
-        lease_until: Timestamp::from_epoch_ms(0),
-        failure: None,
-        failure_count: 0,
-    }
 }
 
 #[async_trait]
@@ -164,7 +150,7 @@ impl Store for MemoryStore {
         until: Timestamp,
     ) -> StoreResult<Option<Lease>> {
         let mut state = self.state()?;
-        let row = state.tokens.entry(id.clone()).or_insert_with(|| (empty_row(id), None, now));
+        let row = state.tokens.entry(id.clone()).or_insert_with(|| (TokenRow::blank(id), None, now));
         if row.0.lease_until > now {
             return Ok(None);
         }
@@ -186,6 +172,10 @@ impl Store for MemoryStore {
         }
         row.0.failure = None;
         row.0.failure_count = 0;
+        row.0.repeat_count = commit.repeat_count;
+        if commit.is_foreign {
+            row.0.foreign = Foreign { count: row.0.foreign.count + 1, last_at: Some(commit.at) };
+        }
         row.2 = commit.at;
         if commit.was_asked {
             state.asked.insert(lease.id.clone(), commit.at);
@@ -204,12 +194,24 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
+    async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
+        let state = self.state()?;
+        let due = state.secrets.values().filter_map(|row| {
+            let due_at = row.next.as_ref().map(|next| next.due_at).filter(|due_at| *due_at <= by)?;
+            Some((due_at, row.id.clone()))
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort();
+        due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(due.into_iter().map(|(_, id)| id).collect())
+    }
+
     async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
         let mut state = self.state()?;
         let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
         for (id, row) in state.tokens.iter_mut().filter(|(id, _)| is_of(id)) {
             let counters = (row.0.version, row.0.lease_epoch + 1);
-            *row = (empty_row(id), None, now);
+            *row = (TokenRow::blank(id), None, now);
             (row.0.version, row.0.lease_epoch) = counters;
         }
         Ok(())
@@ -222,6 +224,7 @@ impl Store for MemoryStore {
         let mut count = 0;
         for row in live {
             row.content = SecretContent::default();
+            row.next = None;
             row.version += 1;
             row.revision += 1;
             (row.updated_at, row.changed_at, row.deleted_at) = (now, now, Some(now));
@@ -320,6 +323,21 @@ impl Store for MemoryStore {
             tokens: tokens
                 .map(|(id, (row, ..))| (id.clone(), row.token.as_ref().map(|_| row.version)))
                 .collect(),
+        })
+    }
+
+    async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes> {
+        let state = self.state()?;
+        let live = |version, deleted_at: Option<Timestamp>| deleted_at.is_none().then_some(version);
+        let realm =
+            |id: &str| state.realms.get(id).and_then(|row: &RealmRow| live(row.version, row.deleted_at));
+        let secret = |id| state.secrets.get(id).and_then(|row: &SecretRow| live(row.version, row.deleted_at));
+        let token = |id| state.tokens.get(id).and_then(|(row, ..)| row.token.as_ref().map(|_| row.version));
+        let realms: BTreeSet<&String> = ids.iter().map(|id| &id.realm).collect();
+        Ok(Changes {
+            realms: realms.into_iter().map(|id| (id.clone(), realm(id))).collect(),
+            secrets: ids.iter().map(|id| (id.clone(), secret(id))).collect(),
+            tokens: ids.iter().map(|id| (id.clone(), token(id))).collect(),
         })
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod failures;
 mod faulty_provider;
 mod harness;
 mod hit_path;
@@ -12,5 +13,6 @@ mod realms;
 mod refresher;
 mod renewal;
 mod report;
+mod rotation;
 mod secrets;
 mod tokens;
