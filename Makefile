@@ -16,7 +16,6 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	tests/check-sizes
 	! grep -E '^name = "(openssl|openssl-sys|native-tls)"$$' Cargo.lock
-	cargo run -q -- openapi | diff -u openapi.json - || { echo 'openapi.json is not up to date: make gen' >&2; exit 1; }
 
 gen:
 	cargo run -q -- openapi >openapi.json.new

@@ -22,6 +22,7 @@ mod refresher;
 mod renewal;
 mod schedule;
 mod secrets;
+pub mod store_time;
 pub mod sync;
 mod tokens;
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
 pub use error::StoreError;
-pub use memory::MemoryStore;
+pub use memory::{Gate, MemoryStore};
 pub use rows::{
     Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Foreign, HeldToken, Lease, Listed,
     NextCredentials, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, TokenRow, Usage,

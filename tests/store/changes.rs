@@ -1,6 +1,6 @@
 //! What instances see of each other, what is forgotten, and the clock they share.
 
-use token_server::clock::SystemClock;
+use token_server::clock::{Clock as _, MachineClock};
 use token_server::secret::SecretId;
 use token_server::store::{Changes, Commit, RealmRow, SecretRow};
 
@@ -139,8 +139,8 @@ async fn the_counters_of_a_token_outlive_its_tombstone(store: Instances) {
 }
 
 async fn the_stores_clock_is_about_the_machines(store: Instances) {
-    let before = SystemClock::machine_now().epoch_ms();
+    let before = MachineClock.now().epoch_ms();
     let shown = store.now().await.unwrap().epoch_ms();
-    let after = SystemClock::machine_now().epoch_ms();
+    let after = MachineClock.now().epoch_ms();
     assert!((before - 1000..=after + 1000).contains(&shown), "{before} <= {shown} <= {after}");
 }
