@@ -198,3 +198,24 @@ pub(crate) async fn new_database(server: &str) -> String {
     db.close().await.unwrap();
     format!("{server}/{name}")
 }
+
+/// Makes a test of each scenario on each database server.
+macro_rules! on_both {
+    ($($scenario:ident: $on_mariadb:ident, $on_postgresql:ident;)+) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $on_mariadb() {
+            if let Some(server) = $crate::program::needed("TEST_MYSQL_URL") {
+                $scenario(&server).await;
+            }
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $on_postgresql() {
+            if let Some(server) = $crate::program::needed("TEST_POSTGRES_URL") {
+                $scenario(&server).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_both;
