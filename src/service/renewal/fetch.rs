@@ -32,12 +32,12 @@ impl Renewal {
         let forced = cause.is_forced() && view.held(self.parts.clock.now()).is_some();
         let plan = match view.definition.plan(&lease.id, &view.credentials, forced) {
             Ok(Some(plan)) => plan,
-            Ok(None) => return self.note_failure(lease, view, nothing_to_fetch()).await.map(Some),
-            Err(failure) => return self.note_failure(lease, view, failure).await.map(Some),
+            Ok(None) => return self.note_failure(lease, view, asked_at, nothing_to_fetch()).await,
+            Err(failure) => return self.note_failure(lease, view, asked_at, failure).await,
         };
         let call = match self.admit(&lease.id, view, cause).await? {
             Admission::Go(call) => call,
-            Admission::Withheld(until) => return self.withhold(lease, view, until).await.map(Some),
+            Admission::Withheld(until) => return self.withhold(lease, view, asked_at, until).await,
         };
         // The life counts from before the request.
         let started = self.parts.clock.now();
@@ -45,11 +45,11 @@ impl Renewal {
             Ok(answer) => {
                 let commit = self.commit_of(lease, view, cause, &answer, started);
                 if !commit.token.life.usable_while_not_due(commit.due_at, self.parts.clock.now()) {
-                    return self.note_failure(lease, view, came_too_late()).await.map(Some);
+                    return self.note_failure(lease, view, asked_at, came_too_late()).await;
                 }
                 self.store_answer(lease, view, commit, &answer, asked_at).await
             }
-            Err(failure) => self.note_failure(lease, view, failure).await.map(Some),
+            Err(failure) => self.note_failure(lease, view, asked_at, failure).await,
         }
     }
 
@@ -77,18 +77,19 @@ impl Renewal {
         &self,
         lease: &Lease,
         view: &View,
+        asked_at: i64,
         until: Timestamp,
-    ) -> Result<TokenAnswer, ServiceError> {
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.held(now) {
             self.release(Some(lease)).await;
             let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
-            return Ok(TokenAnswer { renewed: false, retry_after, ..answer });
+            return Ok(Some(TokenAnswer { renewed: false, retry_after, ..answer }));
         }
         let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
         let failure = Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) };
-        self.note_failure(lease, view, failure).await
+        self.note_failure(lease, view, asked_at, failure).await
     }
 
     async fn store_answer(
@@ -190,10 +191,10 @@ impl Renewal {
         }
     }
 
-    /// The lease had passed to another: what that one stored counts, what we fetched does not.
+    /// The lease had passed to another: what that one stored counts, what came of our fetch does not.
     async fn fenced(&self, lease: &Lease, asked_at: i64) -> Result<Option<TokenAnswer>, ServiceError> {
         let id = &lease.id;
-        tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late and was not stored");
+        tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late: its outcome was not stored");
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let newer = view.held(now).filter(|held| held.row.version > asked_at);
@@ -212,13 +213,14 @@ impl Renewal {
         answer
     }
 
-    /// Notes why for all instances; answers the held token while it is good.
+    /// Notes why for all instances; answers the held token while it is good. `None` as in [`Renewal::fetch`].
     async fn note_failure(
         &self,
         lease: &Lease,
         view: &View,
+        asked_at: i64,
         failure: Failure,
-    ) -> Result<TokenAnswer, ServiceError> {
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.parts.clock.now();
@@ -227,15 +229,17 @@ impl Renewal {
         let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
         let (realm_version, secret_version) = (view.realm_version, view.secret_version);
         let recorded = RecordedFailure { at, next_attempt_at, realm_version, secret_version, failure };
-        if let Err(error) = self.parts.store.release_lease(lease, Some(&recorded)).await {
-            tracing::warn!(%error, "a lease could not be given back; it ends by itself");
+        match self.parts.store.release_lease(lease, Some(&recorded)).await {
+            Ok(true) => {}
+            Ok(false) => return self.fenced(lease, asked_at).await,
+            Err(error) => tracing::warn!(%error, "a lease could not be given back; it ends by itself"),
         }
         let retry_after = Some(next_attempt_at.since(at));
         let Some(held) = view.held(at) else {
             return Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure }));
         };
         let answer = self.keep(id, view, held, Some(next_attempt_at), Some(stale_after(&recorded)));
-        Ok(TokenAnswer { renewed: false, retry_after, ..answer })
+        Ok(Some(TokenAnswer { renewed: false, retry_after, ..answer }))
     }
 }
 
