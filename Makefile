@@ -12,7 +12,8 @@ test:
 # OpenSSL is looked for in the lock file, which names the crates of every target; `cargo tree -i` also fails offline.
 check:
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy -- -D warnings
+	cargo clippy --all-targets --features failpoints -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	tests/check-sizes
 	! grep -E '^name = "(openssl|openssl-sys|native-tls)"$$' Cargo.lock

@@ -19,6 +19,7 @@ use super::memory::{Entry, Mark, Memory};
 use super::permits::Permits;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
+use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Definition, Policy};
 use crate::secret::{Credentials, FixedToken, SecretId};
@@ -214,6 +215,9 @@ impl Renewal {
         // The policy's own timeout is at most the lease's; see `fetch`.
         let until = now.plus(self.parts.upstream.longest_fetch() + self.settings.lease_margin);
         let lease = self.parts.store.claim_lease(id, &self.owner, now, until).await?;
+        if lease.is_some() {
+            crash_point("lease_claimed");
+        }
         match self.view(id).await {
             Ok(view) => Ok((lease, view)),
             Err(error) => {

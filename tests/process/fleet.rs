@@ -68,6 +68,13 @@ impl Fleet {
         Storm { crowds }
     }
 
+    /// 300 callers at one instance send a request; returns when it is on its way.
+    pub(crate) async fn storm_unawaited(&self, instance: usize, request: &str) -> Storm {
+        let mut crowd = Crowd::at(&self.programs[instance], CALLERS).await;
+        crowd.send(request).await;
+        Storm { crowds: vec![crowd] }
+    }
+
     /// All at all instances; what they got.
     pub(crate) async fn ask_all(&self, request: &str) -> Vec<Answer> {
         self.storm(&[0, 1, 2], request).await.answers().await

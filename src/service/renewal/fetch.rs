@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ledger::Admission;
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
+use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Answer, Plan, Reissue};
 use crate::secret::SecretId;
@@ -39,10 +40,12 @@ impl Renewal {
             Admission::Go(call) => call,
             Admission::Withheld(until) => return self.withhold(lease, view, asked_at, until).await,
         };
+        crash_point("call_logged");
         // The life counts from before the request.
         let started = self.parts.clock.now();
         match self.call_upstream(lease, view, cause, &plan, &call).await {
             Ok(answer) => {
+                crash_point("provider_answered");
                 let commit = self.commit_of(lease, view, cause, &answer, started);
                 if !commit.token.life.usable_while_not_due(commit.due_at, self.parts.clock.now()) {
                     return self.note_failure(lease, view, asked_at, came_too_late()).await;
@@ -103,6 +106,7 @@ impl Renewal {
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
         match self.commit(lease, &commit).await {
             Ok(true) => {
+                crash_point("token_committed");
                 let entry = self.entry_of(view, &commit, commit.version, None);
                 if commit.was_asked {
                     entry.asked.note(commit.at);
