@@ -13,6 +13,7 @@ test:
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features failpoints -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	tests/check-sizes
 	! grep -E '^name = "(openssl|openssl-sys|native-tls)"$$' Cargo.lock

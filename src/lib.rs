@@ -17,6 +17,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod failpoint;
 pub mod failure;
 pub mod fake_provider;
 pub mod http;

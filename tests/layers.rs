@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const ROOT_TYPES: [&str; 4] = ["clock", "failure", "secret", "token"];
 
 /// Every other module, and what it may use besides itself and the root types: a module, or one item of it.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
+    ("failpoint", &[]),
     ("realm", &[]),
     ("store", &[]),
     ("tasks", &[]),
@@ -16,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("upstream", &["realm"]),
     ("config", &["store::DatabaseUrl", "upstream::Limits"]),
     ("telemetry", &["config"]),
-    ("service", &["realm", "store", "upstream", "tasks", "telemetry"]),
+    ("service", &["realm", "store", "upstream", "tasks", "telemetry", "failpoint"]),
     ("import", &["realm", "store", "service"]),
     ("http", &["realm", "store", "service", "tasks", "telemetry"]),
     ("app", &[EVERYTHING]),

@@ -22,6 +22,7 @@ use super::permits::Permits;
 use super::schedule::hash;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
+use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Definition, Policy};
 use crate::secret::{Credentials, SecretId};
@@ -254,6 +255,9 @@ impl Renewal {
         // An edit meanwhile may name a longer timeout: the fetch ends with the lease all the same.
         let until = now.plus(timeout + self.settings.lease_margin);
         let lease = self.parts.store.claim_lease(id, &self.owner, now, until).await?;
+        if lease.is_some() {
+            crash_point("lease_claimed");
+        }
         match self.view(id).await {
             Ok(view) => Ok((lease, view)),
             Err(error) => {

@@ -3,13 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cli;
+mod crowd;
 mod dev;
+mod faults;
 #[path = "../it/faulty_provider.rs"]
 mod faulty_provider;
+mod fleet;
+mod holders;
 mod instances;
+mod issuer;
 mod lifecycle;
 mod outage;
 mod peers;
 mod program;
 mod proxy;
 mod real_input;
+mod storms;

@@ -6,17 +6,18 @@ use crate::faulty_provider::{Fault, FaultyProvider};
 use crate::program::{Program, needed, new_database};
 use crate::proxy::Proxy;
 
-/// `SCHEME://USER@HOST:PORT/DATABASE` with its host and port replaced by the proxy's.
-async fn behind_proxy(server: &str, whole: bool) -> (Proxy, String) {
-    let mut url = url::Url::parse(&new_database(server).await).unwrap();
+/// A proxy before a new database; that's URL and the one through the proxy.
+pub(crate) async fn behind_proxy(server: &str, whole: bool) -> (Proxy, String, String) {
+    let direct = new_database(server).await;
+    let mut url = url::Url::parse(&direct).unwrap();
     let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let proxy = Proxy::start(&target, whole).await;
     url.set_port(Some(proxy.port)).unwrap();
-    (proxy, url.to_string())
+    (proxy, direct, url.to_string())
 }
 
 async fn survives_an_outage(server: &str) {
-    let (proxy, database) = behind_proxy(server, false).await;
+    let (proxy, _, database) = behind_proxy(server, false).await;
     let program = Program::serve(&database, &[], &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "2")]);
     // Away at the start: it lives, says that it is not ready, and why.
     assert_eq!(program.get("/healthz").await.0, 200);
@@ -73,7 +74,7 @@ async fn an_outage_of_postgresql_is_survived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_database_holds_up_no_memory_hit() {
     let Some(server) = needed("TEST_MYSQL_URL") else { return };
-    let (proxy, database) = behind_proxy(&server, true).await;
+    let (proxy, _, database) = behind_proxy(&server, true).await;
     let patient = [
         ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "600"),
         ("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "0"),

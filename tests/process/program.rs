@@ -129,6 +129,17 @@ impl Program {
         panic!("{path} is never {status}: {}", self.log());
     }
 
+    /// Waits until it has logged a line with these words.
+    pub(crate) async fn wait_for_log(&self, words: &str) {
+        let wait = async {
+            while !self.log().contains(words) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let logged = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(logged.is_ok(), "{words:?} is never logged: {}", self.log());
+    }
+
     /// The next line of its standard output.
     pub(crate) fn next_line(&self) -> String {
         self.stdout.recv_timeout(PATIENCE).unwrap()
@@ -188,6 +199,21 @@ pub(crate) fn needed(variable: &str) -> Option<String> {
     found
 }
 
+/// Whether the program has crash points; without them a skip is printed, and CI fails.
+pub(crate) fn has_crash_points() -> bool {
+    let has = cfg!(feature = "failpoints");
+    if !has {
+        #[expect(clippy::disallowed_methods, reason = "what tests/run exports")]
+        let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!in_ci, "the feature failpoints is off: run the tests by tests/run");
+        #[expect(clippy::print_stderr, reason = "a skip must be seen")]
+        {
+            eprintln!("SKIPPED: the feature failpoints is off; run: make test");
+        }
+    }
+    has
+}
+
 /// A new, empty database on a server; answers its URL.
 pub(crate) async fn new_database(server: &str) -> String {
     use sea_orm::ConnectionTrait as _;
@@ -198,3 +224,24 @@ pub(crate) async fn new_database(server: &str) -> String {
     db.close().await.unwrap();
     format!("{server}/{name}")
 }
+
+/// Makes a test of each scenario on each database server.
+macro_rules! on_both {
+    ($($scenario:ident: $on_mariadb:ident, $on_postgresql:ident;)+) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $on_mariadb() {
+            if let Some(server) = $crate::program::needed("TEST_MYSQL_URL") {
+                $scenario(&server).await;
+            }
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $on_postgresql() {
+            if let Some(server) = $crate::program::needed("TEST_POSTGRES_URL") {
+                $scenario(&server).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_both;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::program::PATIENCE;
+
 /// What a proxy does with its connections.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -20,6 +22,8 @@ enum State {
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     state: Arc<watch::Sender<State>>,
+    /// How many connections it has refused.
+    refusals: Arc<watch::Sender<u64>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -36,18 +40,30 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(watch::channel(if whole { State::Whole } else { State::Cut }).0);
-        let (shared, target) = (Arc::clone(&state), target.to_owned());
+        let refusals = Arc::new(watch::Sender::new(0));
+        let (shared, refused, target) = (Arc::clone(&state), Arc::clone(&refusals), target.to_owned());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (state, target) = (shared.subscribe(), target.clone());
-                tokio::spawn(pass(stream, target, state));
+                let mut state = shared.subscribe();
+                if *state.borrow_and_update() == State::Cut {
+                    refused.send_modify(|count| *count += 1);
+                } else {
+                    tokio::spawn(pass(stream, target.clone(), state));
+                }
             }
         });
-        Self { port, state, task }
+        Self { port, state, refusals, task }
     }
 
     pub(crate) fn cut(&self) {
         self.state.send_replace(State::Cut);
+    }
+
+    /// Waits until it has refused a connection.
+    pub(crate) async fn wait_for_refusal(&self) {
+        let mut refusals = self.refusals.subscribe();
+        let refused = tokio::time::timeout(PATIENCE, refusals.wait_for(|count| *count > 0)).await;
+        assert!(refused.is_ok(), "nobody tried to connect");
     }
 
     pub(crate) fn freeze(&self) {
@@ -60,9 +76,6 @@ impl Proxy {
 }
 
 async fn pass(mut client: TcpStream, target: String, mut state: watch::Receiver<State>) {
-    if *state.borrow_and_update() == State::Cut {
-        return;
-    }
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     loop {
         // The sender lives as long as the proxy.

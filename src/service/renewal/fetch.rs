@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ledger::Admission;
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
+use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Answer, Plan, Reissue};
 use crate::secret::SecretId;
@@ -46,32 +47,32 @@ impl Renewal {
         let forced = cause.is_forced() && view.held(now).is_some();
         let plan = match view.definition.plan(&lease.id, view.credentials(), forced) {
             Ok(Some(plan)) => plan,
-            Ok(None) => return self.note_failure(turn, nothing_to_fetch()).await.map(Some),
-            Err(failure) => return self.note_failure(turn, failure).await.map(Some),
+            Ok(None) => return self.note_failure(turn, nothing_to_fetch()).await,
+            Err(failure) => return self.note_failure(turn, failure).await,
         };
         let call = match self.admit(&lease.id, view, cause).await {
             Ok(Admission::Go(call)) => call,
-            Ok(Admission::Withheld(until)) => {
-                return self.withhold(turn, until).await.map(Some);
-            }
+            Ok(Admission::Withheld(until)) => return self.withhold(turn, until).await,
             Err(error) => {
                 self.release(Some(lease)).await;
                 return Err(error.into());
             }
         };
+        crash_point("call_logged");
         // The life counts from before the request.
         let started = self.parts.clock.now();
         let outcome = self.call_upstream(turn, &plan, &call).await;
         pass.conclude(outcome.as_ref().err(), self.parts.clock.now());
         match outcome {
             Ok(answer) => {
+                crash_point("provider_answered");
                 let commit = self.commit_of(turn, &answer, started);
                 if !commit.token.life.usable_while_not_due(commit.due_at, self.parts.clock.now()) {
-                    return self.note_failure(turn, came_too_late()).await.map(Some);
+                    return self.note_failure(turn, came_too_late()).await;
                 }
                 self.store_answer(turn, commit, &answer).await
             }
-            Err(failure) => self.note_failure(turn, failure).await.map(Some),
+            Err(failure) => self.note_failure(turn, failure).await,
         }
     }
 
@@ -92,14 +93,14 @@ impl Renewal {
     }
 
     /// A quota is used up: the held token, or a failure that lasts until the quota allows another call.
-    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<TokenAnswer, ServiceError> {
+    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<Option<TokenAnswer>, ServiceError> {
         let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.held(now) {
             self.release(Some(lease)).await;
             let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
-            return Ok(TokenAnswer { renewed: false, retry_after, ..answer });
+            return Ok(Some(TokenAnswer { renewed: false, retry_after, ..answer }));
         }
         let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
         let failure = Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) };
@@ -119,6 +120,7 @@ impl Renewal {
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
         match self.commit(lease, &commit).await {
             Ok(true) => {
+                crash_point("token_committed");
                 let entry = self.entry_of(view, &commit, commit.version, None);
                 if commit.was_asked {
                     entry.asked.note(commit.at);
@@ -224,10 +226,10 @@ impl Renewal {
         }
     }
 
-    /// The lease had passed to another: what that one stored counts, what we fetched does not.
+    /// The lease had passed to another: what that one stored counts, what came of our fetch does not.
     async fn fenced(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
         let (id, asked_at) = (&turn.lease.id, turn.asked_at);
-        tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late and was not stored");
+        tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late: its outcome was not stored");
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let newer = view.held(now).filter(|held| held.row.version > asked_at);
@@ -246,11 +248,15 @@ impl Renewal {
         answer
     }
 
-    /// Notes why for all instances; answers the held token while it is good.
-    async fn note_failure(&self, turn: Turn<'_>, failure: Failure) -> Result<TokenAnswer, ServiceError> {
+    /// Notes why for all instances; answers the held token while it is good. `None` as in [`Renewal::fetch`].
+    async fn note_failure(
+        &self,
+        turn: Turn<'_>,
+        failure: Failure,
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         let Turn { lease, view, cause, .. } = turn;
         if cause == Cause::Next {
-            return self.note_next_failure(turn, failure).await;
+            return self.note_next_failure(turn, failure).await.map(Some);
         }
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
@@ -266,15 +272,17 @@ impl Renewal {
             policy_mark: view.policy_mark,
             failure,
         };
-        if let Err(error) = self.parts.store.release_lease(lease, Some(&recorded)).await {
-            tracing::warn!(%error, "a lease could not be given back; it ends by itself");
+        match self.parts.store.release_lease(lease, Some(&recorded)).await {
+            Ok(true) => {}
+            Ok(false) => return self.fenced(turn).await,
+            Err(error) => tracing::warn!(%error, "a lease could not be given back; it ends by itself"),
         }
         let retry_after = Some(next_attempt_at.since(at));
         let Some(held) = view.held(at) else {
             return Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure }));
         };
         let answer = self.keep(id, view, held, Some(next_attempt_at), Some(stale_after(&recorded)));
-        Ok(TokenAnswer { renewed: false, retry_after, ..answer })
+        Ok(Some(TokenAnswer { renewed: false, retry_after, ..answer }))
     }
 }
 
