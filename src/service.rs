@@ -29,6 +29,7 @@ mod tokens;
 pub(crate) use edit::{LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name};
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
+pub use flights::Cause;
 pub use log::FetchLog;
 pub use readiness::Readiness;
 pub(crate) use realms::stored_definition;
