@@ -8,7 +8,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
 
-use crate::databases::{on_every_database, on_every_server, on_every_store};
+use crate::databases::{on_every_database, on_every_server, on_every_store, on_galera};
 
 mod changes;
 mod content;
