@@ -12,12 +12,11 @@ test:
 # OpenSSL is looked for in the lock file, which names the crates of every target; `cargo tree -i` also fails offline.
 check:
 	cargo fmt --check
-	cargo clippy -- -D warnings
+	cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --features failpoints -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	tests/check-sizes
 	! grep -E '^name = "(openssl|openssl-sys|native-tls)"$$' Cargo.lock
-	cargo run -q -- openapi | diff -u openapi.json - || { echo 'openapi.json is not up to date: make gen' >&2; exit 1; }
 
 gen:
 	cargo run -q -- openapi >openapi.json.new

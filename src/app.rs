@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::clock::{Clock, SystemClock, Timestamp, millis};
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::http::Api;
 use crate::realm::DEFAULT_LIFE;
@@ -14,10 +14,10 @@ use crate::service::sync::Sync;
 use crate::service::{
     FetchLog, Realms, Refresher, RefresherSettings, Renewal, RenewalParts, RenewalSettings, Secrets, Tokens,
 };
-use crate::store::{DueToken, SqlStore, Store, StoreError};
+use crate::store::{DueToken, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::upstream::{SetupError, Upstream};
+use crate::upstream::{SetupError, TokenSource, Upstream};
 
 /// Everything a process serves with.
 #[derive(Clone)]
@@ -37,17 +37,32 @@ pub struct App {
 /// A lease outlives the fetch it is for by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
+/// How often all that is held is compared with the store.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
 impl App {
     /// Wires the parts over a store and a clock.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn build(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        let upstream = Upstream::new(config.upstream.limits(), config.upstream.proxy_url.as_deref())?;
+        Ok(Self::over(config, store, clock, Arc::new(upstream)))
+    }
+
+    /// The same over any source of tokens.
+    #[must_use]
+    pub fn over(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        upstream: Arc<dyn TokenSource>,
+    ) -> Self {
         let tasks = Tasks::default();
         let metrics = Arc::new(Metrics::new());
         let memory = Arc::new(Memory::new());
-        let upstream = Upstream::new(config.upstream.limits(), config.upstream.proxy_url.as_deref())?;
         let settings = RenewalSettings {
+            fetch_timeout: config.upstream.timeout(),
             lease_margin: LEASE_MARGIN,
             wait: config.renewal.wait(),
             default_life: DEFAULT_LIFE,
@@ -88,7 +103,7 @@ impl App {
             metrics,
             clock,
         };
-        Ok(Self { api, sync: Arc::new(sync), tasks, store, scheduled: Arc::new(Mutex::new(Some(scheduled))) })
+        Self { api, sync: Arc::new(sync), tasks, store, scheduled: Arc::new(Mutex::new(Some(scheduled))) }
     }
 
     /// Starts renewing ahead of expiry, once.
@@ -116,10 +131,17 @@ impl App {
             let mut last = app.look(None).await;
             let mut looks: u64 = 1;
             let tidy_every = (3600.0 / interval.as_secs_f64()).ceil();
+            let mut next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
             loop {
                 tokio::select! {
                     () = app.tasks.stopping() => return,
                     () = tokio::time::sleep(interval) => last = app.look(last).await,
+                }
+                if tokio::time::Instant::now() >= next_sweep {
+                    next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
+                    if let Err(error) = app.sync.sweep().await {
+                        tracing::debug!(%error, "the store could not be swept; the next sweep will do");
+                    }
                 }
                 looks += 1;
                 if looks.is_multiple_of(60) {
@@ -167,57 +189,4 @@ fn watch_expiries(metrics: &Metrics, memory: Arc<Memory>, clock: Arc<dyn Clock>)
         });
         expiries
     });
-}
-
-/// How often the clock is compared with the store's.
-const COMPARE_EVERY: Duration = Duration::from_mins(1);
-/// How often it is looked whether the machine's clock was set.
-const JUMP_LOOK: Duration = Duration::from_secs(1);
-/// The machine's clock was set when wall and monotonic time part by more than this.
-const JUMP: Duration = Duration::from_secs(1);
-/// Offsets below this are the measurement's own.
-const NOISE_MS: u64 = 20;
-
-/// Keeps a clock on the store's: compared each minute, and at once when the machine's clock was set.
-pub fn keep_on_store_time(clock: Arc<SystemClock>, store: SqlStore, tasks: &Tasks) {
-    let stopping = tasks.clone();
-    tasks.spawn("clock", async move {
-        loop {
-            if let Err(error) = compare(&clock, &store).await {
-                tracing::debug!(%error, "the database's clock could not be read");
-            }
-            tokio::select! {
-                () = stopping.stopping() => return,
-                () = until_jump_or_minute() => {}
-            }
-        }
-    });
-}
-
-async fn until_jump_or_minute() {
-    let (wall, monotonic) = (SystemClock::machine_now(), tokio::time::Instant::now());
-    while monotonic.elapsed() < COMPARE_EVERY {
-        tokio::time::sleep(JUMP_LOOK).await;
-        let expected_ms = wall.epoch_ms() + millis(monotonic.elapsed());
-        let parted_ms = expected_ms.abs_diff(SystemClock::machine_now().epoch_ms());
-        if Duration::from_millis(parted_ms) > JUMP {
-            tracing::warn!(parted_ms, "the machine's clock was set");
-            return;
-        }
-    }
-}
-
-/// Measures how far the store's clock is ahead, taking the middle of the call as its time.
-///
-/// # Errors
-/// When the store cannot be asked.
-pub async fn compare(clock: &SystemClock, store: &SqlStore) -> Result<(), StoreError> {
-    let before = SystemClock::machine_now();
-    let theirs = store.now().await?;
-    let after = SystemClock::machine_now();
-    let middle_ms = i64::midpoint(before.epoch_ms(), after.epoch_ms());
-    let offset_ms = theirs.epoch_ms() - middle_ms;
-    let offset_ms = if offset_ms.unsigned_abs() < NOISE_MS { 0 } else { offset_ms };
-    clock.set_offset_ms(offset_ms);
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! Everything that needs the time takes a [`Clock`]; `SystemTime::now` is forbidden elsewhere.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -71,21 +72,43 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock, corrected to the database's.
+/// The machine's own clock, uncorrected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MachineClock;
+
+impl Clock for MachineClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp(millis(since_epoch.unwrap_or_default()))
+    }
+}
+
+/// A machine's clock, corrected to the database's.
 ///
 /// All instances read leases and expiries by the database's clock, so that two machines whose clocks differ agree.
-#[derive(Debug, Default)]
 pub struct SystemClock {
+    machine: Arc<dyn Clock>,
     offset_ms: AtomicI64,
 }
 
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::over(Arc::new(MachineClock))
+    }
+}
+
 impl SystemClock {
-    /// The machine's own time, uncorrected.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    /// Over another machine's clock, e.g. a simulated one.
     #[must_use]
-    pub fn machine_now() -> Timestamp {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Timestamp(millis(since_epoch.unwrap_or_default()))
+    pub fn over(machine: Arc<dyn Clock>) -> Self {
+        Self { machine, offset_ms: AtomicI64::new(0) }
+    }
+
+    /// The machine's own time, uncorrected.
+    #[must_use]
+    pub fn machine_now(&self) -> Timestamp {
+        self.machine.now()
     }
 
     /// Sets how far the database's clock is ahead of the machine's, in milliseconds.
@@ -96,7 +119,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp(Self::machine_now().0.saturating_add(self.offset_ms.load(Ordering::Relaxed)))
+        Timestamp(self.machine.now().0.saturating_add(self.offset_ms.load(Ordering::Relaxed)))
     }
 }
 

@@ -12,6 +12,7 @@ mod margin;
 mod path;
 mod plan;
 mod policy;
+mod quota;
 
 pub use answer::{Answer, DEFAULT_LIFE, Reading};
 pub use definition::{
@@ -22,4 +23,5 @@ pub use issue::{Issue, Issues, Object};
 pub use margin::RefreshAhead;
 pub use path::Path;
 pub use plan::{Body, Plan, Request};
-pub use policy::{DEFAULT_OVERLAP, Policy, Quota, Reissue, Scope};
+pub use policy::{DEFAULT_OVERLAP, Policy, Reissue};
+pub use quota::{Quota, Scope, Unit, Window};

@@ -9,6 +9,7 @@
 //!
 //! `renewal` is the one path that fetches and stores a token. Everything else calls it.
 
+mod circuits;
 mod edit;
 mod error;
 mod flights;
@@ -21,18 +22,19 @@ mod refresher;
 mod renewal;
 mod schedule;
 mod secrets;
+pub mod store_time;
 pub mod sync;
 mod tokens;
 
 pub(crate) use edit::{LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name};
-pub use edit::{Patch, RealmEdit, SecretEdit};
+pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
 pub use log::FetchLog;
 pub use readiness::Readiness;
 pub(crate) use realms::stored_definition;
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
-pub use renewal::{Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState};
+pub use renewal::{QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState};
 pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};
 pub use tokens::{Refused, Stale, TokenAnswer, Tokens};

@@ -15,10 +15,10 @@ use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
 pub use error::StoreError;
-pub use memory::MemoryStore;
+pub use memory::{Gate, MemoryStore};
 pub use rows::{
-    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, HeldToken, Lease, Listed, Page, RealmRow,
-    RecordedFailure, SecretFilter, SecretRow, TokenRow, Usage,
+    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Foreign, HeldToken, Lease, Listed,
+    NextCredentials, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, TokenRow, Usage,
 };
 pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore};
 
@@ -52,6 +52,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was first.
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
 
+    /// Secrets whose next credentials are to be tried by `by`, at most `most`.
+    async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>>;
     /// Deletes a live secret, or all of a realm, leaving tombstones without content; answers how many. Wins over edits.
     async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64>;
 
@@ -86,6 +88,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// What changed at or after `since`, deletions included.
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes>;
+    /// How these secrets and their realms stand, whenever they changed.
+    async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes>;
     /// Notes that a provider is about to be called.
     async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()>;
     /// Notes what became of the call.

@@ -7,6 +7,7 @@ mod limits;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reqwest::{Client, Response, redirect};
 
 use crate::failure::{Failure, FailureKind};
@@ -14,6 +15,21 @@ use crate::realm::{Answer, Method, Plan, Request};
 use crate::secret::Credentials;
 
 pub use limits::Limits;
+
+/// Where tokens come from.
+#[async_trait]
+pub trait TokenSource: Send + Sync + 'static {
+    /// Sends the request of a plan once and judges the answer.
+    ///
+    /// # Errors
+    /// Any [`FailureKind`]; credentials in the provider's words are masked.
+    async fn fetch(
+        &self,
+        plan: &Plan,
+        credentials: &Credentials,
+        timeout: Duration,
+    ) -> Result<Answer, Failure>;
+}
 
 /// A client for all providers; connections are shared.
 #[derive(Clone, Debug)]
@@ -55,38 +71,11 @@ impl Upstream {
     /// # Errors
     /// When TLS cannot be set up, or the proxy's URL is wrong.
     pub fn new(limits: Limits, proxy: Option<&str>) -> Result<Self, SetupError> {
-        let mut builder = client_builder()?
-            .connect_timeout(limits.connect)
-            .timeout(limits.total)
-            .retry(reqwest::retry::never());
+        let mut builder = client_builder()?.connect_timeout(limits.connect).retry(reqwest::retry::never());
         if let Some(proxy) = proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| setup(&error))?);
         }
         Ok(Self { client: builder.build().map_err(|error| setup(&error))?, limits })
-    }
-
-    /// The longest a fetch can take.
-    #[must_use]
-    pub fn longest_fetch(&self) -> Duration {
-        self.limits.total
-    }
-
-    /// Sends the request once and judges the answer; `timeout` may shorten the server's own.
-    ///
-    /// # Errors
-    /// Any [`FailureKind`]; credentials in the provider's words are masked.
-    pub async fn fetch(
-        &self,
-        plan: &Plan,
-        credentials: &Credentials,
-        timeout: Option<Duration>,
-    ) -> Result<Answer, Failure> {
-        let limit = timeout.map_or(self.limits.total, |timeout| timeout.min(self.limits.total));
-        let fetched = tokio::time::timeout(limit, self.fetch_unmasked(plan)).await;
-        let timed_out = |_| {
-            Err(Failure::new(FailureKind::TimedOut, format!("the provider did not answer within {limit:?}")))
-        };
-        fetched.unwrap_or_else(timed_out).map_err(|failure| failure.masked(credentials))
     }
 
     async fn fetch_unmasked(&self, plan: &Plan) -> Result<Answer, Failure> {
@@ -132,19 +121,32 @@ impl Upstream {
 
     /// What went wrong on the way; the error's own text may hold the URL, and so credentials.
     fn transport(&self, error: &reqwest::Error) -> Failure {
-        let timed_out = |limit: Duration| format!("the provider did not answer within {limit:?}");
         if error.is_timeout() && error.is_connect() {
             let detail = format!("the provider could not be connected to within {:?}", self.limits.connect);
             return Failure::new(FailureKind::Unreachable, detail);
-        }
-        if error.is_timeout() {
-            return Failure::new(FailureKind::TimedOut, timed_out(self.limits.total));
         }
         if error.is_connect() {
             return Failure::new(FailureKind::Unreachable, "the provider could not be connected to");
         }
         Failure::new(FailureKind::Unreachable, "the provider hung up before its answer was whole")
     }
+}
+
+#[async_trait]
+impl TokenSource for Upstream {
+    async fn fetch(
+        &self,
+        plan: &Plan,
+        credentials: &Credentials,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let fetched = tokio::time::timeout(timeout, self.fetch_unmasked(plan)).await;
+        fetched.unwrap_or_else(|_| Err(timed_out(timeout))).map_err(|failure| failure.masked(credentials))
+    }
+}
+
+fn timed_out(timeout: Duration) -> Failure {
+    Failure::new(FailureKind::TimedOut, format!("the provider did not answer within {timeout:?}"))
 }
 
 /// The seconds form of Retry-After (RFC 9110 §10.2.3), at most a day; its date form is left out.

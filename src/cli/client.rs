@@ -67,7 +67,17 @@ impl Client {
 
     /// POST of a JSON document.
     pub(super) async fn post(&self, segments: &[&str], document: &Value) -> anyhow::Result<Value> {
-        let request = self.http.request(Method::POST, self.url(segments, &[]));
+        self.post_with(segments, &[], document).await
+    }
+
+    /// POST of a JSON document with a query.
+    pub(super) async fn post_with(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+        document: &Value,
+    ) -> anyhow::Result<Value> {
+        let request = self.http.request(Method::POST, self.url(segments, query));
         self.ask(request.header("content-type", "application/json").body(document.to_string())).await
     }
 

@@ -1,4 +1,4 @@
-//! `secret list|show|apply|delete`
+//! `secret list|show|apply|delete|status|retry`
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
@@ -41,6 +41,16 @@ enum Action {
         #[command(flatten)]
         name: Name,
     },
+    /// How its renewal stands: last success, last failure, next attempt, quotas.
+    Status {
+        #[command(flatten)]
+        name: Name,
+    },
+    /// Try again now although the last attempt failed.
+    Retry {
+        #[command(flatten)]
+        name: Name,
+    },
 }
 
 /// Which secret.
@@ -76,6 +86,9 @@ struct ApplyArgs {
     /// A credential read from a file, e.g. a private key; - is standard input. A final line break is left out.
     #[arg(long, value_name = "NAME=FILE", requires = "key")]
     set_file: Vec<String>,
+    /// Try these credentials first; they replace the others once they bring a token.
+    #[arg(long, requires = "key")]
+    next: bool,
 }
 
 /// Runs the command.
@@ -96,6 +109,13 @@ pub(super) async fn run(args: &SecretArgs, output: Output) -> anyhow::Result<()>
             client.delete(&["api", "secret", &name.key], &name.query()).await?;
             print(&format!("deleted secret {}", name.key))
         }
+        Action::Status { name } => {
+            output.print_one(&client.get(&["api", "secret", &name.key, "status"], &name.query()).await?)
+        }
+        Action::Retry { name } => {
+            let path = ["api", "secret", &name.key, "retry"];
+            output.print_one(&client.post_with(&path, &name.query(), &Value::Null).await?)
+        }
     }
 }
 
@@ -112,7 +132,10 @@ async fn apply_secrets(client: &Client, args: &ApplyArgs, output: Output) -> any
         let (name, file) = split(pair)?;
         credentials.insert(name.to_owned(), read(file)?.into());
     }
-    let document = serde_json::json!({"realm": realm, "key": key, "credentials": credentials});
+    let credentials = serde_json::json!({"credentials": credentials});
+    let mut document = if args.next { serde_json::json!({"next": credentials}) } else { credentials };
+    document["realm"] = realm.as_str().into();
+    document["key"] = key.as_str().into();
     let answer = client.post(&["api", "secret"], &document).await?;
     for warning in answer["warnings"].as_array().into_iter().flatten() {
         super::output::note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
@@ -126,7 +149,8 @@ fn split(pair: &str) -> anyhow::Result<(&str, &str)> {
         .ok_or_else(|| Exit::failed("--set and --set-file take NAME=VALUE and NAME=FILE").into())
 }
 
-fn read(file: &str) -> anyhow::Result<String> {
+/// A file without its final line break; - is standard input.
+pub(super) fn read(file: &str) -> anyhow::Result<String> {
     let text = match file {
         "-" => std::io::read_to_string(std::io::stdin()),
         file => std::fs::read_to_string(file),

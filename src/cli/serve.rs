@@ -11,11 +11,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{ConfigFlags, Exit, open_store};
-use crate::app::{App, compare, keep_on_store_time};
+use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::metrics_router;
 use crate::http::server::{Serving, serve};
+use crate::service::store_time::{compare, keep_on_store_time};
 use crate::store::{Migrated, SqlStore, StoreError};
 use crate::telemetry::logs;
 
@@ -170,7 +171,7 @@ impl StartUp {
             () = self.app.tasks.stopping() => return Ok(()),
             outcome = patient => outcome.map_err(Exit::store)?,
         }
-        if let Err(error) = compare(&self.clock, &self.store).await {
+        if let Err(error) = compare(&self.clock, self.app.store.as_ref()).await {
             tracing::warn!(%error, "the database's clock could not be read");
         }
         if self.store.has_only_inherited_tables().await.unwrap_or(false) {
@@ -178,7 +179,7 @@ impl StartUp {
                 "the inherited service's tables are in this database: token-server import takes them over"
             );
         }
-        keep_on_store_time(self.clock, self.store, &self.app.tasks);
+        keep_on_store_time(self.clock, Arc::clone(&self.app.store), &self.app.tasks);
         self.app.follow(self.interval);
         if self.refresh_ahead {
             self.app.refresh_ahead();

@@ -46,9 +46,14 @@ impl UpstreamSettings {
     pub fn limits(&self) -> Limits {
         Limits {
             connect: Duration::from_secs_f64(self.connect_timeout_seconds),
-            total: Duration::from_secs_f64(self.timeout_seconds),
             response_bytes: self.max_response_bytes,
         }
+    }
+
+    /// Time for the whole fetch, where a realm's policy names none.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.timeout_seconds)
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

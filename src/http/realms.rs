@@ -1,5 +1,7 @@
 //! `/api/realm`
 
+mod policy;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -79,6 +81,9 @@ pub(super) struct ConfigBody {
     /// Where the seconds left are in the answer.
     #[schema(example = "expires_in")]
     expires_in_path: Option<String>,
+    /// How tokens are renewed.
+    #[schema(value_type = Option<policy::PolicyBody>)]
+    policy: Option<Value>,
 }
 
 /// One argument of the request.

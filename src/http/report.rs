@@ -47,6 +47,7 @@ struct Report {
     responses((status = 200, description = "the current token; `renewed` is false if it may not be replaced yet",
                body = TokenBody),
               (status = 400, description = "unknown secret, or the token is not named", body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
               (status = 502, body = ProblemBody), (status = 503, body = ProblemBody),
               (status = 504, body = ProblemBody)))]
 pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Response, Problem> {

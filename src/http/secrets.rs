@@ -12,7 +12,7 @@ use super::query::Query;
 use super::realms::ListBody;
 use super::{Api, Problem};
 use crate::clock::Timestamp;
-use crate::secret::{MASK, numbered};
+use crate::secret::{Credentials, MASK, numbered};
 use crate::service::{Secret, SecretEdit};
 use crate::store::SecretRow;
 
@@ -37,6 +37,8 @@ pub(super) struct SecretBody {
     token: Option<String>,
     /// Only of that token: epoch milliseconds; absent or null means never.
     expires_at: Option<i64>,
+    /// Credentials that replace the others once they are seen to work; asterisks. See its status.
+    next: Option<NextValuesBody>,
     /// Moves when a credential changes, which retires the token.
     version: i64,
     /// RFC 3339, UTC.
@@ -71,6 +73,19 @@ pub(super) struct SecretEditBody {
     token: Option<String>,
     /// Until when that token works: epoch milliseconds; null means never.
     expires_at: Option<i64>,
+    /// Credentials that are tried behind the callers' backs, and replace the others once they bring a token; null drops
+    /// them. Only what changes is named.
+    next: Option<NextValuesBody>,
+}
+
+/// The credentials that change: `key_1`… and names of their own.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "NextValues")]
+#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+pub(super) struct NextValuesBody {
+    #[schema(example = "invented-new-secret")]
+    key_2: Option<String>,
+    credentials: Option<std::collections::BTreeMap<String, String>>,
 }
 
 /// How many of `key_1`… are always shown, as the inherited service does.
@@ -83,15 +98,15 @@ fn body(row: &SecretRow, warnings: Vec<String>) -> Value {
     for number in 1..=ALWAYS_SHOWN {
         members.insert(format!("key_{number}"), Value::Null);
     }
-    let mut named = Map::new();
-    for name in row.content.credentials.names() {
-        let place = if numbered(name).is_some() { &mut members } else { &mut named };
-        place.insert(name.to_owned(), MASK.into());
-    }
-    members.insert("credentials".to_owned(), named.into());
+    mask(&row.content.credentials, &mut members);
     if let Some(fixed) = &row.content.fixed {
         members.insert("token".to_owned(), MASK.into());
         members.insert("expires_at".to_owned(), fixed.expires_at.map(Timestamp::epoch_ms).into());
+    }
+    if let Some(next) = &row.next {
+        let mut masked = Map::new();
+        mask(&next.credentials, &mut masked);
+        members.insert("next".to_owned(), masked.into());
     }
     members.insert("version".to_owned(), row.version.into());
     members.insert("created_at".to_owned(), row.created_at.rfc3339().into());
@@ -100,6 +115,15 @@ fn body(row: &SecretRow, warnings: Vec<String>) -> Value {
         members.insert("warnings".to_owned(), warnings.into());
     }
     Value::Object(members)
+}
+
+fn mask(credentials: &Credentials, members: &mut Map<String, Value>) {
+    let mut named = Map::new();
+    for name in credentials.names() {
+        let place = if numbered(name).is_some() { &mut *members } else { &mut named };
+        place.insert(name.to_owned(), MASK.into());
+    }
+    members.insert("credentials".to_owned(), named.into());
 }
 
 /// List secrets, newest `updated_at` first.

@@ -11,7 +11,8 @@ use super::query::Query;
 use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
-use crate::service::SecretStatus;
+use crate::service::{QuotaUse, SecretStatus};
+use crate::store::{Foreign, NextCredentials, RecordedFailure};
 
 /// How a secret's renewal stands. Times are epoch milliseconds.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -37,6 +38,52 @@ pub(super) struct StatusBody {
     failed_attempts: i64,
     /// Not before when the next attempt is made by itself.
     next_attempt_at: Option<i64>,
+    /// How much of each quota of the realm's policy is used.
+    quotas: Vec<QuotaBody>,
+    /// The provider is down: this instance makes no call before.
+    held_back_until: Option<i64>,
+    /// Tokens that died early although nobody here replaced them.
+    foreign_refreshes: ForeignBody,
+    /// The credentials that are to replace the current ones, once they are seen to work.
+    next: Option<NextBody>,
+}
+
+/// A quota and how much of it is used.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "QuotaUse")]
+pub(super) struct QuotaBody {
+    limit: u64,
+    per_seconds: u64,
+    /// `rolling` or `calendar`.
+    window: &'static str,
+    /// `secret` or `realm`.
+    scope: &'static str,
+    reserve: u64,
+    used: u64,
+    /// When the first of the counted calls stops counting.
+    frees_at: Option<i64>,
+}
+
+/// Signs that another system fetches tokens with the same credentials.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "ForeignRefreshes")]
+pub(super) struct ForeignBody {
+    count: i64,
+    last_at: Option<i64>,
+    /// What it means, when there were some.
+    hint: Option<&'static str>,
+}
+
+/// Credentials on trial.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "NextCredentials")]
+pub(super) struct NextBody {
+    /// The names of those that change.
+    names: Vec<String>,
+    since: i64,
+    last_failure: Option<FailureBody>,
+    failed_attempts: i64,
+    next_attempt_at: i64,
 }
 
 /// A failed fetch.
@@ -63,17 +110,64 @@ impl From<SecretStatus> for StatusBody {
             expires_at: life.and_then(|life| life.expires_at).map(Timestamp::epoch_ms),
             renewal_due_at: row.and_then(|row| row.due_at).map(Timestamp::epoch_ms),
             previous_valid_until: row.and_then(|row| row.previous_valid_until).map(Timestamp::epoch_ms),
-            last_failure: failure.map(|recorded| FailureBody {
-                at: recorded.at.epoch_ms(),
-                code: recorded.failure.kind.code(),
-                detail: recorded.failure.detail.clone(),
-                provider_code: recorded.failure.provider.code.clone(),
-                provider_message: recorded.failure.provider.message.clone(),
-            }),
+            last_failure: failure.map(FailureBody::from),
             failed_attempts: row.map_or(0, |row| row.failure_count),
             next_attempt_at: failure.map(|recorded| recorded.next_attempt_at.epoch_ms()),
+            quotas: status.quotas.iter().map(QuotaBody::from).collect(),
+            held_back_until: status.held_back_until.map(Timestamp::epoch_ms),
+            foreign_refreshes: row.map(|row| row.foreign).unwrap_or_default().into(),
+            next: status.next.as_ref().map(NextBody::from),
             realm: status.id.realm,
             key: status.id.key,
+        }
+    }
+}
+
+impl From<&RecordedFailure> for FailureBody {
+    fn from(recorded: &RecordedFailure) -> Self {
+        Self {
+            at: recorded.at.epoch_ms(),
+            code: recorded.failure.kind.code(),
+            detail: recorded.failure.detail.clone(),
+            provider_code: recorded.failure.provider.code.clone(),
+            provider_message: recorded.failure.provider.message.clone(),
+        }
+    }
+}
+
+impl From<&QuotaUse> for QuotaBody {
+    fn from(QuotaUse { quota, used, frees_at }: &QuotaUse) -> Self {
+        Self {
+            limit: quota.limit,
+            per_seconds: quota.window.per().as_secs(),
+            window: quota.window.as_str(),
+            scope: quota.scope.as_str(),
+            reserve: quota.reserve,
+            used: *used,
+            frees_at: frees_at.map(Timestamp::epoch_ms),
+        }
+    }
+}
+
+impl From<Foreign> for ForeignBody {
+    fn from(foreign: Foreign) -> Self {
+        let hint = "another system fetches tokens with the same credentials";
+        Self {
+            count: foreign.count,
+            last_at: foreign.last_at.map(Timestamp::epoch_ms),
+            hint: (foreign.count > 0).then_some(hint),
+        }
+    }
+}
+
+impl From<&NextCredentials> for NextBody {
+    fn from(next: &NextCredentials) -> Self {
+        Self {
+            names: next.credentials.names().map(str::to_owned).collect(),
+            since: next.since.epoch_ms(),
+            last_failure: next.failure.as_ref().map(FailureBody::from),
+            failed_attempts: next.failure_count,
+            next_attempt_at: next.due_at.epoch_ms(),
         }
     }
 }
@@ -95,6 +189,7 @@ pub(super) async fn status(
 #[utoipa::path(post, path = "/api/secret/{key}/retry", tag = "secret",
     params(("key" = String, Path), ("realm" = Option<String>, Query)),
     responses((status = 200, body = TokenBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
               (status = 502, body = ProblemBody), (status = 503, body = ProblemBody),
               (status = 504, body = ProblemBody)))]
 pub(super) async fn retry(

@@ -103,6 +103,7 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
            ("flush" = Option<bool>, Query, description = "fetch a new token although the held one is good"),
            ("min_ttl" = Option<i64>, Query, description = "milliseconds that the token must live yet")),
     responses((status = 200, body = TokenBody), (status = 400, description = "unknown secret", body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
               (status = 502, description = "the provider refused", body = ProblemBody),
               (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, description = "the provider did not answer in time", body = ProblemBody)))]

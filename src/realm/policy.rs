@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::issue::{Issues, Object, kind};
-use super::{RefreshAhead, duration};
+use super::{Quota, RefreshAhead, duration, quota};
 
 /// How a realm's tokens are renewed. Every field has a default that is safe for an unknown provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Policy {
     pub quotas: Vec<Quota>,
     /// Fetches at once, in each instance. Default no bound of its own.
     pub max_concurrency: Option<usize>,
-    /// For one fetch; `None`: the server's setting.
+    /// For one fetch, up to 5 minutes; `None`: the server's setting.
     pub timeout: Option<Duration>,
     /// The first pause after a failure; doubles up to 5 minutes. Default 1 s.
     pub cool_down: Duration,
@@ -49,28 +49,6 @@ pub enum Reissue {
     Coexists,
 }
 
-/// One limit of the provider on fetches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// How many.
-    pub limit: u64,
-    /// In how long.
-    pub per: Duration,
-    /// Of each secret, or of all secrets of the realm together.
-    pub scope: Scope,
-    /// How many are kept for missing, expired and reported tokens.
-    pub reserve: u64,
-}
-
-/// Whose fetches a quota counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Each secret for itself.
-    Secret,
-    /// All secrets of the realm.
-    Realm,
-}
-
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -91,10 +69,6 @@ impl Default for Policy {
 pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(5);
 /// Where an old token dies at once, the renewal begins at most this long before its expiry.
 const AHEAD_WITHOUT_OVERLAP: Duration = Duration::from_secs(30);
-/// A quota's window is counted in the log of fetches, which is kept this long at least.
-const LONGEST_WINDOW: Duration = Duration::from_hours(7 * 24);
-const MOST_QUOTAS: usize = 10;
-
 impl Policy {
     /// How long before the expiry of a token of this life its renewal may begin.
     #[must_use]
@@ -126,10 +100,10 @@ impl Policy {
             refresh_ahead.map_err(|wrong| issues.add("/config/policy/refresh_ahead", wrong)).ok();
         let reissue = read_reissue(&mut object, issues);
         let min_interval = optional_duration(&mut object, "min_interval", issues);
-        let timeout = optional_duration(&mut object, "timeout", issues);
+        let timeout = read_timeout(&mut object, issues);
         let cool_down = optional_duration(&mut object, "cool_down", issues);
         let config_retry = optional_duration(&mut object, "config_retry", issues);
-        let quotas = read_quotas(object.member("quota"), issues);
+        let quotas = quota::read_all(object.member("quota"), issues);
         let max_concurrency = read_concurrency(object.member("max_concurrency"), issues);
         let force = read_force(object.member("force"), issues);
         object.finish(&[], |_| false, issues);
@@ -162,6 +136,18 @@ fn optional_duration(
         issues.add(object.pointer_of(name), wrong);
         Told
     })
+}
+
+/// A lease lasts as long, and whoever waits for a dead holder waits for it.
+const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+
+fn read_timeout(object: &mut Object<'_>, issues: &mut Issues) -> Result<Option<Duration>, Told> {
+    let timeout = optional_duration(object, "timeout", issues)?;
+    if timeout.is_some_and(|timeout| !TIMEOUTS.contains(&timeout)) {
+        issues.add(object.pointer_of("timeout"), "expected from 100ms to 5m");
+        return Err(Told);
+    }
+    Ok(timeout)
 }
 
 fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue> {
@@ -226,56 +212,4 @@ fn read_force(value: Option<&Value>, issues: &mut Issues) -> Option<Map<String, 
             None
         }
     }
-}
-
-fn read_quotas(value: Option<&Value>, issues: &mut Issues) -> Option<Vec<Quota>> {
-    let list = match value {
-        None | Some(Value::Null) => return Some(Vec::new()),
-        Some(Value::Array(list)) if list.len() <= MOST_QUOTAS => list,
-        Some(_) => {
-            issues.add("/config/policy/quota", format!("expected an array of at most {MOST_QUOTAS} quotas"));
-            return None;
-        }
-    };
-    let read: Vec<_> = list.iter().enumerate().map(|(index, item)| read_quota(index, item, issues)).collect();
-    read.into_iter().collect()
-}
-
-fn read_quota(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
-    let mut object = Object::read(quota, &format!("/config/policy/quota/{index}"), issues)?;
-    let limit = count(&mut object, "limit", 1, issues);
-    let reserve = if object.member("reserve").is_none_or(Value::is_null) {
-        Some(0)
-    } else {
-        count(&mut object, "reserve", 0, issues)
-    };
-    let per = optional_duration(&mut object, "per", issues).ok()?;
-    if per.is_none_or(|per| per.is_zero() || per > LONGEST_WINDOW) {
-        issues.add(object.pointer_of("per"), "required: a duration of at most 7d");
-    }
-    let scope = match object.text("scope", issues).unwrap_or("secret") {
-        "secret" => Some(Scope::Secret),
-        "realm" => Some(Scope::Realm),
-        _ => {
-            issues.add(object.pointer_of("scope"), "expected one of: secret, realm");
-            None
-        }
-    };
-    object.finish(&[], |_| false, issues);
-    if limit.zip(reserve).is_some_and(|(limit, reserve)| reserve >= limit) {
-        issues.add(object_pointer(index, "reserve"), "must be less than limit");
-    }
-    Some(Quota { limit: limit?, per: per?, scope: scope?, reserve: reserve? })
-}
-
-fn object_pointer(index: usize, name: &str) -> String {
-    format!("/config/policy/quota/{index}/{name}")
-}
-
-fn count(object: &mut Object<'_>, name: &'static str, lowest: u64, issues: &mut Issues) -> Option<u64> {
-    let number = object.member(name).and_then(Value::as_u64).filter(|number| *number >= lowest);
-    if number.is_none() {
-        issues.add(object.pointer_of(name), format!("expected a whole number of at least {lowest}"));
-    }
-    number
 }

@@ -1,11 +1,14 @@
 //! Reading what an operator posts: absent keeps, `null` clears, our own answers' fields are accepted and ignored.
 
+mod credentials;
+
 use serde_json::Value;
 
+use self::credentials::{credential_patch, read_credentials, read_next};
 use super::ServiceError;
 use crate::clock::Timestamp;
-use crate::realm::{Issues, Object, is_name};
-use crate::secret::{is_mask, numbered};
+use crate::realm::{Issues, Object};
+use crate::secret::numbered;
 
 /// What to do with a stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +146,17 @@ pub struct SecretEdit {
     pub token: Patch<String>,
     /// Until when that token works.
     pub expires_at: Patch<Timestamp>,
+    /// Credentials that replace the stored ones once they are seen to work.
+    pub next: Patch<Vec<(String, NextValue)>>,
+}
+
+/// One of the next credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub enum NextValue {
+    /// Masked: the one that was posted before.
+    AsBefore,
+    /// A new one.
+    Given(String),
 }
 
 impl std::fmt::Debug for SecretEdit {
@@ -171,9 +185,15 @@ impl SecretEdit {
                 check_name(name, pointer, longest, issues);
             }
         }
-        let credentials = read_credentials(&mut object, issues);
+        let credentials = read_credentials(&mut object, "", issues);
+        let credentials = credentials.into_iter().filter_map(|(name, patch)| Some((name, patch?))).collect();
         let token = credential_patch(object.member("token"), "/token", issues);
         let expires_at = Patch::from_member(object.member("expires_at"), |value| instant(value, issues));
+        let next = match object.member("next") {
+            None => Patch::Keep,
+            Some(Value::Null) => Patch::Clear,
+            Some(next) => Patch::Set(read_next(next, issues)),
+        };
         object.finish(&SECRET_ANSWER_FIELDS, |name| numbered(name).is_some(), issues);
         Some(Self {
             realm: realm?.to_owned(),
@@ -181,6 +201,7 @@ impl SecretEdit {
             credentials,
             token: token.unwrap_or(Patch::Keep),
             expires_at,
+            next,
         })
     }
 }
@@ -192,54 +213,6 @@ fn instant(value: &Value, issues: &mut Issues) -> Option<Timestamp> {
             .add("/expires_at", "expected milliseconds since 1970-01-01 UTC as a number, or null for never");
     }
     parsed.map(Timestamp::from_epoch_ms)
-}
-
-fn read_credentials(object: &mut Object<'_>, issues: &mut Issues) -> Vec<(String, Patch<String>)> {
-    let mut patches = Vec::new();
-    for (name, value) in object.others(|name| numbered(name).is_some()) {
-        if let Some(patch) = credential_patch(Some(value), &format!("/{name}"), issues) {
-            patches.push((name.to_owned(), patch));
-        }
-    }
-    let named = object.member("credentials").filter(|value| !value.is_null());
-    let Some(named) = named.and_then(|value| Object::read(value, "/credentials", issues)) else {
-        return patches;
-    };
-    for (name, value) in named.others(|_| true) {
-        let pointer = named.pointer_of(name);
-        if !is_name(name) {
-            issues.add(
-                &pointer,
-                "expected a name of letters, digits, _ - and . that does not begin with a digit",
-            );
-        }
-        if patches.iter().any(|(other, _)| other == name) {
-            issues.add(&pointer, format!("is given twice: also as /{name}"));
-        }
-        if let Some(patch) = credential_patch(Some(value), &pointer, issues) {
-            patches.push((name.to_owned(), patch));
-        }
-    }
-    patches
-}
-
-/// `None` for a masked value: it leaves the stored one.
-fn credential_patch(value: Option<&Value>, pointer: &str, issues: &mut Issues) -> Option<Patch<String>> {
-    match value {
-        None => None,
-        Some(Value::Null) => Some(Patch::Clear),
-        Some(Value::String(text)) if text.is_empty() => Some(Patch::Clear),
-        Some(Value::String(text)) if is_mask(text) => None,
-        Some(Value::String(text)) if text.len() <= LARGEST_CREDENTIAL => Some(Patch::Set(text.clone())),
-        Some(Value::String(_)) => {
-            issues.add(pointer, format!("must not be larger than {LARGEST_CREDENTIAL} bytes"));
-            None
-        }
-        Some(_) => {
-            issues.add(pointer, "expected a string or null");
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub enum Cause {
     },
     /// An operator wants another attempt although the last one failed.
     Retry,
+    /// A secret's next credentials are to be tried.
+    Next,
 }
 
 impl Cause {
@@ -45,7 +47,7 @@ impl Cause {
     pub fn is_forced(self) -> bool {
         match self {
             Self::Flush | Self::Report { .. } => true,
-            Self::Miss | Self::Due | Self::MinTtl { .. } | Self::Retry => false,
+            Self::Miss | Self::Due | Self::MinTtl { .. } | Self::Retry | Self::Next => false,
         }
     }
 
@@ -54,7 +56,16 @@ impl Cause {
     pub fn is_essential(self) -> bool {
         match self {
             Self::Miss | Self::Report { .. } | Self::Retry => true,
-            Self::Due | Self::Flush | Self::MinTtl { .. } => false,
+            Self::Due | Self::Flush | Self::MinTtl { .. } | Self::Next => false,
+        }
+    }
+
+    /// Whether no caller waits for it.
+    #[must_use]
+    pub fn is_background(self) -> bool {
+        match self {
+            Self::Due | Self::Next => true,
+            Self::Miss | Self::Flush | Self::Report { .. } | Self::MinTtl { .. } | Self::Retry => false,
         }
     }
 
@@ -68,6 +79,7 @@ impl Cause {
             Self::Report { .. } => "report",
             Self::MinTtl { .. } => "min_ttl",
             Self::Retry => "retry",
+            Self::Next => "next",
         }
     }
 }

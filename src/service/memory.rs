@@ -1,13 +1,17 @@
 //! What this process holds, so that an ask costs a look-up.
 //!
-//! An entry is put in only if no realm or secret was edited since its rows were read ([`Mark`]), and dropped when an
-//! edit or another instance's renewal is seen: versions decide, never the clock.
+//! An entry is put in only if its realm and secret were not edited since its rows were read ([`Mark`]), and dropped when
+//! an edit or another instance's renewal is seen: versions decide, never the clock.
+
+mod edits;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::edits::Edits;
+pub use self::edits::Mark;
 use super::{Stale, TokenAnswer};
 use crate::clock::{Timestamp, millis};
 use crate::secret::{SecretId, SecretRef};
@@ -106,17 +110,12 @@ impl Asked {
 /// The store is told of asks at most so often, for each secret.
 const TELL_EVERY: Duration = Duration::from_hours(1);
 
-/// A point in the sequence of edits; see [`Memory::mark`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(u64);
-
 /// All entries, and how far what other instances wrote is known.
 #[derive(Debug)]
 pub struct Memory {
     entries: papaya::HashMap<SecretId, Arc<Entry>>,
     /// Serialises changes of `entries`; reads do not take it.
-    changing: Mutex<()>,
-    edits: AtomicU64,
+    edits: Mutex<Edits>,
     looked_at_ms: AtomicI64,
     store_is_away: AtomicBool,
 }
@@ -133,8 +132,7 @@ impl Memory {
     pub fn new() -> Self {
         Self {
             entries: papaya::HashMap::new(),
-            changing: Mutex::new(()),
-            edits: AtomicU64::new(0),
+            edits: Mutex::default(),
             looked_at_ms: AtomicI64::new(i64::MIN),
             store_is_away: AtomicBool::new(false),
         }
@@ -177,16 +175,16 @@ impl Memory {
         self.store_is_away.store(!succeeded, Ordering::Release);
     }
 
-    /// Taken before rows are read; [`Memory::keep`] does nothing if an edit came since.
+    /// Taken before rows are read; [`Memory::keep`] does nothing if they were edited since.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        Mark(self.edits.load(Ordering::Acquire))
+        self.edits().mark()
     }
 
-    /// Puts an entry in, unless an edit came since `mark`, or a newer token of the same versions is there.
+    /// Puts an entry in, unless its rows were edited since `mark`, or a newer token of the same versions is there.
     pub fn keep(&self, mark: Mark, id: &SecretId, entry: Entry) {
-        let _changing = self.changing();
-        if self.mark() != mark {
+        let edits = self.edits();
+        if !edits.left_standing(mark, id, entry.realm_version, entry.secret_version) {
             return;
         }
         let entries = self.entries.pin();
@@ -206,23 +204,26 @@ impl Memory {
 
     /// Drops a secret's entry, after an edit.
     pub fn forget(&self, id: &SecretId) {
-        let _changing = self.changing();
-        self.edits.fetch_add(1, Ordering::AcqRel);
+        let mut edits = self.edits();
+        edits.note_secret(id, None);
         self.entries.pin().remove(id);
     }
 
     /// Drops all entries of a realm, after an edit.
     pub fn forget_realm(&self, realm: &str) {
-        let _changing = self.changing();
-        self.edits.fetch_add(1, Ordering::AcqRel);
+        let mut edits = self.edits();
+        edits.note_realm(realm, None);
         self.entries.pin().retain(|id, _| id.realm != realm);
     }
 
     /// Drops what the store's changes outdate.
     pub fn apply(&self, changes: &Changes) {
-        let _changing = self.changing();
-        if !changes.realms.is_empty() || !changes.secrets.is_empty() {
-            self.edits.fetch_add(1, Ordering::AcqRel);
+        let mut edits = self.edits();
+        for (id, version) in &changes.realms {
+            edits.note_realm(id, *version);
+        }
+        for (id, version) in &changes.secrets {
+            edits.note_secret(id, *version);
         }
         let entries = self.entries.pin();
         if !changes.realms.is_empty() {
@@ -247,9 +248,33 @@ impl Memory {
         }
     }
 
+    /// The names of all entries.
+    #[must_use]
+    pub fn names(&self) -> Vec<SecretId> {
+        self.entries.pin().keys().cloned().collect()
+    }
+
+    /// What of `current` is not what the entries were made with.
+    #[must_use]
+    pub fn differing(&self, mut current: Changes) -> Changes {
+        let entries = self.entries.pin();
+        let of_realm: HashMap<&str, i64> =
+            entries.iter().map(|(id, entry)| (id.realm.as_str(), entry.realm_version)).collect();
+        let realm_of = |id: &String| of_realm.get(id.as_str()).copied();
+        current.realms.retain(|(id, version)| realm_of(id).is_some_and(|held| *version != Some(held)));
+        let secret_of = |id: &SecretId| entries.get(id).map(|entry: &Arc<Entry>| entry.secret_version);
+        current.secrets.retain(|(id, version)| secret_of(id).is_some_and(|held| *version != Some(held)));
+        let token_of =
+            |id: &SecretId| entries.get(id).filter(|entry| !entry.is_fixed).map(|entry| entry.version);
+        current.tokens.retain(|(id, version)| {
+            token_of(id).is_some_and(|held| version.is_none_or(|version| version > held))
+        });
+        current
+    }
+
     /// Drops tokens that nobody can be given any more.
     pub fn drop_expired(&self, now: Timestamp) {
-        let _changing = self.changing();
+        let _edits = self.edits();
         self.entries.pin().retain(|_, entry| entry.is_usable(now));
     }
 
@@ -270,8 +295,8 @@ impl Memory {
         }
     }
 
-    fn changing(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn edits(&self) -> MutexGuard<'_, Edits> {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -311,6 +336,26 @@ mod tests {
         assert_eq!(held(&memory, &id), None);
         memory.keep(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
+    }
+
+    #[test]
+    fn an_edit_that_the_entry_was_made_with_or_of_something_else_does_not_matter() {
+        let memory = Memory::new();
+        let (id, other) = (SecretId::new("r", "k"), SecretId::new("r", "other"));
+        let mark = memory.mark();
+        memory.forget(&other);
+        memory.forget_realm("other");
+        let versions = |realm, secret| Changes {
+            realms: vec![("r".to_owned(), Some(realm))],
+            secrets: vec![(id.clone(), Some(secret))],
+            tokens: Vec::new(),
+        };
+        memory.apply(&versions(1, 1));
+        memory.keep(mark, &id, entry(1));
+        assert_eq!(held(&memory, &id), Some(1));
+        memory.apply(&versions(1, 2));
+        memory.keep(mark, &id, entry(3));
+        assert_eq!(held(&memory, &id), None);
     }
 
     #[test]

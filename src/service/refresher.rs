@@ -56,6 +56,8 @@ pub struct Swept {
 
 /// Renewals under way at once.
 const AT_ONCE: usize = 64;
+/// Trials of next credentials under way at once.
+const NEXT_AT_ONCE: usize = 8;
 /// Due tokens read by one statement.
 const PAGE: u64 = 1000;
 /// What another instance fetched is left to it for so long.
@@ -87,6 +89,7 @@ impl Refresher {
             if Instant::now() >= next_sweep {
                 next_sweep = Instant::now() + self.settings.sweep_interval;
                 self.take_over(&mut queue).await;
+                self.tasks.spawn("next credentials", self.clone().try_next());
             }
             self.begin_due(&mut queue).await;
             tokio::select! {
@@ -112,6 +115,22 @@ impl Refresher {
         match self.due(by).await {
             Ok(due) => queue.extend(due.into_iter().map(|due| (due.due_at.plus(LEFT_TO_OWNER), due.id))),
             Err(error) => tracing::warn!(%error, "the store could not be looked through for due tokens"),
+        }
+    }
+
+    /// Tries the credentials that wait to replace others.
+    async fn try_next(self) {
+        match self.store.list_next_due(self.clock.now(), PAGE).await {
+            Ok(due) => {
+                let trials = futures_util::stream::iter(&due);
+                // What comes of each is noted in its secret, and logged.
+                trials
+                    .for_each_concurrent(NEXT_AT_ONCE, |id| async { drop(self.tokens.try_next(id).await) })
+                    .await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store could not be looked through for next credentials");
+            }
         }
     }
 
@@ -161,6 +180,8 @@ impl Refresher {
     /// When the store cannot be asked what is due.
     pub async fn sweep(&self, budget: Duration) -> Result<Swept, StoreError> {
         let until = Instant::now() + budget;
+        // They go on in their own task if the time is up.
+        self.tasks.spawn("next credentials", self.clone().try_next());
         let due = self.due(self.clock.now()).await?;
         let count = due.len() as u64;
         let renewals = futures_util::stream::iter(due).map(|due| async move {

@@ -7,32 +7,38 @@
 mod decide;
 mod fetch;
 mod ledger;
+mod next;
 mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::circuits::{Circuits, Refusal};
 use super::flights::Cause;
 use super::memory::{Entry, Mark, Memory};
 use super::permits::Permits;
+use super::schedule::hash;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Definition, Policy};
-use crate::secret::{Credentials, FixedToken, SecretId};
-use crate::store::{DueToken, HeldToken, Lease, RecordedFailure, Store, TokenRow};
+use crate::secret::{Credentials, SecretId};
+use crate::store::{DueToken, HeldToken, Lease, RealmRow, RecordedFailure, SecretRow, Store, TokenRow};
 use crate::telemetry::Metrics;
 use crate::token::{Life, Source};
-use crate::upstream::Upstream;
+use crate::upstream::TokenSource;
 use decide::{Held, Hold};
-pub use status::{SecretStatus, TokenState};
+use fetch::Turn;
+pub use status::{QuotaUse, SecretStatus, TokenState};
 
 /// Times of a renewal.
 #[derive(Clone, Copy, Debug)]
 pub struct RenewalSettings {
+    /// How long a fetch may take where the realm's policy does not say.
+    pub fetch_timeout: Duration,
     /// By how much a lease outlives the fetch it is for.
     pub lease_margin: Duration,
     /// How long to wait for another instance's renewal.
@@ -50,7 +56,7 @@ pub struct RenewalParts {
     /// Where tokens and leases are.
     pub store: Arc<dyn Store>,
     /// Who is asked.
-    pub upstream: Upstream,
+    pub upstream: Arc<dyn TokenSource>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where entries are kept.
@@ -65,21 +71,28 @@ pub struct RenewalParts {
 pub struct Renewal {
     parts: RenewalParts,
     permits: Permits,
+    circuits: Circuits,
     settings: RenewalSettings,
     /// This process, in leases.
     owner: String,
 }
 
 /// The rows a decision rests on, read together.
+#[derive(Clone)]
 struct View {
     mark: Mark,
     definition: Definition,
     policy: Policy,
+    policy_mark: i64,
     realm_version: i64,
-    credentials: Credentials,
-    fixed: Option<FixedToken>,
-    secret_version: i64,
+    secret: SecretRow,
     row: Option<TokenRow>,
+}
+
+impl View {
+    fn credentials(&self) -> &Credentials {
+        &self.secret.content.credentials
+    }
 }
 
 /// First and last wait between looks at another instance's renewal.
@@ -91,7 +104,7 @@ impl Renewal {
     #[must_use]
     pub fn new(parts: RenewalParts, settings: RenewalSettings) -> Self {
         let owner = uuid::Uuid::now_v7().to_string();
-        Self { parts, permits: Permits::default(), settings, owner }
+        Self { parts, permits: Permits::default(), circuits: Circuits::default(), settings, owner }
     }
 
     /// Where entries are kept.
@@ -119,11 +132,20 @@ impl Renewal {
         if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
             return outcome;
         }
-        // Before the lease is taken: waiting here must not use it up.
+        let _permit = self.permit(id, &view).await?;
+        self.renew_under_lease(id, cause, asked_at_version, self.timeout(&view)).await
+    }
+
+    /// Before the lease is taken: waiting here must not use it up.
+    async fn permit(&self, id: &SecretId, view: &View) -> Result<Option<OwnedSemaphorePermit>, ServiceError> {
         let permit = self.permits.acquire(&id.realm, view.policy.max_concurrency);
         let permit = tokio::time::timeout(self.settings.wait, permit).await;
-        let _permit = permit.map_err(|_| ServiceError::Waited(self.settings.wait))?;
-        self.renew_under_lease(id, cause, asked_at_version).await
+        permit.map_err(|_| ServiceError::Waited(self.settings.wait))
+    }
+
+    /// How long a fetch may take.
+    fn timeout(&self, view: &View) -> Duration {
+        view.policy.timeout.unwrap_or(self.settings.fetch_timeout)
     }
 
     async fn view(&self, id: &SecretId) -> Result<View, ServiceError> {
@@ -137,11 +159,10 @@ impl Renewal {
         Ok(View {
             mark,
             policy: definition.policy(),
+            policy_mark: policy_mark(&realm),
             definition,
             realm_version: realm.version,
-            credentials: secret.content.credentials,
-            fixed: secret.content.fixed,
-            secret_version: secret.version,
+            secret,
             row,
         })
     }
@@ -178,24 +199,39 @@ impl Renewal {
         }
     }
 
+    /// The provider is down: what is held, or the last failure of the realm.
+    fn held_back(&self, id: &SecretId, view: &View, refusal: Refusal) -> Result<TokenAnswer, ServiceError> {
+        let Refusal { since, until, last } = refusal;
+        let now = self.parts.clock.now();
+        let retry_after = Some(until.since(now));
+        let Some(held) = view.held(now) else {
+            return Err(ServiceError::Fetch(Failure { retry_after, ..last }));
+        };
+        let stale = Stale { since, warning: format!("the provider is down: {last}") };
+        let answer = self.keep(id, view, held, Some(until), Some(stale));
+        Ok(TokenAnswer { renewed: false, retry_after, ..answer })
+    }
+
     /// Waits for the lease, or for another instance to do what it would have been for.
     async fn renew_under_lease(
         &self,
         id: &SecretId,
         cause: Cause,
         asked_at: i64,
+        timeout: Duration,
     ) -> Result<TokenAnswer, ServiceError> {
         let give_up_at = tokio::time::Instant::now() + self.settings.wait;
         let mut pause = FIRST_LOOK;
         loop {
-            let (lease, view) = self.claim_and_look(id).await?;
+            let (lease, view) = self.claim_and_look(id, timeout).await?;
             if let Some(outcome) = self.settle(id, &view, cause, asked_at) {
                 self.release(lease.as_ref()).await;
                 return outcome;
             }
             match lease {
                 Some(lease) => {
-                    if let Some(answer) = self.fetch(&lease, &view, cause, asked_at).await? {
+                    let turn = Turn { lease: &lease, view: &view, cause, asked_at };
+                    if let Some(answer) = self.fetch(turn).await? {
                         return Ok(answer);
                     }
                 }
@@ -210,10 +246,14 @@ impl Renewal {
     }
 
     /// Claims first and reads then: an edit, or another instance's renewal, may have come while the lease was another's.
-    async fn claim_and_look(&self, id: &SecretId) -> Result<(Option<Lease>, View), ServiceError> {
+    async fn claim_and_look(
+        &self,
+        id: &SecretId,
+        timeout: Duration,
+    ) -> Result<(Option<Lease>, View), ServiceError> {
         let now = self.parts.clock.now();
-        // The policy's own timeout is at most the lease's; see `fetch`.
-        let until = now.plus(self.parts.upstream.longest_fetch() + self.settings.lease_margin);
+        // An edit meanwhile may name a longer timeout: the fetch ends with the lease all the same.
+        let until = now.plus(timeout + self.settings.lease_margin);
         let lease = self.parts.store.claim_lease(id, &self.owner, now, until).await?;
         if lease.is_some() {
             crash_point("lease_claimed");
@@ -276,7 +316,7 @@ impl Renewal {
     fn give_fixed(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
         let now = self.parts.clock.now();
         let config = |detail: String| Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)));
-        let Some(fixed) = &view.fixed else {
+        let Some(fixed) = &view.secret.content.fixed else {
             return config(format!("realm {} is fixed, and secret {id} has no token: save one", id.realm));
         };
         // Its life is the operator's business: no margin is taken off.
@@ -290,9 +330,9 @@ impl Renewal {
             text: fixed.token.clone(),
             life,
             realm_version: view.realm_version,
-            secret_version: view.secret_version,
+            secret_version: view.secret.version,
         };
-        let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret_version) };
+        let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret.version) };
         let answer = entry.answer(Source::Fixed);
         self.parts.memory.keep(view.mark, id, entry);
         Ok(answer)
@@ -305,6 +345,14 @@ impl Renewal {
             tracing::warn!(%error, "a lease could not be given back; it ends by itself");
         }
     }
+}
+
+/// A number that stands for a realm's policy: an edit of it is a reason to try again at once.
+fn policy_mark(realm: &RealmRow) -> i64 {
+    let config =
+        realm.config.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let policy = config.and_then(|config| config.get("policy").map(ToString::to_string));
+    policy.map_or(0, |policy| hash(policy.bytes()).cast_signed())
 }
 
 fn stale_after(failure: &RecordedFailure) -> Stale {

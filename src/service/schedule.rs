@@ -20,8 +20,15 @@ pub(crate) fn due_at(life: Life, policy: &Policy, secret: &SecretId) -> Option<T
 /// A provider that answers the same token is not asked again before this.
 const SHORTEST_REPEAT: Duration = Duration::from_secs(10);
 
-/// When to ask again after the same token came back: half-way to its expiry, not within 10 s.
-pub(super) fn repeat_at(now: Timestamp, life: Life) -> Option<Timestamp> {
+/// After so many repeats of one token the provider is left alone until it expires.
+const MOST_REPEATS: i64 = 3;
+
+/// When to ask again after the same token came back for the `count`th time: half-way to its expiry, not within 10 s, at
+/// most three times a life.
+pub(super) fn repeat_at(now: Timestamp, life: Life, count: i64) -> Option<Timestamp> {
+    if count >= MOST_REPEATS {
+        return life.expires_at;
+    }
     let left = life.expires_at?.since(now);
     Some(now.plus((left / 2).max(SHORTEST_REPEAT)))
 }
@@ -38,14 +45,19 @@ pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &
     wait.mul_f64(0.75 + 0.25 * share(secret))
 }
 
-/// A number in 0..1 that is the secret's own: FNV-1a of its name, mixed.
-fn share(secret: &SecretId) -> f64 {
-    let name = secret.realm.bytes().chain([0]).chain(secret.key.bytes());
-    let hash = name.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// FNV-1a, mixed: the same on every instance.
+pub(super) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let top = u32::try_from((mixed ^ (mixed >> 33)) >> 32).unwrap_or_default();
+    mixed ^ (mixed >> 33)
+}
+
+/// A number in 0..1 that is the secret's own.
+fn share(secret: &SecretId) -> f64 {
+    let name = secret.realm.bytes().chain([0]).chain(secret.key.bytes());
+    let top = u32::try_from(hash(name) >> 32).unwrap_or_default();
     f64::from(top) / (f64::from(u32::MAX) + 1.0)
 }
 
@@ -96,8 +108,9 @@ mod tests {
     #[test]
     fn the_same_token_is_asked_for_half_way_to_its_expiry() {
         let now = Timestamp::from_epoch_ms(7_000_000);
-        assert_eq!(repeat_at(now, life(7200)).unwrap().epoch_ms(), 7_100_000);
+        assert_eq!(repeat_at(now, life(7200), 1).unwrap().epoch_ms(), 7_100_000);
         let late = Timestamp::from_epoch_ms(7_195_000);
-        assert_eq!(repeat_at(late, life(7200)).unwrap().epoch_ms(), 7_205_000);
+        assert_eq!(repeat_at(late, life(7200), 2).unwrap().epoch_ms(), 7_205_000);
+        assert_eq!(repeat_at(now, life(7200), 3).unwrap().epoch_ms(), 7_200_000);
     }
 }

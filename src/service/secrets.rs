@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::edit::{Patch, SecretEdit};
+use super::edit::{NextValue, Patch, SecretEdit};
 use super::realms::{WRITE_TRIES, stored_definition, too_many_writers};
 use super::{ServiceError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode};
-use crate::secret::{FixedToken, SecretId};
-use crate::store::{Listed, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
+use crate::secret::{Credentials, FixedToken, SecretContent, SecretId};
+use crate::store::{Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
 use crate::token::TokenText;
 
 /// A secret as it is answered; credentials are masked on the way out.
@@ -84,6 +84,9 @@ impl Secrets {
             if written {
                 self.tokens.forget(&id);
                 self.demand_realm_stands(&row).await?;
+                if row.next.is_some() {
+                    self.tokens.try_next_behind(&id);
+                }
                 let missing = definition.missing(&row.content.credentials);
                 let warnings = missing.iter().map(|reference| reference.missing_in(&id)).collect();
                 return Ok(Secret { row, warnings });
@@ -158,9 +161,11 @@ fn merge(
     }
     content.fixed = merge_fixed(edit, content.fixed.take(), definition)?;
     let unchanged = live.is_some_and(|row| row.content == content);
+    let next = merge_next(edit, live, &content, definition, now)?;
     Ok(SecretRow {
         id: id.clone(),
         content,
+        next,
         version: stored.map_or(1, |row| row.version + i64::from(!unchanged)),
         revision: stored.map_or(1, |row| row.revision + 1),
         created_at: live.map_or(now, |row| row.created_at),
@@ -168,6 +173,46 @@ fn merge(
         changed_at: now,
         deleted_at: None,
     })
+}
+
+/// The next credentials after the edit, tried at once; none where they change nothing.
+fn merge_next(
+    edit: &SecretEdit,
+    stored: Option<&SecretRow>,
+    content: &SecretContent,
+    definition: &Definition,
+    now: Timestamp,
+) -> Result<Option<NextCredentials>, ServiceError> {
+    let before = stored.and_then(|row| row.next.as_ref());
+    let values = match &edit.next {
+        Patch::Clear => return Ok(None),
+        Patch::Set(_) if definition.mode() == Mode::Fixed => {
+            return Err(ServiceError::invalid(
+                "/next",
+                "a secret of a fixed realm has no credentials to try",
+            ));
+        }
+        Patch::Keep => before.map(|next| next.credentials.clone()).unwrap_or_default(),
+        Patch::Set(values) => {
+            let value = |(name, value): &(String, NextValue)| match value {
+                NextValue::Given(text) => Some((name.clone(), text.clone())),
+                NextValue::AsBefore => {
+                    before.and_then(|next| Some((name.clone(), next.credentials.get(name)?.to_owned())))
+                }
+            };
+            values.iter().filter_map(value).collect()
+        }
+    };
+    let changed = values.iter().filter(|(name, value)| content.credentials.get(name) != Some(value));
+    let credentials: Credentials = changed.collect();
+    let added = credentials.names().filter(|name| content.credentials.get(name).is_none()).count();
+    if content.credentials.len() + added > super::edit::MOST_CREDENTIALS {
+        let detail = format!("a secret has at most {} credentials", super::edit::MOST_CREDENTIALS);
+        return Err(ServiceError::invalid("/next", detail));
+    }
+    let as_before = before.filter(|next| next.credentials == credentials && edit.next == Patch::Keep);
+    let fresh = || NextCredentials { credentials, since: now, due_at: now, failure: None, failure_count: 0 };
+    Ok(as_before.cloned().or_else(|| Some(fresh()).filter(|next| !next.credentials.is_empty())))
 }
 
 /// The operator's token after the edit. Other modes take none; an expiry read from an answer is ignored there.

@@ -20,6 +20,9 @@ pub struct Sync {
 /// Rows are stamped when they are written and seen when they are committed: each look goes this far back.
 const LOOK_BACK: Duration = Duration::from_secs(10);
 
+/// How many secrets are compared with one call.
+const NAMES_AT_ONCE: usize = 1000;
+
 /// How long a deletion stays visible to other instances.
 const TOMBSTONES_STAY: Duration = Duration::from_hours(24);
 
@@ -49,6 +52,26 @@ impl Sync {
                 Err(error)
             }
         }
+    }
+
+    /// Compares everything held with the store by version: finds what a stamp missed, e.g. a row written by hand, or
+    /// by an instance whose clock was off.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let memory = self.tokens.memory();
+        for names in memory.names().chunks(NAMES_AT_ONCE) {
+            let current = self.store.list_current(names).await?;
+            let missed = memory.differing(current);
+            if missed != Changes::default() {
+                let (realms, secrets, tokens) =
+                    (missed.realms.len(), missed.secrets.len(), missed.tokens.len());
+                tracing::info!(realms, secrets, tokens, "a sweep found changes that no look had seen");
+                self.tokens.follow(&missed);
+            }
+        }
+        Ok(())
     }
 
     /// The changes less the edits that were seen by the last look.

@@ -79,6 +79,7 @@ pub struct Tokens {
     flights: Flights,
     renewal: Arc<Renewal>,
     clock: Arc<dyn Clock>,
+    tasks: Tasks,
 }
 
 impl Tokens {
@@ -86,7 +87,7 @@ impl Tokens {
     #[must_use]
     pub fn new(renewal: Arc<Renewal>, tasks: Tasks, patience: Duration) -> Self {
         let (memory, clock) = (Arc::clone(renewal.memory()), Arc::clone(renewal.clock()));
-        Self { memory, flights: Flights::new(tasks, patience), renewal, clock }
+        Self { memory, flights: Flights::new(tasks.clone(), patience), renewal, clock, tasks }
     }
 
     /// A working token for a secret.
@@ -130,7 +131,10 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::get`].
     pub async fn flush(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
-        self.renew(id.to_owned(), Cause::Flush).await
+        let outcome = self.renew(id.to_owned(), Cause::Flush).await;
+        let was_away = matches!(outcome, Err(ServiceError::Store(_)));
+        let answer = self.or_held(id, outcome)?;
+        Ok(TokenAnswer { renewed: answer.renewed && !was_away, ..answer })
     }
 
     /// Another attempt, although the last one failed and its pause is not over.
@@ -154,7 +158,8 @@ impl Tokens {
             return Ok(current);
         }
         let version = current.version;
-        self.renew(id.to_owned(), Cause::Report { version }).await
+        let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
+        self.or_held(id, outcome).map(|answer| unrenewed(answer, version))
     }
 
     /// How a secret's renewal stands.
@@ -242,6 +247,23 @@ impl Tokens {
         self.renew(id.clone(), Cause::Due).await
     }
 
+    /// Tries a secret's next credentials, behind the caller's back.
+    pub(super) fn try_next_behind(&self, id: &SecretId) {
+        let (renewal, id) = (Arc::clone(&self.renewal), id.clone());
+        self.tasks.spawn("next credentials", async move {
+            // It is noted in the secret, and logged.
+            let _ = renewal.try_next(&id).await;
+        });
+    }
+
+    /// The sweep's trial of a secret's next credentials.
+    ///
+    /// # Errors
+    /// As [`Renewal::try_next`].
+    pub(super) async fn try_next(&self, id: &SecretId) -> Result<(), ServiceError> {
+        self.renewal.try_next(id).await
+    }
+
     /// Drops what is known of a secret after an edit; callers from now on wait for nothing older.
     pub fn forget(&self, id: &SecretId) {
         self.memory.forget(id);
@@ -271,6 +293,11 @@ impl Tokens {
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
+}
+
+/// A refused token that had to be answered again was not renewed.
+fn unrenewed(answer: TokenAnswer, refused: i64) -> TokenAnswer {
+    TokenAnswer { renewed: answer.renewed && answer.version > refused, ..answer }
 }
 
 fn store_away(since: Timestamp) -> Stale {

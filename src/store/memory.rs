@@ -1,22 +1,29 @@
 //! The store in this process's memory: for simulations and tests of the service; passes the suite of the SQL store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use super::{
-    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Lease, Listed, Page, RealmRow,
+    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Foreign, Lease, Listed, Page, RealmRow,
     RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretContent, SecretId};
 
 /// Rows in maps under one lock; each call is atomic.
+///
+/// A simulation may put a [`Gate`] before the calls of one instance, to order them or to make one fail.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    gate: Option<Gate>,
 }
+
+/// Awaited before each call with the call's name; its error is the call's.
+pub type Gate = Arc<dyn Fn(&'static str) -> BoxFuture<'static, StoreResult<()>> + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -32,7 +39,13 @@ impl MemoryStore {
     /// An empty store whose own clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default() }
+        Self { clock, state: Arc::default(), gate: None }
+    }
+
+    /// The same rows, behind a gate.
+    #[must_use]
+    pub fn behind(&self, gate: Gate) -> Self {
+        Self { clock: Arc::clone(&self.clock), state: Arc::clone(&self.state), gate: Some(gate) }
     }
 
     /// Makes every call fail as if the database were away, or ends that.
@@ -40,7 +53,10 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).unavailable = unavailable;
     }
 
-    fn state(&self) -> StoreResult<MutexGuard<'_, State>> {
+    async fn enter(&self, call: &'static str) -> StoreResult<MutexGuard<'_, State>> {
+        if let Some(gate) = &self.gate {
+            gate(call).await?;
+        }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.unavailable { Err(StoreError::Unavailable("switched off".to_owned())) } else { Ok(state) }
     }
@@ -73,28 +89,14 @@ fn free(row: &mut (TokenRow, Option<String>, Timestamp)) {
     row.1 = None;
 }
 
-fn empty_row(id: &SecretId) -> TokenRow {
-    TokenRow {
-        id: id.clone(),
-        version: 0,
-        token: None,
-        due_at: None,
-        previous_valid_until: None,
-        lease_epoch: 0,
-        lease_until: Timestamp::from_epoch_ms(0),
-        failure: None,
-        failure_count: 0,
-    }
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     async fn now(&self) -> StoreResult<Timestamp> {
-        self.state().map(|_| self.clock.now())
+        self.enter("now").await.map(|_| self.clock.now())
     }
 
     async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>> {
-        Ok(self.state()?.realms.get(id).cloned())
+        Ok(self.enter("find_realm").await?.realms.get(id).cloned())
     }
 
     async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>> {
@@ -104,25 +106,25 @@ impl Store for MemoryStore {
             let found = mentions(&row.id) || row.comment.as_deref().is_some_and(mentions);
             row.deleted_at.is_none() && found
         };
-        let rows = self.state()?.realms.values().filter(matches).cloned().collect();
+        let rows = self.enter("list_realms").await?.realms.values().filter(matches).cloned().collect();
         Ok(page_of(rows, |row: &RealmRow| (-row.updated_at.epoch_ms(), row.id.clone()), page))
     }
 
     async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool> {
-        let mut state = self.state()?;
+        let mut state = self.enter("insert_realm").await?;
         let is_new = !state.realms.contains_key(&row.id);
         state.realms.entry(row.id.clone()).or_insert_with(|| row.clone());
         Ok(is_new)
     }
 
     async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
-        let mut state = self.state()?;
+        let mut state = self.enter("update_realm").await?;
         let stored = state.realms.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
         Ok(stored.map(|stored| stored.clone_from(row)).is_some())
     }
 
     async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>> {
-        Ok(self.state()?.secrets.get(id).cloned())
+        Ok(self.enter("find_secret").await?.secrets.get(id).cloned())
     }
 
     async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>> {
@@ -133,27 +135,27 @@ impl Store for MemoryStore {
                 && wanted(&filter.realm, &row.id.realm)
                 && wanted(&filter.key, &row.id.key)
         };
-        let rows = self.state()?.secrets.values().filter(matches).cloned().collect();
+        let rows = self.enter("list_secrets").await?.secrets.values().filter(matches).cloned().collect();
         let order =
             |row: &SecretRow| (-row.updated_at.epoch_ms(), format!("{}\0{}", row.id.realm, row.id.key));
         Ok(page_of(rows, order, page))
     }
 
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {
-        let mut state = self.state()?;
+        let mut state = self.enter("insert_secret").await?;
         let is_new = !state.secrets.contains_key(&row.id);
         state.secrets.entry(row.id.clone()).or_insert_with(|| row.clone());
         Ok(is_new)
     }
 
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
-        let mut state = self.state()?;
+        let mut state = self.enter("update_secret").await?;
         let stored = state.secrets.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
         Ok(stored.map(|stored| stored.clone_from(row)).is_some())
     }
 
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
-        Ok(self.state()?.tokens.get(id).map(|(row, ..)| row.clone()))
+        Ok(self.enter("find_token").await?.tokens.get(id).map(|(row, ..)| row.clone()))
     }
 
     async fn claim_lease(
@@ -163,8 +165,8 @@ impl Store for MemoryStore {
         now: Timestamp,
         until: Timestamp,
     ) -> StoreResult<Option<Lease>> {
-        let mut state = self.state()?;
-        let row = state.tokens.entry(id.clone()).or_insert_with(|| (empty_row(id), None, now));
+        let mut state = self.enter("claim_lease").await?;
+        let row = state.tokens.entry(id.clone()).or_insert_with(|| (TokenRow::blank(id), None, now));
         if row.0.lease_until > now {
             return Ok(None);
         }
@@ -175,7 +177,7 @@ impl Store for MemoryStore {
     }
 
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
-        let mut state = self.state()?;
+        let mut state = self.enter("commit_token").await?;
         let Some(row) = state.held(lease) else { return Ok(false) };
         free(row);
         row.0.version = commit.version;
@@ -186,6 +188,10 @@ impl Store for MemoryStore {
         }
         row.0.failure = None;
         row.0.failure_count = 0;
+        row.0.repeat_count = commit.repeat_count;
+        if commit.is_foreign {
+            row.0.foreign = Foreign { count: row.0.foreign.count + 1, last_at: Some(commit.at) };
+        }
         row.2 = commit.at;
         if commit.was_asked {
             state.asked.insert(lease.id.clone(), commit.at);
@@ -194,7 +200,7 @@ impl Store for MemoryStore {
     }
 
     async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool> {
-        let mut state = self.state()?;
+        let mut state = self.enter("release_lease").await?;
         let Some(row) = state.held(lease) else { return Ok(false) };
         free(row);
         if let Some(failure) = failure {
@@ -204,24 +210,37 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
+    async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
+        let state = self.enter("list_next_due").await?;
+        let due = state.secrets.values().filter_map(|row| {
+            let due_at = row.next.as_ref().map(|next| next.due_at).filter(|due_at| *due_at <= by)?;
+            Some((due_at, row.id.clone()))
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort();
+        due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(due.into_iter().map(|(_, id)| id).collect())
+    }
+
     async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
-        let mut state = self.state()?;
+        let mut state = self.enter("retire_tokens").await?;
         let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
         for (id, row) in state.tokens.iter_mut().filter(|(id, _)| is_of(id)) {
             let counters = (row.0.version, row.0.lease_epoch + 1);
-            *row = (empty_row(id), None, now);
+            *row = (TokenRow::blank(id), None, now);
             (row.0.version, row.0.lease_epoch) = counters;
         }
         Ok(())
     }
 
     async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64> {
-        let mut state = self.state()?;
+        let mut state = self.enter("delete_secrets").await?;
         let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
         let live = state.secrets.values_mut().filter(|row| row.deleted_at.is_none() && is_of(&row.id));
         let mut count = 0;
         for row in live {
             row.content = SecretContent::default();
+            row.next = None;
             row.version += 1;
             row.revision += 1;
             (row.updated_at, row.changed_at, row.deleted_at) = (now, now, Some(now));
@@ -237,7 +256,7 @@ impl Store for MemoryStore {
         after: Option<&DueToken>,
         most: u64,
     ) -> StoreResult<Vec<DueToken>> {
-        let state = self.state()?;
+        let state = self.enter("list_due").await?;
         let was_asked = |id: &SecretId| state.asked.get(id).is_some_and(|at| *at >= asked_since);
         let due = state.tokens.iter().filter(|(id, _)| was_asked(id)).filter_map(|(id, (row, ..))| {
             let due_at = row.due_at.filter(|due_at| *due_at <= by)?;
@@ -251,17 +270,17 @@ impl Store for MemoryStore {
     }
 
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {
-        self.state()?.asked.insert(id.clone(), at);
+        self.enter("note_asked").await?.asked.insert(id.clone(), at);
         Ok(())
     }
 
     async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
-        self.state()?.fetches.insert(row.id.clone(), row.clone());
+        self.enter("insert_fetch").await?.fetches.insert(row.id.clone(), row.clone());
         Ok(())
     }
 
     async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
-        if let Some(row) = self.state()?.fetches.get_mut(id) {
+        if let Some(row) = self.enter("finish_fetch").await?.fetches.get_mut(id) {
             row.outcome.clone_from(&outcome.outcome);
             row.provider_code.clone_from(&outcome.provider_code);
             row.provider_message.clone_from(&outcome.provider_message);
@@ -271,7 +290,7 @@ impl Store for MemoryStore {
     }
 
     async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage> {
-        let state = self.state()?;
+        let state = self.enter("fetch_usage").await?;
         let counts = |row: &&FetchRow| {
             let is_of = row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
             is_of && row.at > since && row.outcome != FetchRow::WITHHELD
@@ -293,13 +312,14 @@ impl Store for MemoryStore {
                 && filter.from.is_none_or(|from| row.at >= from)
                 && filter.to.is_none_or(|to| row.at < to)
         };
-        let mut rows: Vec<_> = self.state()?.fetches.values().filter(matches).cloned().collect();
+        let mut rows: Vec<_> =
+            self.enter("list_fetches").await?.fetches.values().filter(matches).cloned().collect();
         rows.sort_by(|a, b| b.id.cmp(&a.id));
         Ok(page_of(rows, |row: &FetchRow| (-row.at.epoch_ms(), String::new()), page))
     }
 
     async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
-        let mut state = self.state()?;
+        let mut state = self.enter("delete_fetches").await?;
         let old = state.fetches.values().filter(|row| row.at < before).map(|row| row.id.clone());
         let old: Vec<_> = old.take(usize::try_from(most).unwrap_or(usize::MAX)).collect();
         for id in &old {
@@ -309,7 +329,7 @@ impl Store for MemoryStore {
     }
 
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
-        let state = self.state()?;
+        let state = self.enter("list_changes").await?;
         let realms = state.realms.values().filter(|row| row.changed_at >= since);
         let secrets = state.secrets.values().filter(|row| row.changed_at >= since);
         let tokens = state.tokens.iter().filter(|(_, (.., changed_at))| *changed_at >= since);
@@ -323,8 +343,23 @@ impl Store for MemoryStore {
         })
     }
 
+    async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes> {
+        let state = self.enter("list_current").await?;
+        let live = |version, deleted_at: Option<Timestamp>| deleted_at.is_none().then_some(version);
+        let realm =
+            |id: &str| state.realms.get(id).and_then(|row: &RealmRow| live(row.version, row.deleted_at));
+        let secret = |id| state.secrets.get(id).and_then(|row: &SecretRow| live(row.version, row.deleted_at));
+        let token = |id| state.tokens.get(id).and_then(|(row, ..)| row.token.as_ref().map(|_| row.version));
+        let realms: BTreeSet<&String> = ids.iter().map(|id| &id.realm).collect();
+        Ok(Changes {
+            realms: realms.into_iter().map(|id| (id.clone(), realm(id))).collect(),
+            secrets: ids.iter().map(|id| (id.clone(), secret(id))).collect(),
+            tokens: ids.iter().map(|id| (id.clone(), token(id))).collect(),
+        })
+    }
+
     async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {
-        let mut state = self.state()?;
+        let mut state = self.enter("delete_tombstones").await?;
         let count = state.realms.len() + state.secrets.len();
         let keep = |deleted_at: Option<Timestamp>| deleted_at.is_none_or(|at| at >= before);
         state.realms.retain(|_, row| keep(row.deleted_at));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::failure::Failure;
-use crate::secret::{SecretContent, SecretId};
+use crate::secret::{Credentials, SecretContent, SecretId};
 use crate::token::{Life, TokenText};
 
 /// A realm as stored; its definition is not parsed.
@@ -39,6 +39,8 @@ pub struct SecretRow {
     pub id: SecretId,
     /// Credentials, or the operator's token.
     pub content: SecretContent,
+    /// Credentials that are to replace these once they are seen to work.
+    pub next: Option<NextCredentials>,
     /// Moves when the content changes; tokens made with another version are not current.
     pub version: i64,
     /// Moves with every write.
@@ -51,6 +53,21 @@ pub struct SecretRow {
     pub changed_at: Timestamp,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
+}
+
+/// Credentials that are tried before they replace the current ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextCredentials {
+    /// What changes; the others stay as they are.
+    pub credentials: Credentials,
+    /// Since when they wait.
+    pub since: Timestamp,
+    /// When they are tried.
+    pub due_at: Timestamp,
+    /// Why they did not work the last time.
+    pub failure: Option<RecordedFailure>,
+    /// How often they did not work.
+    pub failure_count: i64,
 }
 
 /// A token with its life.
@@ -87,6 +104,39 @@ pub struct TokenRow {
     pub failure: Option<RecordedFailure>,
     /// Failures since the last success.
     pub failure_count: i64,
+    /// How often the provider has given this token again.
+    pub repeat_count: i64,
+    /// Tokens that died early although nobody here replaced them.
+    pub foreign: Foreign,
+}
+
+impl TokenRow {
+    /// The row of a secret before its first lease.
+    #[must_use]
+    pub fn blank(id: &SecretId) -> Self {
+        Self {
+            id: id.clone(),
+            version: 0,
+            token: None,
+            due_at: None,
+            previous_valid_until: None,
+            lease_epoch: 0,
+            lease_until: Timestamp::from_epoch_ms(0),
+            failure: None,
+            failure_count: 0,
+            repeat_count: 0,
+            foreign: Foreign::default(),
+        }
+    }
+}
+
+/// Signs that another system fetches tokens with the same credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Foreign {
+    /// How many tokens died early.
+    pub count: i64,
+    /// When the last one was reported.
+    pub last_at: Option<Timestamp>,
 }
 
 /// A failure with its time, shared by all instances through the token's row.
@@ -100,6 +150,9 @@ pub struct RecordedFailure {
     pub realm_version: i64,
     /// The secret version it was tried with.
     pub secret_version: i64,
+    /// A number that stands for the policy it was tried with.
+    #[serde(default)]
+    pub policy_mark: i64,
     /// What.
     #[serde(flatten)]
     pub failure: Failure,
@@ -129,6 +182,10 @@ pub struct Commit {
     pub due_at: Option<Timestamp>,
     /// Whether a caller waits for it, rather than that it was due.
     pub was_asked: bool,
+    /// How often the provider has given this token again.
+    pub repeat_count: i64,
+    /// Whether the token before it died early although nobody here replaced it.
+    pub is_foreign: bool,
     /// The token it replaces, and until when that one works.
     pub previous: Option<(TokenText, Option<Timestamp>)>,
     /// Now.
@@ -197,6 +254,10 @@ pub struct FetchRow {
 }
 
 impl FetchRow {
+    /// It brought another token.
+    pub const OK: &str = "ok";
+    /// It brought the token that was held.
+    pub const REPEATED: &str = "repeated";
     /// Begun; what became of it is not known (yet, or ever: its process died).
     pub const PENDING: &str = "pending";
     /// Not made, since a quota was used up.

@@ -229,6 +229,10 @@ impl Store for SqlStore {
         secrets::update(self, row, expected_revision).await
     }
 
+    async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
+        secrets::list_next_due(self, by, most).await
+    }
+
     async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64> {
         secrets::delete(self, realm, key, now).await
     }
@@ -295,6 +299,10 @@ impl Store for SqlStore {
 
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
         changes::list(self, since).await
+    }
+
+    async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes> {
+        changes::list_current(self, ids).await
     }
 
     async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {

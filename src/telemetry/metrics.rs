@@ -61,6 +61,7 @@ pub struct Metrics {
     memory_hits: (Counter, Histogram),
     upstream_calls: Family<UpstreamLabels, Counter>,
     upstream_seconds: Family<RealmLabel, Histogram, fn() -> Histogram>,
+    foreign_refreshes: Family<RealmLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -89,6 +90,7 @@ impl Metrics {
             memory_hits,
             upstream_calls: Family::default(),
             upstream_seconds: Family::new_with_constructor(|| Histogram::new(UPSTREAM_BUCKETS)),
+            foreign_refreshes: Family::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(REQUEST_BUCKETS),
         };
@@ -108,6 +110,11 @@ impl Metrics {
         );
         let calls = self.upstream_calls.clone();
         registry.register("upstream_calls", "Calls of a provider, by realm and outcome", calls);
+        registry.register(
+            "foreign_refreshes",
+            "Tokens that died early although nobody here replaced them, by realm",
+            self.foreign_refreshes.clone(),
+        );
         let seconds = self.upstream_seconds.clone();
         registry.register_with_unit("upstream_duration", "Time a provider took", Unit::Seconds, seconds);
         registry.register(
@@ -142,6 +149,11 @@ impl Metrics {
         self.upstream_seconds
             .get_or_create(&RealmLabel { realm: realm.to_owned() })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a token that died early although nobody here replaced it.
+    pub fn count_foreign(&self, realm: &str) {
+        self.foreign_refreshes.get_or_create(&RealmLabel { realm: realm.to_owned() }).inc();
     }
 
     /// Counts an HTTP request; `route` is the pattern, not the path.

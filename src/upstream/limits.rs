@@ -7,14 +7,12 @@ use std::time::Duration;
 pub struct Limits {
     /// To connect, TLS included.
     pub connect: Duration,
-    /// For the whole fetch.
-    pub total: Duration,
     /// The largest answer read, in bytes.
     pub response_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), total: Duration::from_secs(10), response_bytes: 1 << 20 }
+        Self { connect: Duration::from_secs(3), response_bytes: 1 << 20 }
     }
 }

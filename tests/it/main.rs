@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod description;
+mod failures;
 mod faulty_provider;
 mod harness;
 mod hit_path;
@@ -12,5 +14,6 @@ mod realms;
 mod refresher;
 mod renewal;
 mod report;
+mod rotation;
 mod secrets;
 mod tokens;

@@ -18,6 +18,10 @@ async fn server(folder: &tempfile::TempDir) -> Program {
     Program::ready(&format!("sqlite:{}", folder.path().join("t.db").display()), &[]).await
 }
 
+fn json_of(args: &[&str]) -> Value {
+    serde_json::from_str(&output_of(args)).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn realms_secrets_and_tokens_are_handled_from_the_shell() {
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +60,7 @@ async fn realms_secrets_and_tokens_are_handled_from_the_shell() {
         "--server",
         url,
     ]);
-    assert!(saved.contains('k'), "{saved}");
+    assert!(saved.contains("REALM") && saved.contains("r      k"), "{saved}");
     let shown = output_of(&["secret", "show", "k", "--realm", "r", "--server", url, "--output", "json"]);
     assert!(shown.contains("******") && !shown.contains("line one"), "{shown}");
     assert!(output_of(&["secret", "list", "--realm", "r", "--server", url]).contains('k'));
@@ -68,6 +72,7 @@ async fn realms_secrets_and_tokens_are_handled_from_the_shell() {
     let table = output_of(&["token", "get", "--realm", "r", "--key", "k", "--server", url]);
     assert!(table.contains("memory"), "{table}");
 
+    renewals_are_handled_from_the_shell(url, &provider);
     assert_eq!(run(&["realm", "delete", "r", "--server", url]).status.code(), Some(1), "in use");
     output_of(&["secret", "delete", "k", "--realm", "r", "--server", url]);
     output_of(&["realm", "delete", "r", "--server", url]);
@@ -75,6 +80,23 @@ async fn realms_secrets_and_tokens_are_handled_from_the_shell() {
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("unknown_realm"));
     assert!(output_of(&["healthcheck", "--strict", "--server", url]).contains("ok"));
+}
+
+fn renewals_are_handled_from_the_shell(url: &str, provider: &FaultyProvider) {
+    let of = ["--realm", "r", "--key", "k", "--output", "json", "--server", url];
+    let longer = [&["token", "get", "--min-ttl", "3600"][..], &of].concat();
+    assert_eq!(json_of(&longer)["token"], "t-1");
+    let reported = [&["token", "report", "--version", "1", "--code", "40001"][..], &of].concat();
+    assert_eq!(json_of(&reported)["renewed"], false, "it is a moment old");
+    let name = ["k", "--realm", "r", "--output", "json", "--server", url];
+    assert_eq!(json_of(&[&["secret", "status"][..], &name].concat())["state"], "valid");
+    provider.script(Fault::Json(json!({"access_token": "t-2", "expires_in": 7200})));
+    assert_eq!(json_of(&[&["secret", "retry"][..], &name].concat())["token"], "t-2");
+    output_of(&[&["secret", "apply", "--next", "--set", "pem=rotated"][..], &of].concat());
+    assert_eq!(
+        json_of(&[&["secret", "show"][..], &name].concat())["credentials"]["pem"],
+        "******************"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

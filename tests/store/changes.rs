@@ -1,6 +1,6 @@
 //! What instances see of each other, what is forgotten, and the clock they share.
 
-use token_server::clock::SystemClock;
+use token_server::clock::{Clock as _, MachineClock};
 use token_server::secret::SecretId;
 use token_server::store::{Changes, Commit, RealmRow, SecretRow};
 
@@ -11,6 +11,7 @@ crate::on_every_store!(
     changes_are_those_at_or_after_the_stamp,
     an_edit_is_seen_by_the_stamp_of_its_last_change,
     a_commit_and_a_retirement_are_seen_and_a_held_lease_is_not,
+    how_secrets_stand_is_told_whenever_they_changed,
     only_old_tombstones_are_removed,
     the_counters_of_a_token_outlive_its_tombstone,
     the_stores_clock_is_about_the_machines,
@@ -85,6 +86,29 @@ async fn a_commit_and_a_retirement_are_seen_and_a_held_lease_is_not(store: Insta
     assert_eq!(tokens(1701).await, []);
 }
 
+async fn how_secrets_stand_is_told_whenever_they_changed(store: Instances) {
+    store.insert_realm(&RealmRow { version: 7, changed_at: at(1), ..realm("r") }).await.unwrap();
+    store.insert_realm(&RealmRow { deleted_at: Some(at(1)), ..realm("gone") }).await.unwrap();
+    let fetched = SecretRow { version: 5, changed_at: at(1), ..secret("r", "fetched") };
+    for row in [fetched, secret("r", "new"), SecretRow { deleted_at: Some(at(1)), ..secret("r", "gone") }] {
+        store.insert_secret(&row).await.unwrap();
+    }
+    let lease = store.claim_lease(&name("fetched"), "one", at(1000), at(2000)).await.unwrap().unwrap();
+    assert!(store.commit_token(&lease, &Commit { at: at(1), ..commit("t", 9) }).await.unwrap());
+    let ids = [name("fetched"), name("new"), name("gone"), name("never"), SecretId::new("gone", "fetched")];
+    let mut current = store.list_current(&ids).await.unwrap();
+    current.realms.sort();
+    assert_eq!(current.realms, [("gone".to_owned(), None), ("r".to_owned(), Some(7))]);
+    let versions = |all: &[(SecretId, Option<i64>)]| {
+        ids.iter().map(|id| all.iter().find(|(found, _)| found == id).unwrap().1).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&current.secrets), [Some(5), Some(1), None, None, None]);
+    assert_eq!(versions(&current.tokens), [Some(9), None, None, None, None]);
+    let many: Vec<_> = (0..1000).map(|number| name(&number.to_string())).collect();
+    assert_eq!(store.list_current(&many).await.unwrap().secrets.len(), 1000);
+    assert_eq!(store.list_current(&[]).await.unwrap(), Changes::default());
+}
+
 async fn only_old_tombstones_are_removed(store: Instances) {
     for (text, deleted_at) in
         [("live", None), ("old", Some(at(1999))), ("young", Some(at(2000))), ("new", Some(at(5000)))]
@@ -115,8 +139,8 @@ async fn the_counters_of_a_token_outlive_its_tombstone(store: Instances) {
 }
 
 async fn the_stores_clock_is_about_the_machines(store: Instances) {
-    let before = SystemClock::machine_now().epoch_ms();
+    let before = MachineClock.now().epoch_ms();
     let shown = store.now().await.unwrap().epoch_ms();
-    let after = SystemClock::machine_now().epoch_ms();
+    let after = MachineClock.now().epoch_ms();
     assert!((before - 1000..=after + 1000).contains(&shown), "{before} <= {shown} <= {after}");
 }

@@ -1,7 +1,7 @@
 //! Leases and what is written under them.
 
 use token_server::secret::SecretId;
-use token_server::store::{Commit, HeldToken, Lease, TokenRow};
+use token_server::store::{Commit, Foreign, HeldToken, Lease, TokenRow};
 use token_server::token::{Life, TokenText};
 
 use crate::databases::Instances;
@@ -23,6 +23,7 @@ crate::on_every_store!(
     a_release_without_failure_frees_and_leaves_the_rest,
     a_release_with_a_failure_records_and_counts_it_and_success_clears,
     a_release_under_an_old_epoch_changes_nothing,
+    a_commit_counts_repeats_and_deaths_by_foreign_hands,
     a_retired_token_is_blank_and_keeps_its_counters,
     whoever_held_the_lease_of_a_retired_token_is_fenced,
     all_tokens_of_a_realm_are_retired_at_once_and_no_others,
@@ -50,17 +51,7 @@ async fn there_is_no_token_row_before_the_first_lease(store: Instances) {
     assert_eq!(store.find_token(&id()).await.unwrap(), None);
     let lease = lease(&store, "one").await;
     assert_eq!(lease, Lease { id: id(), owner: "one".to_owned(), epoch: 1, until: at(2000) });
-    let expected = TokenRow {
-        id: id(),
-        version: 0,
-        token: None,
-        due_at: None,
-        previous_valid_until: None,
-        lease_epoch: 1,
-        lease_until: at(2000),
-        failure: None,
-        failure_count: 0,
-    };
+    let expected = TokenRow { lease_epoch: 1, lease_until: at(2000), ..TokenRow::blank(&id()) };
     assert_eq!(row(&store).await, expected);
 }
 
@@ -99,15 +90,11 @@ async fn a_commit_writes_the_token_and_ends_the_lease(store: Instances) {
     let commit = commit("fresh", 1);
     assert!(store.commit_token(&first, &commit).await.unwrap());
     let expected = TokenRow {
-        id: id(),
         version: 1,
         token: Some(commit.token.clone()),
         due_at: Some(at(6000)),
-        previous_valid_until: None,
         lease_epoch: first.epoch,
-        lease_until: at(0),
-        failure: None,
-        failure_count: 0,
+        ..TokenRow::blank(&id())
     };
     assert_eq!(row(&store).await, expected);
     let again = Commit { version: 2, ..commit };
@@ -232,6 +219,16 @@ async fn a_release_under_an_old_epoch_changes_nothing(store: Instances) {
     assert_eq!(store.claim_lease(&id(), "three", at(2500), at(9000)).await.unwrap(), None);
 }
 
+async fn a_commit_counts_repeats_and_deaths_by_foreign_hands(store: Instances) {
+    for (version, repeat_count, is_foreign) in [(1, 0, false), (2, 2, true), (3, 0, false), (4, 0, true)] {
+        let held = lease(&store, "one").await;
+        let commit = Commit { repeat_count, is_foreign, at: at(2000 + version), ..commit("t", version) };
+        assert!(store.commit_token(&held, &commit).await.unwrap());
+        assert_eq!(row(&store).await.repeat_count, repeat_count);
+    }
+    assert_eq!(row(&store).await.foreign, Foreign { count: 2, last_at: Some(at(2004)) });
+}
+
 async fn a_retired_token_is_blank_and_keeps_its_counters(store: Instances) {
     for version in 1..=2 {
         let lease = lease(&store, "one").await;
@@ -242,17 +239,7 @@ async fn a_retired_token_is_blank_and_keeps_its_counters(store: Instances) {
     store.retire_tokens(&id().realm, Some(&id().key), at(4000)).await.unwrap();
     let retired = row(&store).await;
     assert!(retired.lease_epoch >= failed.epoch);
-    let expected = TokenRow {
-        id: id(),
-        version: 2,
-        token: None,
-        due_at: None,
-        previous_valid_until: None,
-        lease_epoch: retired.lease_epoch,
-        lease_until: at(0),
-        failure: None,
-        failure_count: 0,
-    };
+    let expected = TokenRow { version: 2, lease_epoch: retired.lease_epoch, ..TokenRow::blank(&id()) };
     assert_eq!(retired, expected);
     let next = lease(&store, "two").await;
     assert!(next.epoch > failed.epoch);

@@ -34,6 +34,7 @@ pub(crate) fn secret(realm: &str, key: &str) -> SecretRow {
     SecretRow {
         id: SecretId::new(realm, key),
         content: credentials(&[("key_1", "wx0123456789"), ("key_2", "hush")]),
+        next: None,
         version: 1,
         revision: 1,
         created_at: at(1000),
@@ -59,6 +60,8 @@ pub(crate) fn commit(text: &str, version: i64) -> Commit {
         version,
         due_at: Some(at(6000)),
         was_asked: true,
+        repeat_count: 0,
+        is_foreign: false,
         previous: None,
         at: at(2000),
     }
@@ -71,6 +74,7 @@ pub(crate) fn refusal() -> RecordedFailure {
         next_attempt_at: at(2500),
         realm_version: 3,
         secret_version: 4,
+        policy_mark: 5,
         failure: Failure {
             kind: FailureKind::Config,
             detail: "the provider refused".to_owned(),

@@ -2,10 +2,10 @@
 
 use token_server::clock::Timestamp;
 use token_server::secret::{SecretContent, SecretId};
-use token_server::store::{Page, SecretFilter, SecretRow};
+use token_server::store::{NextCredentials, Page, SecretFilter, SecretRow};
 
 use crate::databases::Instances;
-use crate::rows::{ALL, at, credentials, secret};
+use crate::rows::{ALL, at, credentials, refusal, secret};
 
 crate::on_every_store!(
     a_name_with_a_blank_behind_it_finds_nothing,
@@ -22,6 +22,7 @@ crate::on_every_store!(
     secrets_are_listed_by_realm_and_key_to_the_letter,
     names_that_differ_in_case_or_accent_only_are_two_secrets,
     names_as_long_as_they_may_be_are_kept_whole,
+    next_credentials_are_listed_when_they_are_due_and_go_with_their_secret,
 );
 
 /// Another content, later.
@@ -29,6 +30,13 @@ fn edited(row: &SecretRow, revision: i64, deleted_at: Option<Timestamp>) -> Secr
     SecretRow {
         id: row.id.clone(),
         content: credentials(&[("corpid", "ww1"), ("corpsecret", "more hush")]),
+        next: Some(NextCredentials {
+            credentials: [("corpsecret", "the next hush")].into_iter().collect(),
+            since: at(1_700_000_000_004),
+            due_at: at(1_700_000_000_005),
+            failure: Some(refusal()),
+            failure_count: 2,
+        }),
         version: 2,
         revision,
         created_at: at(1_700_000_000_001),
@@ -36,6 +44,32 @@ fn edited(row: &SecretRow, revision: i64, deleted_at: Option<Timestamp>) -> Secr
         changed_at: at(1_700_000_000_003),
         deleted_at,
     }
+}
+
+async fn next_credentials_are_listed_when_they_are_due_and_go_with_their_secret(store: Instances) {
+    let waiting = |key, due_at| {
+        let next = edited(&secret("r", key), 1, None)
+            .next
+            .map(|next| NextCredentials { due_at: at(due_at), ..next });
+        SecretRow { next, ..secret("r", key) }
+    };
+    for row in [waiting("later", 3000), waiting("b", 2000), waiting("a", 1000), secret("r", "none")] {
+        assert!(store.insert_secret(&row).await.unwrap());
+    }
+    let due = async |by, most| {
+        let due = store.list_next_due(at(by), most).await.unwrap();
+        due.into_iter().map(|id| id.key).collect::<Vec<_>>()
+    };
+    assert_eq!(due(999, 10).await, [""; 0]);
+    assert_eq!(due(2000, 10).await, ["a", "b"]);
+    assert_eq!(due(9000, 2).await, ["a", "b"]);
+    let dropped = SecretRow { next: None, revision: 2, ..secret("r", "a") };
+    assert!(store.update_secret(&dropped, 1).await.unwrap());
+    assert_eq!(due(9000, 10).await, ["b", "later"]);
+    assert_eq!(store.delete_secrets("r", None, at(5000)).await.unwrap(), 4);
+    assert_eq!(due(9000, 10).await, [""; 0]);
+    let deleted = store.find_secret(&SecretId::new("r", "b")).await.unwrap().unwrap();
+    assert_eq!(deleted.next, None);
 }
 
 async fn a_secret_reads_back_as_it_was_written(store: Instances) {

@@ -127,6 +127,7 @@ fn row(there: &LegacySecret, content: SecretContent, here: Option<&SecretRow>, r
     SecretRow {
         id: there.id.clone(),
         content,
+        next: here.filter(|row| row.deleted_at.is_none()).and_then(|row| row.next.clone()),
         version: here.map_or(1, |row| row.version + i64::from(!is_as_before)),
         revision: here.map_or(1, |row| row.revision + 1),
         created_at,

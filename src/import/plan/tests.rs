@@ -76,11 +76,8 @@ fn after(planned: &Planned, mut present: Present) -> Present {
             version: imported.replaces.unwrap_or_default().0 + 1,
             token: Some(imported.token.clone()),
             due_at: imported.due_at,
-            previous_valid_until: None,
             lease_epoch: imported.replaces.unwrap_or_default().1 + 1,
-            lease_until: Timestamp::from_epoch_ms(0),
-            failure: None,
-            failure_count: 0,
+            ..TokenRow::blank(&imported.id)
         });
     }
     present

@@ -22,6 +22,8 @@ impl Held<'_> {
         let left_ms = self.token.life.expires_at.map_or(i64::MAX, |at| at.epoch_ms() - now.epoch_ms());
         match cause {
             Cause::Miss => true,
+            // The next credentials bring a token of their own.
+            Cause::Next => false,
             Cause::Due => self.row.due_at.is_none_or(|due_at| now < due_at),
             Cause::Flush | Cause::Retry => self.row.version > asked_at,
             Cause::Report { version } => self.row.version > version,
@@ -47,7 +49,7 @@ impl View {
         let row = self.row.as_ref()?;
         let token = row.token.as_ref()?;
         let is_current =
-            token.realm_version == self.realm_version && token.secret_version == self.secret_version;
+            token.realm_version == self.realm_version && token.secret_version == self.secret.version;
         // While an attempt is put off, the token is as good as it gets: it is served to its very end.
         let next_try_at = self.failure().map(|failure| failure.next_attempt_at).max(row.due_at);
         let usable = token.life.usable_while_not_due(next_try_at, now);
@@ -69,8 +71,9 @@ impl View {
     /// The last failure, if it was with these versions: an edit is a reason to try at once.
     pub(super) fn failure(&self) -> Option<&RecordedFailure> {
         let failure = self.row.as_ref()?.failure.as_ref()?;
-        let is_current =
-            failure.realm_version == self.realm_version && failure.secret_version == self.secret_version;
+        let is_current = failure.realm_version == self.realm_version
+            && failure.secret_version == self.secret.version
+            && failure.policy_mark == self.policy_mark;
         is_current.then_some(failure)
     }
 
@@ -85,7 +88,7 @@ impl View {
         let fetched_at = held.token.life.obtained_at;
         let interval = match cause {
             Cause::Report { .. } => self.policy.min_interval.max(REPORT_FLOOR),
-            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Retry => {
+            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Retry | Cause::Next => {
                 self.policy.min_interval
             }
         };

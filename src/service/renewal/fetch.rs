@@ -20,69 +20,81 @@ use crate::token::{Life, Source, TokenText};
 const COMMIT_TRIES: u32 = 5;
 const COMMIT_PAUSE: Duration = Duration::from_millis(200);
 
+/// A fetch that may be made: under which lease, by which rows, why.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) lease: &'a Lease,
+    pub(super) view: &'a View,
+    pub(super) cause: Cause,
+    /// The token's version when it was asked for.
+    pub(super) asked_at: i64,
+}
+
 impl Renewal {
     /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and there is nothing newer:
     /// the caller goes round again.
-    pub(super) async fn fetch(
-        &self,
-        lease: &Lease,
-        view: &View,
-        cause: Cause,
-        asked_at: i64,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
-        let forced = cause.is_forced() && view.held(self.parts.clock.now()).is_some();
-        let plan = match view.definition.plan(&lease.id, &view.credentials, forced) {
-            Ok(Some(plan)) => plan,
-            Ok(None) => return self.note_failure(lease, view, asked_at, nothing_to_fetch()).await,
-            Err(failure) => return self.note_failure(lease, view, asked_at, failure).await,
+    pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
+        let Turn { lease, view, cause, .. } = turn;
+        let now = self.parts.clock.now();
+        let by_hand = cause == Cause::Retry;
+        let pass = match self.circuits.enter(&lease.id.realm, view.realm_version, by_hand, now) {
+            Ok(pass) => pass,
+            Err(refusal) => {
+                self.release(Some(lease)).await;
+                return self.held_back(&lease.id, view, refusal).map(Some);
+            }
         };
-        let call = match self.admit(&lease.id, view, cause).await? {
-            Admission::Go(call) => call,
-            Admission::Withheld(until) => return self.withhold(lease, view, asked_at, until).await,
+        let forced = cause.is_forced() && view.held(now).is_some();
+        let plan = match view.definition.plan(&lease.id, view.credentials(), forced) {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return self.note_failure(turn, nothing_to_fetch()).await,
+            Err(failure) => return self.note_failure(turn, failure).await,
+        };
+        let call = match self.admit(&lease.id, view, cause).await {
+            Ok(Admission::Go(call)) => call,
+            Ok(Admission::Withheld(until)) => return self.withhold(turn, until).await,
+            Err(error) => {
+                self.release(Some(lease)).await;
+                return Err(error.into());
+            }
         };
         crash_point("call_logged");
         // The life counts from before the request.
         let started = self.parts.clock.now();
-        match self.call_upstream(lease, view, cause, &plan, &call).await {
+        let outcome = self.call_upstream(turn, &plan, &call).await;
+        pass.conclude(outcome.as_ref().err(), self.parts.clock.now());
+        match outcome {
             Ok(answer) => {
                 crash_point("provider_answered");
-                let commit = self.commit_of(lease, view, cause, &answer, started);
+                let commit = self.commit_of(turn, &answer, started);
                 if !commit.token.life.usable_while_not_due(commit.due_at, self.parts.clock.now()) {
-                    return self.note_failure(lease, view, asked_at, came_too_late()).await;
+                    return self.note_failure(turn, came_too_late()).await;
                 }
-                self.store_answer(lease, view, commit, &answer, asked_at).await
+                self.store_answer(turn, commit, &answer).await
             }
-            Err(failure) => self.note_failure(lease, view, asked_at, failure).await,
+            Err(failure) => self.note_failure(turn, failure).await,
         }
     }
 
-    async fn call_upstream(
-        &self,
-        lease: &Lease,
-        view: &View,
-        cause: Cause,
-        plan: &Plan,
-        call: &str,
-    ) -> Result<Answer, Failure> {
+    async fn call_upstream(&self, turn: Turn<'_>, plan: &Plan, call: &str) -> Result<Answer, Failure> {
+        let Turn { lease, view, cause, .. } = turn;
         let began = tokio::time::Instant::now();
-        let outcome = self.parts.upstream.fetch(plan, &view.credentials, view.policy.timeout).await;
+        let left = lease.until.minus(self.settings.lease_margin).since(self.parts.clock.now());
+        let timeout = self.timeout(view).min(left);
+        let outcome = self.parts.upstream.fetch(plan, view.credentials(), timeout).await;
         let (took, code) =
             (began.elapsed(), outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok"));
         let SecretId { realm, key } = &lease.id;
         self.parts.metrics.count_upstream(realm, code, took);
         tracing::info!(realm, key, cause = cause.as_str(), outcome = code, ?took, "asked the provider");
-        self.conclude(call, took, &outcome).await;
+        let held = view.current().map(|held| &held.text);
+        self.conclude(call, took, &outcome, held).await;
         outcome
     }
 
     /// A quota is used up: the held token, or a failure that lasts until the quota allows another call.
-    async fn withhold(
-        &self,
-        lease: &Lease,
-        view: &View,
-        asked_at: i64,
-        until: Timestamp,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
+    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<Option<TokenAnswer>, ServiceError> {
+        let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.held(now) {
@@ -92,17 +104,19 @@ impl Renewal {
         }
         let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
         let failure = Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) };
-        self.note_failure(lease, view, asked_at, failure).await
+        self.note_failure(turn, failure).await
     }
 
     async fn store_answer(
         &self,
-        lease: &Lease,
-        view: &View,
+        turn: Turn<'_>,
         commit: Commit,
         answer: &Answer,
-        asked_at: i64,
     ) -> Result<Option<TokenAnswer>, ServiceError> {
+        let Turn { lease, view, cause, .. } = turn;
+        if cause == Cause::Next && !self.promote(turn).await? {
+            return Ok(None);
+        }
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
         match self.commit(lease, &commit).await {
             Ok(true) => {
@@ -112,12 +126,15 @@ impl Renewal {
                     entry.asked.note(commit.at);
                 }
                 self.plan_renewal(&lease.id, &commit);
+                if commit.is_foreign {
+                    self.note_foreign(&lease.id);
+                }
                 let answer = entry.answer(Source::Upstream);
                 self.parts.memory.keep(view.mark, &lease.id, entry);
                 Ok(Some(TokenAnswer { warning, ..answer }))
             }
-            Ok(false) => self.fenced(lease, asked_at).await,
-            Err(error) => Ok(Some(self.unstored(lease, view, &commit, &error))),
+            Ok(false) => self.fenced(turn).await,
+            Err(error) => Ok(Some(self.unstored(turn, &commit, &error))),
         }
     }
 
@@ -141,6 +158,15 @@ impl Renewal {
         }
     }
 
+    fn note_foreign(&self, SecretId { realm, key }: &SecretId) {
+        self.parts.metrics.count_foreign(realm);
+        tracing::warn!(
+            realm,
+            key,
+            "a token died early and nobody here replaced it: another system fetches with the same credentials"
+        );
+    }
+
     fn untold_life(&self, id: &SecretId) -> String {
         let life = self.settings.default_life;
         let warning = format!("the provider told no expiry; the token is taken to live {life:?}");
@@ -148,36 +174,41 @@ impl Renewal {
         warning
     }
 
-    fn commit_of(
-        &self,
-        lease: &Lease,
-        view: &View,
-        cause: Cause,
-        answer: &Answer,
-        started: Timestamp,
-    ) -> Commit {
+    fn commit_of(&self, turn: Turn<'_>, answer: &Answer, started: Timestamp) -> Commit {
+        let Turn { lease, view, cause, .. } = turn;
         let now = self.parts.clock.now();
         let told = answer.expires_in.unwrap_or(self.settings.default_life);
         let mut life = Life { obtained_at: started, expires_at: Some(started.plus(told)) };
         let mut due = due_at(life, &view.policy, &lease.id);
+        let mut repeat_count = 0;
         let held = view.current().filter(|held| held.life.expires_at.is_none_or(|at| at > started));
         let extends = matches!(view.policy.reissue, Reissue::Same { extends: true, .. });
         if let Some(held) = held.filter(|held| held.text == answer.token && !extends) {
             // The same token came back: its life is not longer than was told before.
             life.expires_at = life.expires_at.min(held.life.expires_at.or(life.expires_at));
-            due = repeat_at(now, life).max(due.filter(|due| *due > now));
+            let whole = Life { obtained_at: held.life.obtained_at, ..life };
+            repeat_count =
+                view.row.as_ref().map_or(0, |row| row.repeat_count) + i64::from(cause == Cause::Due);
+            let as_ruled = due_at(whole, &view.policy, &lease.id).filter(|due| *due > now);
+            due = repeat_at(now, life, repeat_count).max(as_ruled);
         }
+        let previous = held.filter(|held| held.text != answer.token);
         Commit {
-            previous: held.filter(|held| held.text != answer.token).map(|held| previous_of(view, held, now)),
+            // Where tokens coexist, one that dies early was withdrawn, not replaced.
+            is_foreign: matches!(cause, Cause::Report { .. })
+                && previous.is_some()
+                && view.policy.reissue != Reissue::Coexists,
+            previous: previous.map(|held| previous_of(view, held, cause, now)),
             token: HeldToken {
                 text: answer.token.clone(),
                 life,
                 realm_version: view.realm_version,
-                secret_version: view.secret_version,
+                secret_version: view.secret.version,
             },
             version: view.row.as_ref().map_or(0, |row| row.version) + 1,
             due_at: due,
-            was_asked: cause != Cause::Due,
+            was_asked: !cause.is_background(),
+            repeat_count,
             at: now,
         }
     }
@@ -196,8 +227,8 @@ impl Renewal {
     }
 
     /// The lease had passed to another: what that one stored counts, what came of our fetch does not.
-    async fn fenced(&self, lease: &Lease, asked_at: i64) -> Result<Option<TokenAnswer>, ServiceError> {
-        let id = &lease.id;
+    async fn fenced(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
+        let (id, asked_at) = (&turn.lease.id, turn.asked_at);
         tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late: its outcome was not stored");
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
@@ -206,8 +237,8 @@ impl Renewal {
     }
 
     /// The token works although it could not be stored: it is handed out, and gives way to any that is stored later.
-    fn unstored(&self, lease: &Lease, view: &View, commit: &Commit, error: &StoreError) -> TokenAnswer {
-        let id = &lease.id;
+    fn unstored(&self, turn: Turn<'_>, commit: &Commit, error: &StoreError) -> TokenAnswer {
+        let Turn { lease: Lease { id, .. }, view, .. } = turn;
         tracing::error!(realm = id.realm, key = id.key, %error, "a fetched token could not be stored");
         let warning = "the database is not available; this token could not be stored".to_owned();
         let stale = Some(Stale { since: commit.at, warning });
@@ -220,22 +251,30 @@ impl Renewal {
     /// Notes why for all instances; answers the held token while it is good. `None` as in [`Renewal::fetch`].
     async fn note_failure(
         &self,
-        lease: &Lease,
-        view: &View,
-        asked_at: i64,
+        turn: Turn<'_>,
         failure: Failure,
     ) -> Result<Option<TokenAnswer>, ServiceError> {
+        let Turn { lease, view, cause, .. } = turn;
+        if cause == Cause::Next {
+            return self.note_next_failure(turn, failure).await.map(Some);
+        }
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.parts.clock.now();
         let count = view.failure().and(view.row.as_ref()).map_or(0, |row| row.failure_count) + 1;
         let wait = back_off(failure.kind, count, &view.policy, id);
         let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
-        let (realm_version, secret_version) = (view.realm_version, view.secret_version);
-        let recorded = RecordedFailure { at, next_attempt_at, realm_version, secret_version, failure };
+        let recorded = RecordedFailure {
+            at,
+            next_attempt_at,
+            realm_version: view.realm_version,
+            secret_version: view.secret.version,
+            policy_mark: view.policy_mark,
+            failure,
+        };
         match self.parts.store.release_lease(lease, Some(&recorded)).await {
             Ok(true) => {}
-            Ok(false) => return self.fenced(lease, asked_at).await,
+            Ok(false) => return self.fenced(turn).await,
             Err(error) => tracing::warn!(%error, "a lease could not be given back; it ends by itself"),
         }
         let retry_after = Some(next_attempt_at.since(at));
@@ -252,7 +291,7 @@ impl View {
     pub(super) fn current(&self) -> Option<&HeldToken> {
         let token = self.row.as_ref()?.token.as_ref()?;
         let is_current =
-            token.realm_version == self.realm_version && token.secret_version == self.secret_version;
+            token.realm_version == self.realm_version && token.secret_version == self.secret.version;
         is_current.then_some(token)
     }
 }
@@ -267,9 +306,16 @@ fn nothing_to_fetch() -> Failure {
 }
 
 /// A replaced token, and until when it works on.
-fn previous_of(view: &View, held: &HeldToken, now: Timestamp) -> (TokenText, Option<Timestamp>) {
+fn previous_of(
+    view: &View,
+    held: &HeldToken,
+    cause: Cause,
+    now: Timestamp,
+) -> (TokenText, Option<Timestamp>) {
     let own_end = held.life.expires_at;
-    let until = match view.policy.overlap() {
+    // A provider that repeats its token, and was forced to give another, has killed the first.
+    let was_killed = cause.is_forced() && matches!(view.policy.reissue, Reissue::Same { .. });
+    let until = match view.policy.overlap().or(was_killed.then_some(Duration::ZERO)) {
         None => own_end,
         Some(overlap) => Some(own_end.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)))),
     };

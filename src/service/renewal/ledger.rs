@@ -3,13 +3,14 @@
 //! A call is written down first and counted with itself, so that instances that ask together never exceed a quota
 //! together; at worst both withhold.
 
-use super::{Renewal, View};
+use super::{QuotaUse, Renewal, View};
 use crate::clock::{Timestamp, millis};
 use crate::failure::Failure;
 use crate::realm::{Answer, Quota, Scope};
 use crate::secret::SecretId;
 use crate::service::flights::Cause;
 use crate::store::{FetchOutcome, FetchRow, StoreError};
+use crate::token::TokenText;
 
 /// Whether a call may be made.
 pub(super) enum Admission {
@@ -60,14 +61,29 @@ impl Renewal {
     ) -> Result<Option<Timestamp>, StoreError> {
         let SecretId { realm, key } = &row.secret;
         let key = (quota.scope == Scope::Secret).then_some(key.as_str());
-        let usage = self.parts.store.fetch_usage(realm, key, row.at.minus(quota.per)).await?;
-        let (count, limit, per) = (usage.count, quota.limit, quota.per);
-        if count.saturating_mul(5) >= limit.saturating_mul(4) {
+        let usage = self.parts.store.fetch_usage(realm, key, quota.window.counts_after(row.at)).await?;
+        let (count, limit) = (usage.count, quota.limit);
+        let is_much = |count: u64| count.saturating_mul(5) >= limit.saturating_mul(4);
+        // Once for each time that the line is crossed.
+        if is_much(count) && !is_much(count.saturating_sub(1)) {
+            let per = quota.window.per();
             tracing::warn!(realm, key, count, limit, ?per, "80 % of a quota is used");
         }
         let allowed = if cause.is_essential() { limit } else { limit.saturating_sub(quota.reserve) };
-        let frees_at = || usage.oldest_at.unwrap_or(row.at).plus(per);
-        Ok((count > allowed).then(frees_at))
+        Ok((count > allowed).then(|| quota.window.frees_at(row.at, usage.oldest_at)))
+    }
+
+    /// How much of each quota of a secret is used.
+    pub(super) async fn quota_use(&self, id: &SecretId, view: &View) -> Result<Vec<QuotaUse>, StoreError> {
+        let now = self.parts.clock.now();
+        let mut all = Vec::new();
+        for quota in &view.policy.quotas {
+            let key = (quota.scope == Scope::Secret).then_some(id.key.as_str());
+            let usage = self.parts.store.fetch_usage(&id.realm, key, quota.window.counts_after(now)).await?;
+            let frees_at = (usage.count > 0).then(|| quota.window.frees_at(now, usage.oldest_at));
+            all.push(QuotaUse { quota: quota.clone(), used: usage.count, frees_at });
+        }
+        Ok(all)
     }
 
     /// Notes what became of a call. Its token counts even if this cannot be written.
@@ -76,10 +92,15 @@ impl Renewal {
         call: &str,
         took: std::time::Duration,
         outcome: &Result<Answer, Failure>,
+        held: Option<&TokenText>,
     ) {
         let duration_ms = Some(millis(took));
         let outcome = match outcome {
-            Ok(_) => FetchOutcome { outcome: "ok".to_owned(), duration_ms, ..FetchOutcome::default() },
+            Ok(answer) => {
+                let is_repeated = held.is_some_and(|held| *held == answer.token);
+                let outcome = if is_repeated { FetchRow::REPEATED } else { FetchRow::OK };
+                FetchOutcome { outcome: outcome.to_owned(), duration_ms, ..FetchOutcome::default() }
+            }
             Err(failure) => FetchOutcome {
                 outcome: failure.kind.code().to_owned(),
                 provider_code: failure.provider.code.clone(),

@@ -1,10 +1,11 @@
 //! How a secret's renewal stands, for its operator.
 
 use super::Renewal;
-use crate::realm::Definition;
+use crate::clock::Timestamp;
+use crate::realm::{Definition, Quota};
 use crate::secret::SecretId;
 use crate::service::ServiceError;
-use crate::store::TokenRow;
+use crate::store::{NextCredentials, TokenRow};
 
 /// What is known of a secret's token.
 #[derive(Clone, Debug)]
@@ -15,6 +16,23 @@ pub struct SecretStatus {
     pub state: TokenState,
     /// The stored row; its failure only if it was with the current versions.
     pub row: Option<TokenRow>,
+    /// The credentials that are to replace the current ones.
+    pub next: Option<NextCredentials>,
+    /// How much of the provider's quotas is used.
+    pub quotas: Vec<QuotaUse>,
+    /// Until when this instance holds calls to the provider back, since it is down.
+    pub held_back_until: Option<Timestamp>,
+}
+
+/// How much of a quota is used.
+#[derive(Clone, Debug)]
+pub struct QuotaUse {
+    /// Which.
+    pub quota: Quota,
+    /// Calls that count now.
+    pub used: u64,
+    /// When the first of them stops counting.
+    pub frees_at: Option<Timestamp>,
 }
 
 /// A secret's token in one word.
@@ -56,7 +74,7 @@ impl Renewal {
             (Some(_), _) if failed => TokenState::Stale,
             (Some(_), _) => TokenState::Valid,
             (None, Some(_)) => TokenState::Expired,
-            (None, None) => match (&view.definition, &view.fixed) {
+            (None, None) => match (&view.definition, &view.secret.content.fixed) {
                 (Definition::Fixed, Some(fixed)) if fixed.expires_at.is_none_or(|at| at > now) => {
                     TokenState::Valid
                 }
@@ -69,6 +87,13 @@ impl Renewal {
             row.token = view.current().cloned();
             row.failure = view.failure().cloned();
         }
-        Ok(SecretStatus { id: id.clone(), state, row })
+        Ok(SecretStatus {
+            id: id.clone(),
+            state,
+            row,
+            quotas: self.quota_use(id, &view).await?,
+            held_back_until: self.circuits.open_until(&id.realm, view.realm_version),
+            next: view.secret.next,
+        })
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::{StoreError, StoreResult};
 use super::migrations::Migrations;
 use super::{SqlStore, fault};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, MachineClock};
 
 /// One migration and whether it was applied.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -157,7 +157,7 @@ impl SqlStore {
     }
 
     async fn claim_migration(&self, owner: &str) -> StoreResult<bool> {
-        let now = SystemClock::machine_now();
+        let now = MachineClock.now();
         let claim = Query::update()
             .table(Alias::new(LOCK))
             .value("owner", owner)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::StoreError;
 use crate::clock::Timestamp;
 use crate::secret::{FixedToken, SecretContent};
+use crate::store::{NextCredentials, RecordedFailure};
 use crate::token::TokenText;
 
 const PLAIN: u8 = 0;
@@ -59,6 +60,46 @@ pub(super) fn read_content(bytes: &[u8], place: Place<'_>) -> Result<SecretConte
     let fixed =
         stored.token.map(|token| FixedToken { token: TokenText::from(token), expires_at: stored.expires_at });
     Ok(SecretContent { credentials: stored.credentials.into_iter().collect(), fixed })
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredNext {
+    credentials: std::collections::BTreeMap<String, String>,
+    since: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<RecordedFailure>,
+    #[serde(default)]
+    failure_count: i64,
+}
+
+pub(super) fn write_next(next: &NextCredentials) -> Vec<u8> {
+    let credentials = next.credentials.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let stored = StoredNext {
+        credentials: credentials.collect(),
+        since: next.since,
+        failure: next.failure.clone(),
+        failure_count: next.failure_count,
+    };
+    let mut bytes = vec![PLAIN];
+    // Strings and numbers always serialise.
+    bytes.extend(serde_json::to_vec(&stored).unwrap_or_default());
+    bytes
+}
+
+pub(super) fn read_next(
+    bytes: &[u8],
+    due_at: Timestamp,
+    place: Place<'_>,
+) -> Result<NextCredentials, StoreError> {
+    let stored: StoredNext = serde_json::from_slice(plain(bytes, place)?)
+        .map_err(|_| place.corrupt("its content is not the JSON that this program writes"))?;
+    Ok(NextCredentials {
+        credentials: stored.credentials.into_iter().collect(),
+        since: stored.since,
+        due_at,
+        failure: stored.failure,
+        failure_count: stored.failure_count,
+    })
 }
 
 pub(super) fn write_token(token: &TokenText) -> Vec<u8> {

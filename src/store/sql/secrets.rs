@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
 use super::entities::secret::{ActiveModel, Column, Entity, Model};
-use super::sealed::{Place, read_content, write_content};
+use super::sealed::{Place, read_content, read_next, write_content, write_next};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::{SecretContent, SecretId};
@@ -63,6 +63,17 @@ pub(super) async fn update(store: &SqlStore, row: &SecretRow, expected_revision:
     Ok(outcome.rows_affected == 1)
 }
 
+pub(super) async fn list_next_due(store: &SqlStore, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
+    let query = Entity::find()
+        .select_only()
+        .columns([Column::Realm, Column::Key])
+        .filter(Column::NextDueAt.lte(by.epoch_ms()))
+        .order_by_asc(Column::NextDueAt)
+        .limit(most);
+    let rows = store.run(|| query.clone().into_tuple::<(String, String)>().all(&store.db)).await?;
+    Ok(rows.into_iter().map(|(realm, key)| SecretId { realm, key }).collect())
+}
+
 pub(super) async fn delete(
     store: &SqlStore,
     realm: &str,
@@ -76,6 +87,8 @@ pub(super) async fn delete(
     let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
     let statement = Entity::update_many()
         .col_expr(Column::Content, Expr::value(write_content(&SecretContent::default())))
+        .col_expr(Column::NextContent, Expr::value(None::<Vec<u8>>))
+        .col_expr(Column::NextDueAt, Expr::value(None::<i64>))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
         .col_expr(Column::UpdatedAt, Expr::value(now_ms))
@@ -93,6 +106,8 @@ pub(super) fn seal(row: &SecretRow) -> Model {
         realm: row.id.realm.clone(),
         key: row.id.key.clone(),
         content: write_content(&row.content),
+        next_content: row.next.as_ref().map(write_next),
+        next_due_at: row.next.as_ref().map(|next| next.due_at.epoch_ms()),
         version: row.version,
         revision: row.revision,
         created_at: row.created_at.epoch_ms(),
@@ -104,10 +119,18 @@ pub(super) fn seal(row: &SecretRow) -> Model {
 
 pub(super) fn open(model: Model) -> StoreResult<SecretRow> {
     let id = SecretId::new(model.realm, model.key);
-    let content = read_content(&model.content, Place { table: "ts_secret", column: "content", key: &id })?;
+    let place = |column| Place { table: "ts_secret", column, key: &id };
+    let content = read_content(&model.content, place("content"))?;
+    let next = model
+        .next_content
+        .as_deref()
+        .zip(model.next_due_at)
+        .map(|(bytes, due_at)| read_next(bytes, Timestamp::from_epoch_ms(due_at), place("next_content")));
+    let next = next.transpose()?;
     Ok(SecretRow {
         id,
         content,
+        next,
         version: model.version,
         revision: model.revision,
         created_at: Timestamp::from_epoch_ms(model.created_at),

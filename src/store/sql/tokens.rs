@@ -7,7 +7,7 @@ use sea_orm::{
     UpdateMany,
 };
 
-use super::super::{Commit, DueToken, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
+use super::super::{Commit, DueToken, Foreign, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
 use super::entities::token::{ActiveModel, Column, Entity, Model};
 use super::sealed::{Place, read_token, write_token};
 use super::{SqlStore, is_nowhere};
@@ -93,6 +93,7 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
         next_attempt_at: Set(None),
         failure: Set(None),
         failure_count: Set(0),
+        repeat_count: Set(commit.repeat_count),
         lease_owner: Set(None),
         lease_until: Set(0),
         changed_at: Set(commit.at.epoch_ms()),
@@ -105,7 +106,12 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
         row.previous_token = Set(Some(write_token(previous)));
         row.previous_valid_until = Set(until.map(Timestamp::epoch_ms));
     }
-    let statement = held(lease).set(row);
+    let mut statement = held(lease);
+    if commit.is_foreign {
+        row.foreign_at = Set(Some(commit.at.epoch_ms()));
+        statement = statement.col_expr(Column::ForeignCount, Expr::col(Column::ForeignCount).add(1));
+    }
+    let statement = statement.set(row);
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
 }
@@ -188,6 +194,9 @@ pub(super) async fn retire(
         next_attempt_at: Set(None),
         failure: Set(None),
         failure_count: Set(0),
+        repeat_count: Set(0),
+        foreign_count: Set(0),
+        foreign_at: Set(None),
         lease_owner: Set(None),
         lease_until: Set(0),
         changed_at: Set(now.epoch_ms()),
@@ -233,5 +242,10 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
         lease_until: Timestamp::from_epoch_ms(model.lease_until),
         failure,
         failure_count: model.failure_count,
+        repeat_count: model.repeat_count,
+        foreign: Foreign {
+            count: model.foreign_count,
+            last_at: model.foreign_at.map(Timestamp::from_epoch_ms),
+        },
     })
 }

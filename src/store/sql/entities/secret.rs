@@ -13,6 +13,9 @@ pub struct Model {
     pub key: String,
     /// Sealed: credentials, or the operator's token.
     pub content: Vec<u8>,
+    /// Sealed: the credentials that are to replace these.
+    pub next_content: Option<Vec<u8>>,
+    pub next_due_at: Option<i64>,
     pub version: i64,
     pub revision: i64,
     pub created_at: i64,

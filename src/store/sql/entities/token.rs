@@ -33,6 +33,9 @@ pub struct Model {
     /// JSON of the last failure.
     pub failure: Option<String>,
     pub failure_count: i64,
+    pub repeat_count: i64,
+    pub foreign_count: i64,
+    pub foreign_at: Option<i64>,
     pub last_asked_at: Option<i64>,
     pub changed_at: i64,
 }

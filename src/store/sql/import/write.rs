@@ -125,6 +125,9 @@ fn token_row(imported: &ImportedToken, (version, epoch): (i64, i64), at: Timesta
         next_attempt_at: Set(None),
         failure: Set(None),
         failure_count: Set(0),
+        repeat_count: Set(0),
+        foreign_count: Set(0),
+        foreign_at: Set(None),
         last_asked_at: Set(Some(at.epoch_ms())),
         changed_at: Set(at.epoch_ms()),
     }

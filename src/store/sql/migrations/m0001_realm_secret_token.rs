@@ -28,6 +28,7 @@ impl MigrationTrait for Migration {
             ("ts_realm", "updated_at"),
             ("ts_secret", "changed_at"),
             ("ts_secret", "updated_at"),
+            ("ts_secret", "next_due_at"),
             ("ts_token", "changed_at"),
             ("ts_token", "due_at"),
         ];
@@ -71,6 +72,7 @@ fn secret_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
         .col(blob_column(backend, "content").not_null())
         // A next credential set that is tried before it replaces the first.
         .col(blob_column(backend, "next_content").null())
+        .col(number("next_due_at").null())
         // Inputs that another process pushes; they have a version of their own, since they retire no token.
         .col(blob_column(backend, "pushed").null())
         .col(number("pushed_version").not_null().default(0));
@@ -119,6 +121,11 @@ fn lease_and_failure(table: &mut TableCreateStatement, backend: sea_orm::DbBacke
         .col(number("next_attempt_at").null())
         .col(text_column(backend, "failure").null())
         .col(number("failure_count").not_null().default(0))
+        // How often the provider has given the same token again.
+        .col(number("repeat_count").not_null().default(0))
+        // Tokens that died early although nobody here replaced them.
+        .col(number("foreign_count").not_null().default(0))
+        .col(number("foreign_at").null())
         .col(number("last_asked_at").null())
         .col(number("changed_at").not_null());
 }

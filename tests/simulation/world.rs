@@ -1,0 +1,123 @@
+//! Instances, their clocks, and the store they share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use token_server::app::App;
+use token_server::clock::{Clock, SystemClock, Timestamp, millis};
+use token_server::config::{Config, Environment};
+use token_server::secret::SecretId;
+use token_server::service::store_time::{compare, keep_on_store_time};
+use token_server::service::{RealmEdit, SecretEdit};
+use token_server::store::{MemoryStore, Store};
+use tokio::time::Instant;
+
+use crate::provider::SimProvider;
+
+/// A machine's clock: simulated time, and by how much it is wrong.
+pub(crate) struct SimClock {
+    began: Instant,
+    wrong_ms: AtomicI64,
+}
+
+/// 2026-11-24T00:00:00Z
+const START_MS: i64 = 1_795_478_400_000;
+
+impl SimClock {
+    pub(crate) fn wrong_by(began: Instant, minutes: i64) -> Arc<Self> {
+        let clock = Self { began, wrong_ms: AtomicI64::new(0) };
+        clock.set_wrong(minutes);
+        Arc::new(clock)
+    }
+
+    /// Somebody sets the machine's clock.
+    pub(crate) fn set_wrong(&self, minutes: i64) {
+        self.wrong_ms.store(minutes * 60_000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        let passed = millis(self.began.elapsed()) + self.wrong_ms.load(Ordering::Relaxed);
+        Timestamp::from_epoch_ms(START_MS + passed)
+    }
+}
+
+/// One process.
+#[derive(Clone)]
+pub(crate) struct Instance {
+    pub(crate) app: App,
+    pub(crate) machine: Arc<SimClock>,
+}
+
+/// All that instances share.
+pub(crate) struct World {
+    began: Instant,
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) provider: Arc<SimProvider>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let began = Instant::now();
+        let clock = SimClock::wrong_by(began, 0);
+        let store = Arc::new(MemoryStore::new(clock.clone()));
+        Self { began, provider: Arc::new(SimProvider::new(clock.clone())), clock, store }
+    }
+
+    /// A process on a machine whose clock is wrong by so many minutes, begun as `serve` does.
+    pub(crate) async fn start(&self, wrong_minutes: i64) -> Instance {
+        let flags = [("renewal.sync_interval_seconds", "20".to_owned())];
+        let config = Config::load_without_file(&Environment::of(&[]), &flags).unwrap();
+        let machine = SimClock::wrong_by(self.began, wrong_minutes);
+        let clock = Arc::new(SystemClock::over(machine.clone()));
+        compare(&clock, self.store.as_ref()).await.unwrap();
+        let app = App::over(&config, self.store.clone(), clock.clone(), self.provider.clone());
+        keep_on_store_time(clock, self.store.clone(), &app.tasks);
+        app.follow(config.renewal.sync_interval());
+        app.refresh_ahead();
+        Instance { app, machine }
+    }
+
+    /// Realm `r`, which replaces its token with an overlap of five minutes, and so many secrets.
+    pub(crate) async fn save(&self, instance: &Instance, secrets: usize) -> Vec<SecretId> {
+        let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
+            "token_path": "access_token", "expires_in_path": "expires_in",
+            "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}],
+            "policy": {"reissue": "replaces", "overlap": "5m"}}});
+        instance.app.api.realms.save(&RealmEdit::read(&realm).unwrap()).await.unwrap();
+        let mut ids = Vec::new();
+        for number in 0..secrets {
+            let key = format!("app-{number}");
+            let secret = json!({"realm": "r", "key": key, "key_1": key});
+            instance.app.api.secrets.save(&SecretEdit::read(&secret).unwrap()).await.unwrap();
+            ids.push(SecretId::new("r", key));
+        }
+        ids
+    }
+}
+
+/// Numbers that are the same in each run: xorshift64*.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// From 0 to `below` − 1.
+    pub(crate) fn roll(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
+    }
+
+    pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
+        let span = most.saturating_sub(least).as_millis();
+        least + Duration::from_millis(self.roll(u64::try_from(span).unwrap()))
+    }
+}
