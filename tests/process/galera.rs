@@ -120,8 +120,11 @@ async fn the_instance_of_a_dead_node_serves_from_memory_and_follows_when_it_is_b
     assert_eq!((status, &held["token"]), (200, &"token-1".into()), "{held}");
     assert!(held["stale_since"].is_i64(), "{held}");
     // The others go on.
-    let flushed = fleet.storm(&[0, 1], FLUSH).await.answers().await;
-    assert_all_got("token-2", &flushed);
+    issuer.hold_after(1);
+    let flushed = fleet.storm(&[0, 1], FLUSH).await;
+    issuer.wait_for_calls(2).await;
+    issuer.release();
+    assert_all_got("token-2", &flushed.answers().await);
     assert_eq!(cut_off.token().await.1["token"], "token-1");
     assert_eq!(issuer.calls(), 2);
 
