@@ -111,6 +111,12 @@ impl SystemClock {
         self.machine.now()
     }
 
+    /// How far the database's clock is taken to be ahead of the machine's, in milliseconds.
+    #[must_use]
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
     /// Sets how far the database's clock is ahead of the machine's, in milliseconds.
     pub fn set_offset_ms(&self, offset_ms: i64) {
         self.offset_ms.store(offset_ms, Ordering::Relaxed);

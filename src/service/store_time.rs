@@ -13,8 +13,8 @@ const COMPARE_EVERY: Duration = Duration::from_mins(1);
 const JUMP_LOOK: Duration = Duration::from_secs(1);
 /// The machine's clock was set when wall and monotonic time part by more than this.
 const JUMP: Duration = Duration::from_secs(1);
-/// Offsets below this are the measurement's own.
-const NOISE_MS: u64 = 20;
+/// A measurement is never taken to be better than this.
+const NOISE_MS: i64 = 20;
 
 /// Keeps a clock on the store's: compared each minute, and at once when the machine's clock was set.
 pub fn keep_on_store_time(clock: Arc<SystemClock>, store: Arc<dyn Store>, tasks: &Tasks) {
@@ -54,8 +54,36 @@ pub async fn compare(clock: &SystemClock, store: &dyn Store) -> Result<(), Store
     let theirs = store.now().await?;
     let after = clock.machine_now();
     let middle_ms = i64::midpoint(before.epoch_ms(), after.epoch_ms());
-    let offset_ms = theirs.epoch_ms() - middle_ms;
-    let offset_ms = if offset_ms.unsigned_abs() < NOISE_MS { 0 } else { offset_ms };
-    clock.set_offset_ms(offset_ms);
+    let took_ms = millis(after.since(before));
+    clock.set_offset_ms(corrected(clock.offset_ms(), theirs.epoch_ms() - middle_ms, took_ms));
     Ok(())
+}
+
+/// The offset to go by: the one known, unless the measurement contradicts it, which is off by half of its call at most.
+///
+/// Else a slow call on a busy machine would move the clock, and a token would live longer here than where it was fetched.
+fn corrected(known_ms: i64, measured_ms: i64, took_ms: i64) -> i64 {
+    let error_ms = NOISE_MS.max(took_ms / 2 + 1);
+    if measured_ms.abs_diff(known_ms) <= error_ms.unsigned_abs() { known_ms } else { measured_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::corrected;
+
+    #[test]
+    fn only_a_measurement_that_contradicts_the_known_offset_moves_it() {
+        for (known, measured, took, expected) in [
+            (0, 5, 1, 0),
+            (0, 21, 1, 21),
+            (0, 40, 90, 0),
+            (0, -40, 90, 0),
+            (0, 300, 90, 300),
+            (300, 310, 1, 300),
+            (300, 0, 1, 0),
+            (600_000, 599_960, 100, 600_000),
+        ] {
+            assert_eq!(corrected(known, measured, took), expected, "{known} {measured} {took}");
+        }
+    }
 }

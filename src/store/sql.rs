@@ -66,6 +66,16 @@ impl SqlStore {
             .acquire_timeout(patience)
             .sqlx_logging(false)
             .connect_lazy(true)
+            .map_sqlx_mysql_pool_opts(|pool| {
+                pool.after_connect(|connection, _| {
+                    Box::pin(async move {
+                        use sea_orm::sqlx::Executor as _;
+                        // Whatever is not a Galera cluster may not know the variable.
+                        let _ = connection.execute(dialect::SEE_WHAT_OTHER_NODES_WROTE).await;
+                        Ok(())
+                    })
+                })
+            })
             .map_sqlx_sqlite_opts(|options| {
                 options
                     .create_if_missing(true)

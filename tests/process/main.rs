@@ -9,6 +9,7 @@ mod faults;
 #[path = "../it/faulty_provider.rs"]
 mod faulty_provider;
 mod fleet;
+mod galera;
 mod holders;
 mod instances;
 mod issuer;

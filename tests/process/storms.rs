@@ -58,7 +58,7 @@ async fn a_storm_of_reports(server: &str) {
 }
 
 /// Seconds that a token lives in the tests of its expiry.
-const SHORT_LIFE: u64 = 2;
+pub(crate) const SHORT_LIFE: u64 = 2;
 /// A caller's pause between asks: 4,500 asks a second in all.
 const PAUSE: Duration = Duration::from_millis(200);
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
 use std::io::Write as _;
 use tempfile::TempDir;
 use token_server::clock::SystemClock;
@@ -40,6 +40,13 @@ macro_rules! on_every_server {
     };
 }
 
+/// Makes a test of each case on a Galera cluster, the instances on different nodes. A case gets [`Instances`].
+macro_rules! on_galera {
+    ($($case:ident),+ $(,)?) => {
+        $crate::databases::tests!(galera, on_galera_nodes, $($case),+);
+    };
+}
+
 macro_rules! tests {
     ($name:ident, $run:ident, $($case:ident),+) => {
         mod $name {
@@ -53,15 +60,15 @@ macro_rules! tests {
     };
 }
 
-pub(crate) use {on_every_database, on_every_server, on_every_store, tests};
+pub(crate) use {on_every_database, on_every_server, on_every_store, on_galera, tests};
 
 /// One store as two instances of the service see it, each with connections of its own.
-pub(crate) struct Instances([Arc<dyn Store>; 2]);
+pub(crate) struct Instances(Vec<Arc<dyn Store>>);
 
 impl Instances {
-    /// The instance with this number; even and odd numbers are two instances.
+    /// The instance with this number; there are two or three, and higher numbers begin anew.
     pub(crate) fn instance(&self, number: usize) -> Arc<dyn Store> {
-        self.0[number % 2].clone()
+        self.0[number % self.0.len()].clone()
     }
 }
 
@@ -75,7 +82,7 @@ impl Deref for Instances {
 
 pub(crate) async fn on_memory(case: impl AsyncFnOnce(Instances)) {
     let store = Arc::new(MemoryStore::new(Arc::new(SystemClock::default())));
-    case(Instances([store.clone(), store])).await;
+    case(Instances(vec![store.clone(), store])).await;
 }
 
 pub(crate) async fn on_sqlite(case: impl AsyncFnOnce(Instances)) {
@@ -118,8 +125,54 @@ impl Scratch {
     }
 
     async fn instances(&self) -> Instances {
-        Instances([Arc::new(self.migrated().await), Arc::new(self.open().await)])
+        Instances(vec![Arc::new(self.migrated().await), Arc::new(self.open().await)])
     }
+}
+
+/// Three instances, each on a node of its own.
+pub(crate) async fn on_galera_nodes(case: impl AsyncFnOnce(Instances)) {
+    static SKIP: Once = Once::new();
+    let Some(servers) = server("TEST_GALERA_URLS", "a Galera cluster", &SKIP) else { return };
+    let nodes: Vec<&str> = servers.split(',').collect();
+    for node in &nodes {
+        wait_until_synced(node).await;
+    }
+    with_database(nodes[0], "mysql", "CREATE DATABASE {}", "DROP DATABASE {}", async |scratch| {
+        scratch.migrated().await;
+        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+        for node in &nodes {
+            let at_node = Scratch { url: scratch.url.replace(nodes[0], node) };
+            let store = at_node.open().await;
+            // A database that was made elsewhere a moment ago is not here yet.
+            while store.migration_state().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            stores.push(Arc::new(store));
+        }
+        case(Instances(stores)).await;
+    })
+    .await;
+}
+
+/// The cluster starts while the tests are built.
+async fn wait_until_synced(node: &str) {
+    const SYNCED: &str = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
+        WHERE VARIABLE_NAME = 'wsrep_local_state' AND VARIABLE_VALUE = '4'";
+    let url = format!("{node}/mysql");
+    let wait = async {
+        loop {
+            let mut options = ConnectOptions::new(&url);
+            options.max_connections(1).sqlx_logging(false).connect_timeout(Duration::from_secs(1));
+            if let Ok(db) = Database::connect(options).await
+                && let Ok(Some(_)) = db.query_one_raw(Statement::from_string(DbBackend::MySql, SYNCED)).await
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let synced = tokio::time::timeout(Duration::from_secs(120), wait).await;
+    assert!(synced.is_ok(), "a node of the cluster does not become ready: see galera.log of tests/run");
 }
 
 pub(crate) async fn with_sqlite(case: impl AsyncFnOnce(&Scratch)) {

@@ -1,5 +1,6 @@
 //! The store suite: every case on the store in memory, on SQLite, on MariaDB and on PostgreSQL.
 //!
+//! The races also run on a Galera cluster, `TEST_GALERA_URLS`.
 //! `TEST_MYSQL_URL` and `TEST_POSTGRES_URL` name servers (no database) that `tests/run` starts; each case makes a
 //! database of its own there and drops it. Without them those cases are skipped, which is said once; with `CI=true` that
 //! is a failure.
@@ -8,7 +9,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
 
-use crate::databases::{on_every_database, on_every_server, on_every_store};
+use crate::databases::{on_every_database, on_every_server, on_every_store, on_galera};
 
 mod changes;
 mod content;

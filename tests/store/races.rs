@@ -21,6 +21,16 @@ crate::on_every_store!(
     no_order_of_commit_and_retirement_leaves_a_token,
 );
 
+crate::on_galera!(
+    twenty_contenders_for_a_lease_have_one_winner,
+    leases_that_are_given_back_at_once_never_share_an_epoch,
+    twenty_inserts_of_one_realm_have_one_winner,
+    a_hundred_increments_by_four_tasks_are_all_counted,
+    a_commit_and_a_takeover_agree_on_who_was_first,
+    no_order_of_commit_and_retirement_leaves_a_token,
+    what_one_instance_wrote_is_read_by_the_others,
+);
+
 const KEYS: usize = 50;
 
 /// Runs `count` of them at the same time, alternately on both instances; the outcomes come in no order.
@@ -175,5 +185,16 @@ async fn no_order_of_commit_and_retirement_leaves_a_token(stores: Instances) {
         let row = stores.find_token(&id).await.unwrap().unwrap();
         assert_eq!((row.version, row.token), (i64::from(committed), None), "{id}");
         assert!(row.lease_epoch > lease.epoch);
+    }
+}
+
+async fn what_one_instance_wrote_is_read_by_the_others(stores: Instances) {
+    for number in 0..200 {
+        let id = format!("r{number}");
+        assert!(stores.instance(number).insert_realm(&realm(&id)).await.unwrap());
+        for other in [1, 2] {
+            let found = stores.instance(number + other).find_realm(&id).await.unwrap();
+            assert!(found.is_some(), "{id} is not seen at another node");
+        }
     }
 }

@@ -41,6 +41,14 @@ fn custom(name: &'static str, sql: String) -> ColumnDef {
     ColumnDef::new_with_type(Alias::new(name), ColumnType::Custom(Alias::new(sql).into_iden()))
 }
 
+/// On a Galera cluster a node lags behind what was written at the others; with this its reads (1), updates and deletes
+/// (2) wait for it.
+///
+/// Without 1 an edit at one instance is not seen by a renewal of another, and two that ask together do not see each
+/// other's calls in the log that quotas are counted in. Without 2 an update finds no row that was just added elsewhere,
+/// changes nothing, and meets no conflict either: a token outlives its retirement.
+pub(super) const SEE_WHAT_OTHER_NODES_WROTE: &str = "SET SESSION wsrep_sync_wait = 3";
+
 /// A statement whose one column `now_ms` is the database's clock. SQLite's is the machine's.
 pub(super) fn now_sql(backend: DbBackend) -> &'static str {
     match backend {
