@@ -79,7 +79,8 @@ impl App {
             schedule,
         };
         let renewal = Renewal::new(parts, settings);
-        let tokens = Tokens::new(Arc::new(renewal), tasks.clone(), config.renewal.wait());
+        let tokens =
+            Tokens::new(Arc::new(renewal), tasks.clone(), config.renewal.wait(), config.renewal.background);
         let sync = Sync::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock));
         watch_expiries(&metrics, memory, Arc::clone(&clock));
         let refresher = Refresher::new(

@@ -75,6 +75,13 @@ impl Entry {
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.due_at.is_some_and(|due_at| now >= due_at)
     }
+
+    /// Whether two thirds of the time from when it was due to its expiry are over.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let window = self.due_at.zip(self.life.expires_at);
+        window.is_some_and(|(due_at, expires_at)| now >= expires_at.minus(expires_at.since(due_at) / 3))
+    }
 }
 
 /// When a secret's token was last asked for, and what the store knows of it. Epoch milliseconds.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ServiceError;
 use super::flights::{Cause, Flights};
-use super::memory::Memory;
+use super::memory::{Entry, Memory};
 use super::renewal::{Renewal, SecretStatus};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
@@ -80,14 +80,19 @@ pub struct Tokens {
     renewal: Arc<Renewal>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    in_background: bool,
 }
 
 impl Tokens {
     /// Over one memory and one renewal; a caller waits up to `patience`.
+    ///
+    /// `in_background`: a renewal may go on when its caller has been answered. Not so in a function, which is frozen
+    /// then: there a due token is left to the cron call, and renewed while its caller waits once it is overdue.
     #[must_use]
-    pub fn new(renewal: Arc<Renewal>, tasks: Tasks, patience: Duration) -> Self {
+    pub fn new(renewal: Arc<Renewal>, tasks: Tasks, patience: Duration, in_background: bool) -> Self {
         let (memory, clock) = (Arc::clone(renewal.memory()), Arc::clone(renewal.clock()));
-        Self { memory, flights: Flights::new(tasks.clone(), patience), renewal, clock, tasks }
+        let flights = Flights::new(tasks.clone(), patience);
+        Self { memory, flights, renewal, clock, tasks, in_background }
     }
 
     /// A working token for a secret.
@@ -184,19 +189,27 @@ impl Tokens {
             return None;
         }
         if entry.is_due(now) {
-            if entry.dies_when_renewed {
+            if self.waits_for_renewal(&entry, now) {
                 return None;
             }
-            self.renew_behind(id.to_owned());
+            if self.in_background {
+                self.renew_behind(id.to_owned());
+            }
         }
         Some(entry.answer(source))
     }
 
-    /// Where the old token dies when the new one is made, callers wait a moment for the renewal; `None`: they need not.
+    /// Whether callers wait for the renewal of a token that is due.
+    fn waits_for_renewal(&self, entry: &Entry, now: Timestamp) -> bool {
+        entry.dies_when_renewed || (!self.in_background && entry.is_overdue(now))
+    }
+
+    /// Where the old token dies when the new one is made, or nothing goes on in the background, callers wait a moment for
+    /// the renewal; `None`: they need not.
     async fn await_due(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.is_usable(now) && entry.is_due(now))?;
-        if !entry.dies_when_renewed || !self.memory.is_trusted(&entry, now) {
+        if !self.waits_for_renewal(&entry, now) || !self.memory.is_trusted(&entry, now) {
             return None;
         }
         let renewal = self.renew(id.to_owned(), Cause::Due);

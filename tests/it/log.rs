@@ -113,18 +113,28 @@ async fn a_quota_of_the_realm_counts_all_its_secrets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_realm_bounds_its_fetches_at_once() {
     let world = World::new().await;
-    let server = world.serve_policy(json!({"max_concurrency": 1})).await;
-    let mut second = secret();
-    second["key"] = "k2".into();
-    server.post("/api/secret", &second).await.ok();
+    let server = world.serve_with(&[("renewal.wait_seconds", "0.5")]).await;
+    let mut realm = world.realm();
+    realm["config"]["policy"] = json!({"max_concurrency": 2});
+    server.post("/api/realm", &realm).await.ok();
+    for key in ["k1", "k2", "k3"] {
+        let mut secret = secret();
+        secret["key"] = key.into();
+        server.post("/api/secret", &secret).await.ok();
+    }
+    let ask = async |key: &str| server.get(&format!("/api/token?realm=r&key={key}")).await;
     world.provider.script(Fault::HoldThenJson(good("t", 7200)));
-    let (first, second, ()) = tokio::join!(server.token(), server.get("/api/token?realm=r&key=k2"), async {
-        world.provider.wait_for_calls(1).await;
-        // The second waits for its permit: the log knows of one call only.
-        assert_eq!(logged(&server, "outcome=pending").await.len(), 1);
-        world.provider.release();
+    let (first, second, third) = tokio::join!(ask("k1"), ask("k2"), async {
         world.provider.wait_for_calls(2).await;
-        world.provider.release();
+        ask("k3").await
     });
-    assert_eq!((first.status, second.status), (200, 200));
+    for held_up in [first, second, third] {
+        assert_eq!(held_up.problem(), (503, "renewal_pending"));
+    }
+    assert_eq!(world.provider.calls(), 2, "the third waited its turn in vain");
+    world.provider.release();
+    world.provider.script(Fault::Json(good("t", 7200)));
+    for key in ["k1", "k2", "k3"] {
+        assert_eq!(ask(key).await.status, 200, "{key}");
+    }
 }

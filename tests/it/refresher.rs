@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::faulty_provider::Fault;
-use crate::harness::{Server, World, good};
+use crate::harness::{Server, World, good, secret};
 
 async fn sweep(server: &Server) -> Value {
     server.post("/api/cron/refresh", &json!({})).await.ok()
@@ -108,4 +108,31 @@ async fn the_background_renews_in_time_and_once() {
         let apart_ms = pair[0]["at"].as_i64().unwrap() - pair[1]["at"].as_i64().unwrap();
         assert!(apart_ms >= 1000, "one renewal for each expiry: {apart_ms} ms apart, {log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_background_a_due_token_is_left_to_the_cron_call_and_renewed_inline_when_overdue() {
+    let world = World::new().await;
+    let server = world.serve_with(&[("renewal.background", "false")]).await;
+    let mut realm = world.realm();
+    realm["config"]["policy"] = json!({"refresh_ahead": "300s", "overlap": "5m"});
+    server.post("/api/realm", &realm).await.ok();
+    server.post("/api/secret", &secret()).await.ok();
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    let expires_at = server.token().await.ok()["expires_at"].as_i64().unwrap();
+    let status = server.get("/api/secret/k/status?realm=r").await.ok();
+    let window = expires_at - status["renewal_due_at"].as_i64().unwrap();
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    let to =
+        |left_ms: i64| Duration::from_millis(u64::try_from(expires_at - left_ms - world.now_ms()).unwrap());
+    world.advance(to(window / 3 + 1000), &[&server]).await;
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    server.app.tasks.stop(Duration::from_secs(5)).await;
+    assert_eq!(world.provider.calls(), 1, "nothing was begun behind the caller's back");
+
+    let server = world.serve_with(&[("renewal.background", "false")]).await;
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    world.advance(to(window / 3), &[&server]).await;
+    assert_eq!(server.token().await.ok()["token"], "t-2", "it waited for the renewal");
+    assert_eq!(world.provider.calls(), 2);
 }

@@ -277,6 +277,10 @@ impl Renewal {
             Ok(false) => return self.fenced(turn).await,
             Err(error) => tracing::warn!(%error, "a lease could not be given back; it ends by itself"),
         }
+        if cause == Cause::Due {
+            // Without a refresher (a function) nobody listens.
+            let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: next_attempt_at });
+        }
         let retry_after = Some(next_attempt_at.since(at));
         let Some(held) = view.held(at) else {
             return Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure }));

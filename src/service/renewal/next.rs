@@ -41,7 +41,8 @@ impl Renewal {
     pub(super) async fn promote(&self, turn: Turn<'_>) -> Result<bool, ServiceError> {
         let Turn { lease, view, .. } = turn;
         let SecretId { realm, key } = &lease.id;
-        let row = SecretRow { changed_at: self.parts.clock.now(), ..view.secret.clone() };
+        let now = self.parts.clock.now();
+        let row = SecretRow { updated_at: now, changed_at: now, ..view.secret.clone() };
         if self.parts.store.update_secret(&row, row.revision - 1).await? {
             tracing::info!(realm, key, "the next credentials work and are the current ones now");
             return Ok(true);
@@ -93,7 +94,8 @@ impl Renewal {
             failure: failure.clone(),
         };
         let next = NextCredentials { due_at, failure: Some(recorded), failure_count, ..next };
-        SecretRow { revision: stored.revision + 1, changed_at: at, next: Some(next), ..stored }
+        // No instance need look for it: it is not marked as changed.
+        SecretRow { revision: stored.revision + 1, next: Some(next), ..stored }
     }
 }
 
