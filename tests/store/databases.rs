@@ -171,7 +171,7 @@ async fn wait_until_synced(node: &str) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let synced = tokio::time::timeout(Duration::from_secs(120), wait).await;
+    let synced = tokio::time::timeout(Duration::from_mins(2), wait).await;
     assert!(synced.is_ok(), "a node of the cluster does not become ready: see galera.log of tests/run");
 }
 
