@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::failure::FailureKind;
-use crate::realm::Policy;
+use crate::realm::{Policy, Reissue};
 use crate::secret::SecretId;
 use crate::token::Life;
 
@@ -14,7 +14,11 @@ use crate::token::Life;
 pub(crate) fn due_at(life: Life, policy: &Policy, secret: &SecretId) -> Option<Timestamp> {
     let expires_at = life.expires_at?;
     let ahead = policy.ahead(expires_at.since(life.obtained_at));
-    Some(expires_at.minus(ahead.mul_f64(0.5 + 0.5 * share(secret))))
+    let due_at = expires_at.minus(ahead.mul_f64(0.5 + 0.5 * share(secret)));
+    // A provider that repeats its token has no other before its window; any other is asked while the token is handed out.
+    let repeats = matches!(policy.reissue, Reissue::Same { extends: false, .. });
+    let latest = life.handed_out_until().filter(|_| !repeats);
+    Some(latest.map_or(due_at, |latest| due_at.min(latest)))
 }
 
 /// A provider that answers the same token is not asked again before this.
@@ -64,6 +68,7 @@ fn share(secret: &SecretId) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realm::RefreshAhead;
 
     fn secret(key: usize) -> SecretId {
         SecretId::new("r", key.to_string())
@@ -82,6 +87,19 @@ mod tests {
             let due = due_at(life(7200), &Policy::default(), &secret(key)).unwrap().epoch_ms();
             assert!((6_900_000..=7_050_000).contains(&due), "{due}");
         }
+    }
+
+    #[test]
+    fn a_renewal_is_due_before_the_token_is_handed_out_no_more_unless_it_would_be_repeated() {
+        let policy = |reissue| Policy {
+            refresh_ahead: RefreshAhead::Fixed(Duration::ZERO),
+            reissue,
+            ..Policy::default()
+        };
+        let due = |reissue| due_at(life(100), &policy(reissue), &secret(1)).unwrap().epoch_ms();
+        assert_eq!(due(Reissue::Coexists), 99_000);
+        assert_eq!(due(Reissue::Same { until: Duration::ZERO, extends: true }), 99_000);
+        assert_eq!(due(Reissue::Same { until: Duration::ZERO, extends: false }), 100_000);
     }
 
     #[test]
