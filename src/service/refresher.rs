@@ -55,7 +55,7 @@ pub struct Swept {
 }
 
 /// Renewals under way at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// Trials of next credentials under way at once.
 const NEXT_AT_ONCE: usize = 8;
 /// Due tokens read by one statement.

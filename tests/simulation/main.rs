@@ -7,4 +7,5 @@
 
 mod day;
 mod provider;
+mod spread;
 mod world;

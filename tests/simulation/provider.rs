@@ -31,7 +31,9 @@ pub(crate) struct SimProvider {
     accounts: Mutex<HashMap<String, Account>>,
     dice: Mutex<Dice>,
     /// One in so many fetches fails.
-    pub(crate) fails_one_in: u64,
+    fails_one_in: u64,
+    /// When tokens were issued.
+    calls: Mutex<Vec<Timestamp>>,
 }
 
 /// What became of one account's fetches.
@@ -42,8 +44,14 @@ pub(crate) struct Fetches {
 }
 
 impl SimProvider {
-    pub(crate) fn new(clock: Arc<SimClock>) -> Self {
-        Self { clock, accounts: Mutex::default(), dice: Mutex::new(Dice::of(7)), fails_one_in: 50 }
+    pub(crate) fn new(clock: Arc<SimClock>, fails_one_in: u64) -> Self {
+        let (accounts, dice) = (Mutex::default(), Mutex::new(Dice::of(7)));
+        Self { clock, accounts, dice, fails_one_in, calls: Mutex::default() }
+    }
+
+    /// When tokens were issued since this was asked last.
+    pub(crate) fn take_calls(&self) -> Vec<Timestamp> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
     }
 
     pub(crate) fn fetches(&self, app: &str) -> Fetches {
@@ -70,6 +78,7 @@ impl SimProvider {
             return None;
         }
         account.issued += 1;
+        self.calls.lock().unwrap().push(now);
         let token = format!("{app}-{}", account.issued);
         let before = account.newest.replace((token.clone(), now.plus(LIFE)));
         account.replaced = before.map(|(text, until)| (text, until.min(now.plus(GRACE))));

@@ -61,11 +61,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    /// With a provider that refuses one in so many calls.
+    pub(crate) fn failing_one_in(calls: u64) -> Self {
         let began = Instant::now();
         let clock = SimClock::wrong_by(began, 0);
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        Self { began, provider: Arc::new(SimProvider::new(clock.clone())), clock, store }
+        let provider = Arc::new(SimProvider::new(clock.clone(), calls));
+        Self { began, clock, store, provider }
     }
 
     /// A process on a machine whose clock is wrong by so many minutes, begun as `serve` does.
