@@ -6,5 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod day;
+mod dice;
 mod provider;
 mod world;
