@@ -1,6 +1,6 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test check gen build
+.PHONY: run test check gen build soak
 
 run:
 	cargo run -- dev
@@ -8,6 +8,12 @@ run:
 # make test ARGS="--test it some_name"
 test:
 	tests/run $(ARGS)
+
+# Faults on real databases for so many minutes: make soak MINUTES=10 SEED=7
+MINUTES ?= 10
+SEED ?= $(shell date +%s)
+soak:
+	tests/run with-databases cargo test --features failpoints --test soak -- --minutes $(MINUTES) --seed $(SEED)
 
 # OpenSSL is looked for in the lock file, which names the crates of every target; `cargo tree -i` also fails offline.
 check:

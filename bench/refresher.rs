@@ -9,8 +9,12 @@
     reason = "a measurement: it fails by panicking and prints a table"
 )]
 
+#[path = "../tests/simulation/dice.rs"]
+mod dice;
+#[expect(dead_code, reason = "the simulation uses the rest")]
 #[path = "../tests/simulation/provider.rs"]
 mod provider;
+#[expect(dead_code, reason = "the simulation uses the rest")]
 #[path = "../tests/simulation/world.rs"]
 mod world;
 

@@ -7,8 +7,9 @@ use token_server::clock::Clock as _;
 use token_server::secret::SecretId;
 use tokio::time::Instant;
 
+use crate::dice::Dice;
 use crate::provider::LIFE;
-use crate::world::{Dice, Instance, World};
+use crate::world::{Instance, World};
 
 const DAY: Duration = Duration::from_hours(24);
 const SECRETS: usize = 1000;

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod day;
+mod dice;
 mod provider;
 mod spread;
 mod world;

@@ -11,7 +11,8 @@ use token_server::realm::{Answer, Plan};
 use token_server::secret::Credentials;
 use token_server::upstream::TokenSource;
 
-use crate::world::{Dice, SimClock};
+use crate::dice::Dice;
+use crate::world::SimClock;
 
 pub(crate) const LIFE: Duration = Duration::from_hours(2);
 const GRACE: Duration = Duration::from_mins(5);

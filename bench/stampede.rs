@@ -1,0 +1,4 @@
+//! Placeholder.
+fn main() {
+    let _ = token_server::upstream::client_builder();
+}
