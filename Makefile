@@ -1,6 +1,6 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test check gen build soak
+.PHONY: run test check gen build soak bench
 
 run:
 	cargo run -- dev
@@ -27,6 +27,10 @@ check:
 gen:
 	cargo run -q -- openapi >openapi.json.new
 	mv openapi.json.new openapi.json
+
+# Needs nothing but time: the databases are started for it.
+bench:
+	tests/run with-databases cargo bench
 
 build:
 	cargo build --release
