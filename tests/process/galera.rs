@@ -8,10 +8,11 @@ use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::crowd::{ASK, FLUSH};
-use crate::fleet::{Fleet, LONG_LEASE, Settings, assert_all_got};
+use crate::fleet::{Fleet, LONG_LEASE, SHORT_LEASE, Settings, assert_all_got};
+use crate::holders::killed_on;
 use crate::issuer::Issuer;
 use crate::program::{needed, new_database};
-use crate::storms::{SHORT_LIFE, miss_and_flush, straddle};
+use crate::storms::{SHORT_LIFE, miss_and_flush, reports, straddle};
 
 /// A node that dies stops the writes of all for 5 s (`evs.suspect_timeout`).
 const PATIENT: Settings<'static> = &[LONG_LEASE[0], ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "15")];
@@ -35,12 +36,15 @@ impl Cluster {
         Some(cluster)
     }
 
+    /// A new database, as each node has it.
+    async fn databases(&self) -> [String; 3] {
+        let first = new_database(&self.nodes[0]).await;
+        [0, 1, 2].map(|node| first.replace(&self.nodes[0], &self.nodes[node]))
+    }
+
     /// An instance on each node, all on one new database.
     async fn fleet(&self) -> Fleet {
-        let first = new_database(&self.nodes[0]).await;
-        let databases: Vec<_> = self.nodes.iter().map(|node| first.replace(&self.nodes[0], node)).collect();
-        let databases: Vec<&str> = databases.iter().map(String::as_str).collect();
-        Fleet::on(&databases, PATIENT, &[]).await
+        Fleet::on(&self.databases().await.each_ref().map(String::as_str), PATIENT, &[]).await
     }
 }
 
@@ -94,6 +98,26 @@ async fn a_miss_and_a_flush_by_900_callers_on_three_nodes_fetch_once() {
     let issuer = Issuer::start(7200).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
     miss_and_flush(&fleet, &issuer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_by_900_callers_on_three_nodes_fetch_once() {
+    let Some(cluster) = Cluster::ready().await else { return };
+    let databases = cluster.databases().await;
+    let fleet = Fleet::on(&databases.each_ref().map(String::as_str), PATIENT, &[]).await;
+    let issuer = Issuer::start(7200).await;
+    fleet.configure(&issuer.realm(&Value::Null)).await;
+    reports(&fleet, &issuer, &databases[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_killed_with_the_lease_or_before_it_commits_is_succeeded_from_another_node() {
+    let Some(cluster) = Cluster::ready().await else { return };
+    let settings = [SHORT_LEASE[0], PATIENT[1]];
+    for (point, calls) in [("lease_claimed", 1), ("provider_answered", 2)] {
+        let databases = cluster.databases().await;
+        killed_on(&databases.each_ref().map(String::as_str), &settings, point, calls).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,18 +3,22 @@
 use serde_json::Value;
 
 use crate::crowd::ASK;
-use crate::fleet::{CALLERS, Fleet, SHORT_LEASE, assert_all_got};
+use crate::fleet::{CALLERS, Fleet, SHORT_LEASE, Settings, assert_all_got};
 use crate::issuer::Issuer;
 use crate::program::{Program, has_crash_points, new_database};
 
-/// Kills the holder at a crash point; the provider must have had so many calls in the end.
 async fn killed_at(server: &str, point: &str, calls: usize) {
+    let database = new_database(server).await;
+    killed_on(&[database.as_str(); 3], SHORT_LEASE, point, calls).await;
+}
+
+/// Kills the holder at a crash point; the provider must have had so many calls in the end.
+pub(crate) async fn killed_on(databases: &[&str; 3], settings: Settings<'_>, point: &str, calls: usize) {
     if !has_crash_points() {
         return;
     }
-    let database = new_database(server).await;
     let armed = format!("{point}=600000");
-    let fleet = Fleet::on(&[database.as_str(); 3], SHORT_LEASE, &[("FAILPOINTS", &armed)]).await;
+    let fleet = Fleet::on(databases, settings, &[("FAILPOINTS", &armed)]).await;
     let issuer = Issuer::start(7200).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
     let _lost = fleet.storm(&[0], ASK).await;
@@ -25,7 +29,7 @@ async fn killed_at(server: &str, point: &str, calls: usize) {
     assert_eq!(answers.len(), 2 * CALLERS);
     let token = format!("token-{calls}");
     assert_all_got(&token, &answers);
-    let newcomer = Program::ready(&database, &[]).await;
+    let newcomer = Program::ready(databases[2], &[]).await;
     assert_eq!(newcomer.token().await.1["token"], token);
     assert_eq!(issuer.calls(), calls);
 }

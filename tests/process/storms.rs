@@ -40,6 +40,11 @@ async fn a_storm_of_reports(server: &str) {
     let fleet = Fleet::on(&[database.as_str(); 3], LONG_LEASE, &[]).await;
     let issuer = Issuer::start(LONG_LIFE).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
+    reports(&fleet, &issuer, &database).await;
+}
+
+/// Of a secret that has no token yet.
+pub(crate) async fn reports(fleet: &Fleet, issuer: &Issuer, database: &str) {
     assert_all_got("token-1", &fleet.ask_all(ASK).await);
 
     // Fetched a moment ago: whoever reports it means the one before.
@@ -48,7 +53,7 @@ async fn a_storm_of_reports(server: &str) {
     assert!(early.iter().all(|answer| answer.body["renewed"] == false), "{:?}", early[0]);
     assert_eq!(issuer.calls(), 1);
 
-    let db = sea_orm::Database::connect(&database).await.unwrap();
+    let db = sea_orm::Database::connect(database).await.unwrap();
     db.execute_unprepared("UPDATE ts_token SET obtained_at = obtained_at - 60000").await.unwrap();
     assert_all_got("token-2", &fleet.ask_all(&report(1)).await);
     assert_eq!(issuer.calls(), 2);
