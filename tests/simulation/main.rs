@@ -8,4 +8,5 @@
 mod day;
 mod dice;
 mod provider;
+mod spread;
 mod world;
