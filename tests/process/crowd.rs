@@ -44,7 +44,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    async fn of(address: &str) -> Self {
+    /// Connected to `HOST:PORT`.
+    pub(crate) async fn of(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream), asked_at: Instant::now() }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::outages::{Outage, Outages, Place};
 use crate::realms::{FETCH_TIMEOUT, LEASE, Realm, Reissue, Secret};
-use crate::tally::{Ago, Invariant, Tally};
+use crate::tally::{Ago, Invariant, Tally, Verdict};
 
 /// A token and until when it lives, whatever replaces it.
 #[derive(Clone)]
@@ -128,11 +128,10 @@ impl Book {
             let lost = [Outage::Killed, Outage::Stopped];
             self.outages.touch(other.place, &lost, other.arrived - ON_ITS_WAY, fetch.arrived)
         };
-        let others = held.fetches.iter().filter(|other| other.ended.is_none());
-        let other = others.into_iter().find(|other| !lost(other));
-        let is_late = self.was_stopped(fetch);
-        self.tally.check(Invariant::OneAtATime, is_late || other.is_none(), || {
-            format!("{:?}: {fetch:?} while {other:?}", self.secrets[account])
+        let others: Vec<_> = held.fetches.iter().filter(|other| other.ended.is_none()).collect();
+        let excused = self.was_stopped(fetch) || others.iter().all(|other| lost(other));
+        self.tally.check(Invariant::OneAtATime, Verdict::of(others.is_empty(), excused), || {
+            format!("{:?}: {fetch:?} while {others:?}", self.secrets[account])
         });
     }
 
@@ -147,23 +146,20 @@ impl Book {
     /// Further reasons: the fetch before failed, or its outcome was lost with its holder; an edit, a flush, a report. Each
     /// flush and report is good for one fetch. A holder that stood still may come with what it began before.
     fn judge_reason(&self, account: usize, held: &mut Account, fetch: &Fetch) {
-        let reason = match held.fetches.last() {
-            None => Some("first"),
-            Some(last) if !self.is_kept(last) => Some("the one before failed or was lost"),
-            Some(last) if fetch.credentials > last.credentials => Some("edit"),
-            Some(last) if self.due_at(account, last) <= fetch.arrived => Some("due"),
+        let verdict = match held.fetches.last() {
+            None => Verdict::Holds,
+            Some(last) if !self.is_kept(last) => Verdict::Excused,
+            Some(last) if fetch.credentials > last.credentials => Verdict::Holds,
+            Some(last) if self.due_at(account, last) <= fetch.arrived => Verdict::Holds,
             Some(last) => {
                 let since = last.ended.unwrap_or(last.arrived);
                 let reports = fetch.arrived > last.arrived + REPORT_FLOOR;
                 let wish = held.wishes.iter_mut().find(|wish| wish.explains(since, fetch.arrived, reports));
-                let wish = wish.map(|wish| {
-                    wish.used = true;
-                    "flush or report"
-                });
-                wish.or(self.was_stopped(fetch).then_some("stopped"))
+                let wished = wish.map(|wish| wish.used = true).is_some();
+                Verdict::of(wished, self.was_stopped(fetch))
             }
         };
-        self.tally.check(Invariant::OnePerReason, reason.is_some(), || {
+        self.tally.check(Invariant::OnePerReason, verdict, || {
             let wishes: Vec<_> = held.wishes.iter().rev().take(3).collect();
             format!("{:?}: {fetch:?} after {:?}; {wishes:?}", self.secrets[account], held.fetches.last())
         });

@@ -11,7 +11,7 @@ use crate::book::{Book, Issue};
 use crate::cluster::Address;
 use crate::outages::{Outage, Outages};
 use crate::realms::{DATABASE_TIMEOUT, Secret, WAIT};
-use crate::tally::{Ago, Invariant, Tally};
+use crate::tally::{Ago, Invariant, Tally, Verdict};
 
 /// What was asked, and of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,8 @@ impl Judge {
             let until = seen.issue.expires - life / 100 - CLOCKS - Duration::from_secs(1);
             seen.got < asked.sent && asked.got < until && seen.issue.credentials == newest
         });
-        self.tally.check(Invariant::Served, is_expected && (excused || good.is_none()), || {
+        let verdict = Verdict::of(is_expected && good.is_none(), is_expected && excused);
+        self.tally.check(Invariant::Served, verdict, || {
             let good = good.map(|seen| (seen.version, seen.issue));
             format!("{status} although {good:?}: {asked:?}")
         });
@@ -178,7 +179,8 @@ impl Judge {
         );
         let is_late = known.min().is_some_and(|known| asked.sent > known);
         let is_told = body["stale_since"].is_i64();
-        self.tally.check(Invariant::Edited, !is_late || is_told, || format!("{issue:?}: {asked:?}"));
+        self.tally
+            .check(Invariant::Edited, Verdict::of(!is_late, is_told), || format!("{issue:?}: {asked:?}"));
     }
 
     /// LANGUAGE.md, `replaces`: "give everyone the new one within the overlap". Where the database is away memory goes on,
@@ -186,7 +188,7 @@ impl Judge {
     fn judge_use(&self, asked: &Asked, body: &Value, issue: &Issue) -> bool {
         let dead = self.book.replaced_at(issue).filter(|at| *at < asked.sent);
         let is_told = body["stale_since"].is_i64();
-        self.tally.check(Invariant::Works, dead.is_none() || is_told, || {
+        self.tally.check(Invariant::Works, Verdict::of(dead.is_none(), is_told), || {
             let since = dead.map(|at| asked.sent - at);
             format!("dead since {since:?}: {issue:?}: {asked:?}")
         });

@@ -73,7 +73,34 @@ impl Invariant {
 #[derive(Clone, Copy, Default)]
 struct Count {
     checked: u64,
+    excused: u64,
     broken: u64,
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Holds,
+    /// It would be broken, but for what the documents allow after a fault.
+    Excused,
+    Broken,
+}
+
+impl Verdict {
+    /// `excused` counts only where it does not hold.
+    pub(crate) fn of(holds: bool, excused: bool) -> Self {
+        match (holds, excused) {
+            (true, _) => Self::Holds,
+            (false, true) => Self::Excused,
+            (false, false) => Self::Broken,
+        }
+    }
+}
+
+impl From<bool> for Verdict {
+    fn from(holds: bool) -> Self {
+        Self::of(holds, false)
+    }
 }
 
 /// The counts of all invariants.
@@ -85,11 +112,18 @@ const TOLD: u64 = 20;
 
 impl Tally {
     /// Counts a check, and tells at once of one that fails.
-    pub(crate) fn check(&self, invariant: Invariant, holds: bool, story: impl FnOnce() -> String) {
+    pub(crate) fn check(
+        &self,
+        invariant: Invariant,
+        verdict: impl Into<Verdict>,
+        story: impl FnOnce() -> String,
+    ) {
+        let verdict = verdict.into();
         let mut counts = self.0.lock().unwrap();
         let count = counts.entry(invariant).or_default();
         count.checked += 1;
-        if holds {
+        count.excused += u64::from(verdict == Verdict::Excused);
+        if verdict != Verdict::Broken {
             return;
         }
         count.broken += 1;
@@ -106,11 +140,11 @@ impl Tally {
     /// A line for each invariant.
     pub(crate) fn table(&self) -> String {
         let counts = self.0.lock().unwrap();
-        let mut table = format!("{:<50}{:>10}{:>10}\n", "invariant", "checked", "broken");
+        let mut table = format!("{:<50}{:>10}{:>10}{:>10}\n", "invariant", "checked", "excused", "broken");
         for invariant in Invariant::ALL {
-            let Count { checked, broken } = counts.get(&invariant).copied().unwrap_or_default();
+            let Count { checked, excused, broken } = counts.get(&invariant).copied().unwrap_or_default();
             // Writing to a string does not fail.
-            let _ = writeln!(table, "{:<50}{checked:>10}{broken:>10}", invariant.words());
+            let _ = writeln!(table, "{:<50}{checked:>10}{excused:>10}{broken:>10}", invariant.words());
         }
         table
     }

@@ -163,10 +163,12 @@ pub(super) async fn list_due(
 fn later_than(after: Option<&DueToken>) -> Condition {
     let Some(DueToken { id, due_at }) = after else { return Condition::all() };
     let same_time = || Condition::all().add(Column::DueAt.eq(due_at.epoch_ms()));
-    Condition::any()
+    let behind = Condition::any()
         .add(Column::DueAt.gt(due_at.epoch_ms()))
         .add(same_time().add(Column::Realm.gt(&id.realm)))
-        .add(same_time().add(Column::Realm.eq(&id.realm)).add(Column::Key.gt(&id.key)))
+        .add(same_time().add(Column::Realm.eq(&id.realm)).add(Column::Key.gt(&id.key)));
+    // Follows from the rest; no database takes an OR for the start of a range, and each page would read all before it.
+    Condition::all().add(Column::DueAt.gte(due_at.epoch_ms())).add(behind)
 }
 
 pub(super) async fn note_asked(store: &SqlStore, id: &SecretId, at: Timestamp) -> StoreResult<()> {
