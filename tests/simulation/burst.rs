@@ -27,10 +27,6 @@ fn histogram(calls: &[Timestamp], begins: Timestamp, parts: usize) -> (Vec<usize
 }
 
 #[tokio::test(start_paused = true)]
-#[expect(
-    clippy::print_stdout,
-    reason = "the figure and the plot of docs/renewal-spread.md, with --nocapture"
-)]
 async fn ten_thousand_secrets_fetched_together_are_renewed_apart() {
     let world = World::failing_one_in(u64::MAX);
     let instance = world.start(0).await;
