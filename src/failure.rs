@@ -68,12 +68,21 @@ pub struct Failure {
     /// When the provider said to come back.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// Whether it is only that this secret asks too often (HTTP 429): others may be served.
+    #[serde(skip)]
+    pub is_throttled: bool,
 }
 
 impl Failure {
     /// A failure without words of the provider.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), provider: ProviderSays::default(), retry_after: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            provider: ProviderSays::default(),
+            retry_after: None,
+            is_throttled: false,
+        }
     }
 
     /// The same failure with every credential in the provider's words masked, and the words cut to 500 characters.

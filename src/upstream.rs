@@ -83,7 +83,11 @@ impl Upstream {
         let status = response.status().as_u16();
         let retry_after = retry_after(&response);
         let body = self.body(response).await?;
-        plan.reading.read(status, &body).map_err(|failure| Failure { retry_after, ..failure })
+        plan.reading.read(status, &body).map_err(|failure| Failure {
+            retry_after,
+            is_throttled: status == 429,
+            ..failure
+        })
     }
 
     async fn send(&self, request: &Request) -> Result<Response, reqwest::Error> {

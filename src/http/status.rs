@@ -111,7 +111,7 @@ impl From<SecretStatus> for StatusBody {
             renewal_due_at: row.and_then(|row| row.due_at).map(Timestamp::epoch_ms),
             previous_valid_until: row.and_then(|row| row.previous_valid_until).map(Timestamp::epoch_ms),
             last_failure: failure.map(FailureBody::from),
-            failed_attempts: row.map_or(0, |row| row.failure_count),
+            failed_attempts: failure.map_or(0, |recorded| recorded.count),
             next_attempt_at: failure.map(|recorded| recorded.next_attempt_at.epoch_ms()),
             quotas: status.quotas.iter().map(QuotaBody::from).collect(),
             held_back_until: status.held_back_until.map(Timestamp::epoch_ms),

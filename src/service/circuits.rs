@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, ProviderSays};
 
 /// Failures in a row that open a circuit.
 const OPEN_AFTER: u32 = 5;
@@ -96,7 +96,7 @@ impl Pass {
     /// Notes what came of the call, at `now`.
     pub(super) fn conclude(&self, failure: Option<&Failure>, now: Timestamp) {
         let mut circuits = self.circuits.locked();
-        let Some(failure) = failure.filter(|failure| is_down(failure.kind)) else {
+        let Some(failure) = failure.filter(|failure| is_down(failure)) else {
             let circuit = circuits.remove(&self.realm);
             if circuit.is_some_and(|circuit| circuit.open.is_some()) {
                 tracing::info!(realm = self.realm, "the provider answers again");
@@ -125,7 +125,9 @@ impl Circuit {
         if self.open.is_none() {
             tracing::warn!(realm, failures = self.failures, "the provider is down; calls are held back");
         }
-        self.open = Some(Open { since, until, last: failure.clone(), is_tried: false });
+        // The provider's words were about one secret: others are not told them.
+        let last = Failure { provider: ProviderSays::default(), ..failure.clone() };
+        self.open = Some(Open { since, until, last, is_tried: false });
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -143,9 +145,10 @@ impl Drop for Pass {
 }
 
 /// Whether the provider was not reached, or is out of order.
-fn is_down(kind: FailureKind) -> bool {
-    match kind {
-        FailureKind::Busy | FailureKind::Unreachable | FailureKind::TimedOut => true,
+fn is_down(failure: &Failure) -> bool {
+    match failure.kind {
+        FailureKind::Busy => !failure.is_throttled,
+        FailureKind::Unreachable | FailureKind::TimedOut => true,
         FailureKind::Config | FailureKind::Refused | FailureKind::Quota | FailureKind::Malformed => false,
     }
 }
@@ -203,6 +206,16 @@ mod tests {
         let refused = Failure::new(FailureKind::Refused, "wrong secret");
         enter(&circuits, 0).unwrap().conclude(Some(&refused), at(0));
         fail(&enter(&circuits, 0).unwrap(), 0);
+        assert!(enter(&circuits, 0).is_some());
+    }
+
+    #[test]
+    fn one_secret_that_asks_too_often_shuts_nobody_out() {
+        let circuits = Circuits::default();
+        for _ in 0..OPEN_AFTER * 2 {
+            let throttled = Failure { is_throttled: true, ..Failure::new(FailureKind::Busy, "429") };
+            enter(&circuits, 0).unwrap().conclude(Some(&throttled), at(0));
+        }
         assert!(enter(&circuits, 0).is_some());
     }
 

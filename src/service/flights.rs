@@ -60,6 +60,15 @@ impl Cause {
         }
     }
 
+    /// Whether the caller asked for another token than the one held.
+    #[must_use]
+    pub fn wants_another(self) -> bool {
+        match self {
+            Self::Flush | Self::Report { .. } | Self::MinTtl { .. } => true,
+            Self::Miss | Self::Due | Self::Retry | Self::Next => false,
+        }
+    }
+
     /// Whether no caller waits for it.
     #[must_use]
     pub fn is_background(self) -> bool {

@@ -13,12 +13,12 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::circuits::{Circuits, Refusal};
 use super::flights::Cause;
 use super::memory::{Entry, Mark, Memory};
-use super::permits::Permits;
+use super::permits::{Permit, Permits};
 use super::schedule::hash;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
@@ -126,18 +126,18 @@ impl Renewal {
     pub async fn renew(&self, id: &SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
         let view = self.view(id).await?;
         if view.definition == Definition::Fixed {
-            return self.give_fixed(id, &view);
+            let answer = self.give_fixed(id, &view)?;
+            return Ok(TokenAnswer { renewed: !cause.wants_another(), ..answer });
         }
         let asked_at_version = view.row.as_ref().map_or(0, |row| row.version);
         if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
             return outcome;
         }
-        let _permit = self.permit(id, &view).await?;
         self.renew_under_lease(id, cause, asked_at_version, self.timeout(&view)).await
     }
 
-    /// Before the lease is taken: waiting here must not use it up.
-    async fn permit(&self, id: &SecretId, view: &View) -> Result<Option<OwnedSemaphorePermit>, ServiceError> {
+    /// Waits for the leave to fetch; not under a lease, which would be used up.
+    async fn permit(&self, id: &SecretId, view: &View) -> Result<Permit, ServiceError> {
         let permit = self.permits.acquire(&id.realm, view.policy.max_concurrency);
         let permit = tokio::time::timeout(self.settings.wait, permit).await;
         permit.map_err(|_| ServiceError::Waited(self.settings.wait))
@@ -182,6 +182,11 @@ impl Renewal {
         }
         let reason = view.hold(cause, now)?;
         match (held, reason) {
+            (Some(held), Hold::Floor(until)) if cause == Cause::Due => {
+                // Without a refresher (a function) nobody listens.
+                let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: until });
+                Some(Ok(self.keep(id, view, held, Some(until), view.stale(now))))
+            }
             (Some(held), Hold::Floor(until)) => {
                 let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
                 Some(Ok(TokenAnswer { renewed: false, retry_after: Some(until.since(now)), ..answer }))
@@ -222,6 +227,7 @@ impl Renewal {
     ) -> Result<TokenAnswer, ServiceError> {
         let give_up_at = tokio::time::Instant::now() + self.settings.wait;
         let mut pause = FIRST_LOOK;
+        let mut permit = None;
         loop {
             let (lease, view) = self.claim_and_look(id, timeout).await?;
             if let Some(outcome) = self.settle(id, &view, cause, asked_at) {
@@ -229,6 +235,11 @@ impl Renewal {
                 return outcome;
             }
             match lease {
+                Some(lease) if !self.has_permit(&mut permit, id, &view) => {
+                    self.release(Some(&lease)).await;
+                    permit = Some(self.permit(id, &view).await?);
+                    continue;
+                }
                 Some(lease) => {
                     let turn = Turn { lease: &lease, view: &view, cause, asked_at };
                     if let Some(answer) = self.fetch(turn).await? {
@@ -236,13 +247,25 @@ impl Renewal {
                     }
                 }
                 None if cause == Cause::Due => return self.leave_to_holder(id, &view),
-                None => tokio::time::sleep(pause).await,
+                None => {
+                    // Whoever only waits for another keeps nobody from fetching.
+                    permit = None;
+                    tokio::time::sleep(pause).await;
+                }
             }
             if tokio::time::Instant::now() >= give_up_at {
                 return Err(ServiceError::Waited(self.settings.wait));
             }
             pause = (pause * 3 / 2).min(LAST_LOOK);
         }
+    }
+
+    /// Whether a permit is held, or was free.
+    fn has_permit(&self, held: &mut Option<Permit>, id: &SecretId, view: &View) -> bool {
+        if held.is_none() {
+            *held = self.permits.try_acquire(&id.realm, view.policy.max_concurrency);
+        }
+        held.is_some()
     }
 
     /// Claims first and reads then: an edit, or another instance's renewal, may have come while the lease was another's.

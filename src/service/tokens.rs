@@ -64,6 +64,14 @@ impl Refused {
             Self::Fingerprint(hex) => answer.token.fingerprint() == *hex,
         }
     }
+
+    /// Whether it is another token, and not one that is known to be older.
+    fn may_be_newer_than(&self, answer: &TokenAnswer) -> bool {
+        match self {
+            Self::Token(_) | Self::Fingerprint(_) => !self.is(answer),
+            Self::Version(version) => *version > answer.version,
+        }
+    }
 }
 
 /// How long callers wait for a renewal that kills the token they would be given.
@@ -107,11 +115,18 @@ impl Tokens {
             return Ok(answer);
         }
         let miss = self.renew(id.to_owned(), Cause::Miss);
-        let Some(held) = self.get_unconfirmed(id) else { return miss.await };
+        if self.get_unconfirmed(id).is_none() {
+            return miss.await;
+        }
         // A token is held, and only the store's word on it is missing: the store may hang, the caller must not.
-        match tokio::time::timeout(WAIT_FOR_STORE, miss).await {
-            Ok(Err(ServiceError::Store(_))) | Err(_) => Ok(held),
-            Ok(outcome) => outcome,
+        tokio::pin!(miss);
+        match tokio::time::timeout(WAIT_FOR_STORE, &mut miss).await {
+            Ok(outcome) => self.or_held(id, outcome),
+            // It may have expired meanwhile.
+            Err(_) => match self.get_unconfirmed(id) {
+                Some(held) => Ok(held),
+                None => miss.await,
+            },
         }
     }
 
@@ -158,11 +173,19 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::get`].
     pub async fn report(&self, id: SecretRef<'_>, refused: &Refused) -> Result<TokenAnswer, ServiceError> {
-        let current = self.get(id).await?;
-        if current.source == Source::Upstream || current.source == Source::Fixed || !refused.is(&current) {
-            return Ok(current);
+        let mut current = self.get(id).await?;
+        if current.source == Source::Memory && refused.may_be_newer_than(&current) {
+            // Another instance may have given it out a moment ago.
+            current = self.renew(id.to_owned(), Cause::Miss).await?;
         }
         let version = current.version;
+        if current.source == Source::Fixed {
+            return Ok(TokenAnswer { renewed: false, ..current });
+        }
+        if current.source == Source::Upstream || !refused.is(&current) {
+            let is_unheard_of = matches!(refused, Refused::Version(named) if *named > version);
+            return Ok(TokenAnswer { renewed: current.renewed && !is_unheard_of, ..current });
+        }
         let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
         self.or_held(id, outcome).map(|answer| unrenewed(answer, version))
     }
@@ -213,10 +236,12 @@ impl Tokens {
             return None;
         }
         let renewal = self.renew(id.to_owned(), Cause::Due);
-        match tokio::time::timeout(WAIT_FOR_DUE, renewal).await {
-            Ok(Ok(answer)) => Some(answer),
-            Ok(Err(_)) | Err(_) => Some(entry.answer(Source::Memory)),
+        if let Ok(Ok(answer)) = tokio::time::timeout(WAIT_FOR_DUE, renewal).await {
+            // Nobody asked for another token.
+            return Some(TokenAnswer { renewed: true, retry_after: None, ..answer });
         }
+        // It may have expired meanwhile.
+        entry.is_usable(self.clock.now()).then(|| entry.answer(Source::Memory))
     }
 
     fn or_held(

@@ -150,6 +150,9 @@ pub struct RecordedFailure {
     pub realm_version: i64,
     /// The secret version it was tried with.
     pub secret_version: i64,
+    /// How many there were in a row.
+    #[serde(default)]
+    pub count: i64,
     /// A number that stands for the policy it was tried with.
     #[serde(default)]
     pub policy_mark: i64,

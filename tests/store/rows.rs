@@ -75,7 +75,9 @@ pub(crate) fn refusal() -> RecordedFailure {
         realm_version: 3,
         secret_version: 4,
         policy_mark: 5,
+        count: 1,
         failure: Failure {
+            is_throttled: false,
             kind: FailureKind::Config,
             detail: "the provider refused".to_owned(),
             provider: ProviderSays {

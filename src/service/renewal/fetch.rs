@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::decide::Held;
 use super::ledger::Admission;
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
@@ -118,6 +119,8 @@ impl Renewal {
             return Ok(None);
         }
         let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
+        let is_repeated = view.current().is_some_and(|held| held.text == answer.token);
+        let renewed = !(is_repeated && cause.wants_another());
         match self.commit(lease, &commit).await {
             Ok(true) => {
                 crash_point("token_committed");
@@ -131,7 +134,7 @@ impl Renewal {
                 }
                 let answer = entry.answer(Source::Upstream);
                 self.parts.memory.keep(view.mark, &lease.id, entry);
-                Ok(Some(TokenAnswer { warning, ..answer }))
+                Ok(Some(TokenAnswer { warning, renewed, ..answer }))
             }
             Ok(false) => self.fenced(turn).await,
             Err(error) => Ok(Some(self.unstored(turn, &commit, &error))),
@@ -196,7 +199,7 @@ impl Renewal {
         Commit {
             // Where tokens coexist, one that dies early was withdrawn, not replaced.
             is_foreign: matches!(cause, Cause::Report { .. })
-                && previous.is_some()
+                && previous.is_some_and(|held| view.was_early(held, started))
                 && view.policy.reissue != Reissue::Coexists,
             previous: previous.map(|held| previous_of(view, held, cause, now)),
             token: HeldToken {
@@ -261,7 +264,7 @@ impl Renewal {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.parts.clock.now();
-        let count = view.failure().and(view.row.as_ref()).map_or(0, |row| row.failure_count) + 1;
+        let count = view.failure().map_or(0, |failure| failure.count) + 1;
         let wait = back_off(failure.kind, count, &view.policy, id);
         let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
         let recorded = RecordedFailure {
@@ -270,6 +273,7 @@ impl Renewal {
             realm_version: view.realm_version,
             secret_version: view.secret.version,
             policy_mark: view.policy_mark,
+            count,
             failure,
         };
         match self.parts.store.release_lease(lease, Some(&recorded)).await {
@@ -282,7 +286,10 @@ impl Renewal {
             let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: next_attempt_at });
         }
         let retry_after = Some(next_attempt_at.since(at));
-        let Some(held) = view.held(at) else {
+        // The store may have taken its time.
+        let now = self.parts.clock.now();
+        let lives = |held: &Held<'_>| held.token.life.expires_at.is_none_or(|expires_at| now < expires_at);
+        let Some(held) = view.held(at).filter(lives) else {
             return Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure }));
         };
         let answer = self.keep(id, view, held, Some(next_attempt_at), Some(stale_after(&recorded)));
@@ -291,6 +298,12 @@ impl Renewal {
 }
 
 impl View {
+    /// Whether a token died before anybody would have renewed it.
+    fn was_early(&self, held: &HeldToken, now: Timestamp) -> bool {
+        let due_at = self.row.as_ref().and_then(|row| row.due_at);
+        now < due_at.or(held.life.expires_at).unwrap_or(Timestamp::from_epoch_ms(i64::MAX))
+    }
+
     /// The stored token, if it was made with the current versions; usable or not.
     pub(super) fn current(&self) -> Option<&HeldToken> {
         let token = self.row.as_ref()?.token.as_ref()?;
@@ -319,7 +332,9 @@ fn previous_of(
     let own_end = held.life.expires_at;
     // A provider that repeats its token, and was forced to give another, has killed the first.
     let was_killed = cause.is_forced() && matches!(view.policy.reissue, Reissue::Same { .. });
-    let until = match view.policy.overlap().or(was_killed.then_some(Duration::ZERO)) {
+    let is_dead = was_killed || matches!(cause, Cause::Report { .. });
+    let overlap = if is_dead { Some(Duration::ZERO) } else { view.policy.overlap() };
+    let until = match overlap {
         None => own_end,
         Some(overlap) => Some(own_end.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)))),
     };

@@ -43,7 +43,11 @@ impl Renewal {
         let SecretId { realm, key } = &lease.id;
         let now = self.parts.clock.now();
         let row = SecretRow { updated_at: now, changed_at: now, ..view.secret.clone() };
-        if self.parts.store.update_secret(&row, row.revision - 1).await? {
+        let promoted = self.parts.store.update_secret(&row, row.revision - 1).await;
+        if promoted.is_err() {
+            self.release(Some(lease)).await;
+        }
+        if promoted? {
             tracing::info!(realm, key, "the next credentials work and are the current ones now");
             return Ok(true);
         }
@@ -91,6 +95,7 @@ impl Renewal {
             realm_version: view.realm_version,
             secret_version: stored.version,
             policy_mark: view.policy_mark,
+            count: failure_count,
             failure: failure.clone(),
         };
         let next = NextCredentials { due_at, failure: Some(recorded), failure_count, ..next };
