@@ -4,7 +4,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Json;
@@ -12,6 +12,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use token_server::clock::{Clock as _, MachineClock};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
@@ -43,18 +44,30 @@ impl Role {
     }
 }
 
+/// What the provider counts.
+#[derive(Default)]
+struct Desk {
+    calls: AtomicU64,
+    /// When the first call since the last count came, epoch milliseconds; 0: none.
+    first_ms: AtomicI64,
+}
+
 /// The provider: a new token with each call, after its latency. Tells how many calls came.
 pub(crate) async fn provide(latency: Duration) {
-    let calls = Arc::new(AtomicU64::new(0));
-    let token = async move |State(calls): State<Arc<AtomicU64>>| {
-        let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
+    let desk = Arc::new(Desk::default());
+    let token = async move |State(desk): State<Arc<Desk>>| {
+        let number = desk.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let now_ms = MachineClock.now().epoch_ms();
+        // Only the first since the last count finds a 0.
+        let _ = desk.first_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         tokio::time::sleep(latency).await;
         Json(json!({"access_token": format!("token-{number}"), "expires_in": 7200}))
     };
-    let count = async move |State(calls): State<Arc<AtomicU64>>| {
-        Json(json!({"calls": calls.load(Ordering::Relaxed)}))
+    let count = async move |State(desk): State<Arc<Desk>>| {
+        let first_ms = desk.first_ms.swap(0, Ordering::Relaxed);
+        Json(json!({"calls": desk.calls.load(Ordering::Relaxed), "first_ms": first_ms}))
     };
-    listen(axum::Router::new().route("/token", get(token)).route("/calls", get(count)).with_state(calls))
+    listen(axum::Router::new().route("/token", get(token)).route("/calls", get(count)).with_state(desk))
         .await;
 }
 

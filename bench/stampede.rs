@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::Instant;
+use token_server::clock::{Clock as _, MachineClock};
 
 use crowd::Caller;
 use program::{Program, new_database};
@@ -34,6 +34,8 @@ const CONNECT_AT_ONCE: usize = 200;
 /// What came of one stampede.
 struct Round {
     calls: u64,
+    /// From the first ask to the first call, milliseconds; `None`: there was no call.
+    called_after_ms: Option<i64>,
     p50: Duration,
     p99: Duration,
     longest: Duration,
@@ -77,8 +79,10 @@ async fn compare() {
     println!(
         "{CALLERS} callers at once over {INSTANCES} instances, nothing cached; provider {LATENCY:?}; {on}\n"
     );
-    println!("| | round | provider calls | p50, ms | p99, ms | longest, ms | in flight together |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
+    println!(
+        "| | round | provider calls | first call after, ms | p50, ms | p99, ms | longest, ms | in flight together |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     let (mut ours, mut naive): (Vec<Round>, Vec<Round>) = (Vec::new(), Vec::new());
     for number in 1..=ROUNDS {
         let [cold, warm] = naive_round(&provider, &url).await;
@@ -135,7 +139,8 @@ async fn stampede(provider: &Role, addresses: &[&str], key: &str) -> [Round; 2] 
 }
 
 async fn ask_all(provider: &Role, callers: &mut [Caller], request: &str) -> Round {
-    let before = calls(provider).await;
+    let (before, _) = calls(provider).await;
+    let began_ms = MachineClock.now().epoch_ms();
     let answers = join_all(callers.iter_mut().map(|caller| caller.ask(request))).await;
     let first = answers.iter().map(|answer| answer.asked_at + answer.took).min().unwrap();
     let mut waits: Vec<_> = answers.iter().map(|answer| answer.took).collect();
@@ -143,8 +148,10 @@ async fn ask_all(provider: &Role, callers: &mut [Caller], request: &str) -> Roun
     for answer in &answers {
         assert!(answer.status == 200 && answer.body["token"].is_string(), "{answer:?}");
     }
+    let (after, first_ms) = calls(provider).await;
     Round {
-        calls: calls(provider).await - before,
+        calls: after - before,
+        called_after_ms: (first_ms > 0).then_some(first_ms - began_ms),
         p50: waits[waits.len() / 2],
         p99: waits[waits.len() * 99 / 100],
         longest: waits[waits.len() - 1],
@@ -152,11 +159,11 @@ async fn ask_all(provider: &Role, callers: &mut [Caller], request: &str) -> Roun
     }
 }
 
-async fn calls(provider: &Role) -> u64 {
+/// How many calls came so far, and when the first since the last count came (0: none).
+async fn calls(provider: &Role) -> (u64, i64) {
     let mut caller = Caller::of(&provider.address).await;
-    let began = Instant::now();
     let answer = caller.ask("GET /calls HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    answer.body["calls"].as_u64().unwrap_or_else(|| panic!("no count after {:?}", began.elapsed()))
+    (answer.body["calls"].as_u64().unwrap(), answer.body["first_ms"].as_i64().unwrap())
 }
 
 fn median(mut rounds: Vec<Round>) -> Round {
@@ -167,8 +174,14 @@ fn median(mut rounds: Vec<Round>) -> Round {
 #[expect(clippy::print_stdout, reason = "its result")]
 fn show(name: &str, number: usize, round: &Round) {
     let ms = |duration: Duration| duration.as_millis();
-    let Round { calls, p50, p99, longest, together } = round;
-    println!("| {name} | {number} | {calls} | {} | {} | {} | {together} |", ms(*p50), ms(*p99), ms(*longest));
+    let Round { calls, called_after_ms, p50, p99, longest, together } = round;
+    let called = called_after_ms.map_or_else(|| "–".to_owned(), |ms| ms.to_string());
+    println!(
+        "| {name} | {number} | {calls} | {called} | {} | {} | {} | {together} |",
+        ms(*p50),
+        ms(*p99),
+        ms(*longest)
+    );
 }
 
 #[expect(clippy::print_stdout, reason = "its result")]

@@ -24,6 +24,10 @@ const STORM: usize = 40;
 /// No caller waits so long; it is the judge who says what is too long.
 const GIVES_UP: Duration = Duration::from_mins(2);
 
+/// Idle connections are given up long before the server does so (75 s): else an ask may meet the end of one, which a process
+/// that stood still makes likelier.
+const KEPT: Duration = Duration::from_secs(10);
+
 /// Who asks, and who judges what came.
 #[derive(Clone)]
 pub(crate) struct Callers {
@@ -33,7 +37,8 @@ pub(crate) struct Callers {
 
 impl Callers {
     pub(crate) fn new(judge: Arc<Judge>) -> Self {
-        let client = token_server::upstream::client_builder().unwrap().timeout(GIVES_UP).build().unwrap();
+        let client = token_server::upstream::client_builder().unwrap();
+        let client = client.timeout(GIVES_UP).pool_idle_timeout(KEPT).build().unwrap();
         Self { judge, client }
     }
 
