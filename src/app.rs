@@ -37,6 +37,9 @@ pub struct App {
 /// A lease outlives the fetch it is for by this much.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
+/// How often what is old is removed.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
+
 /// How often all that is held is compared with the store.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
@@ -76,6 +79,7 @@ impl App {
             clock: Arc::clone(&clock),
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
+            tasks: tasks.clone(),
             schedule,
         };
         let renewal = Renewal::new(parts, settings);
@@ -115,24 +119,13 @@ impl App {
         }
     }
 
-    /// Tells the store which tokens were asked for.
-    pub async fn tell_asks(&self) {
-        for (id, at) in self.api.tokens.memory().take_untold_asks() {
-            if let Err(error) = self.store.note_asked(&id, at).await {
-                tracing::debug!(%error, "an ask could not be noted; the next hour's will be");
-                return;
-            }
-        }
-    }
-
     /// Starts following other instances: a look each `interval`, tidying each hour.
     pub fn follow(&self, interval: Duration) {
         let app = self.clone();
         self.tasks.spawn("follow", async move {
             let mut last = app.look(None).await;
-            let mut looks: u64 = 1;
-            let tidy_every = (3600.0 / interval.as_secs_f64()).ceil();
-            let mut next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
+            let began = tokio::time::Instant::now();
+            let (mut next_sweep, mut next_tidying) = (began + SWEEP_EVERY, began + TIDY_EVERY);
             loop {
                 tokio::select! {
                     () = app.tasks.stopping() => return,
@@ -143,14 +136,11 @@ impl App {
                     if let Err(error) = app.sync.sweep().await {
                         tracing::debug!(%error, "the store could not be swept; the next sweep will do");
                     }
-                }
-                looks += 1;
-                if looks.is_multiple_of(60) {
                     app.api.tokens.memory().drop_expired(app.api.clock.now());
-                    app.tell_asks().await;
+                    app.api.refresher.tell_asks().await;
                 }
-                #[expect(clippy::cast_precision_loss, reason = "a count of seconds")]
-                if looks as f64 % tidy_every == 0.0 {
+                if tokio::time::Instant::now() >= next_tidying {
+                    next_tidying = tokio::time::Instant::now() + TIDY_EVERY;
                     app.sync.tidy().await;
                     app.api.log.prune().await;
                 }

@@ -49,5 +49,8 @@ pub(super) async fn refresh(State(api): State<Api>, query: Query) -> Result<Json
     let expected =
         || Problem::invalid_at("budget_ms", format!("expected milliseconds, 100 to {LARGEST_BUDGET_MS}"));
     let budget = Duration::from_millis(budget.ok_or_else(expected)?);
-    Ok(Json(api.refresher.sweep(budget).await?.into()))
+    let swept = api.refresher.sweep(budget).await?;
+    // In a function nothing else does.
+    api.log.prune().await;
+    Ok(Json(swept.into()))
 }

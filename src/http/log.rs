@@ -20,9 +20,9 @@ pub(super) struct FetchBody {
     at: i64,
     realm: String,
     key: String,
-    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl` or `retry`.
+    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl`, `retry` or `next`.
     cause: String,
-    /// `ok`, a problem's code, `withheld` (a quota was used up: no call was made), or `pending` (under way, or its
+    /// `ok`, `repeated` (the held token came back), a problem's code, `withheld` (a quota was used up: no call was made), or `pending` (under way, or its
     /// process died).
     outcome: String,
     /// The provider's own code.

@@ -123,7 +123,9 @@ impl Window {
             Self::Calendar(unit, zone) => {
                 let end =
                     zoned(now, zone).and_then(|now| unit.start(&now)).and_then(|start| unit.end(&start));
-                end.map_or_else(|_| now.plus(unit.nominal()), |end| timestamp(&end))
+                let end = end.map(|end| timestamp(&end)).ok();
+                // Where clocks are set back by half an hour, an hour's end comes twice.
+                end.filter(|end| *end > now).unwrap_or_else(|| now.plus(unit.nominal()))
             }
         }
     }

@@ -43,6 +43,8 @@ pub struct Entry {
     pub is_fixed: bool,
     /// How long after the last look at the store it is answered unasked.
     pub trust_for: Duration,
+    /// Whether it could not be stored: it gives way to any that is stored as its version.
+    pub is_unstored: bool,
     /// Whether it dies at once when it is renewed, so that callers had better wait for its renewal.
     pub dies_when_renewed: bool,
 }
@@ -68,6 +70,12 @@ impl Entry {
     #[must_use]
     pub fn is_usable(&self, now: Timestamp) -> bool {
         self.life.usable_while_not_due(self.due_at, now)
+    }
+
+    /// Whether the store has a newer token than this; `None`: it has none.
+    fn is_outdated_by(&self, version: Option<i64>) -> bool {
+        let is_older = |new| new > self.version || (self.is_unstored && new == self.version);
+        !self.is_fixed && version.is_none_or(is_older)
     }
 
     /// Whether a renewal should be begun.
@@ -247,8 +255,7 @@ impl Memory {
             }
         }
         for (id, version) in &changes.tokens {
-            let is_outdated =
-                |entry: &Arc<Entry>| !entry.is_fixed && version.is_none_or(|new| new > entry.version);
+            let is_outdated = |entry: &Arc<Entry>| entry.is_outdated_by(*version);
             if entries.get(id).is_some_and(is_outdated) {
                 entries.remove(id);
             }
@@ -271,11 +278,10 @@ impl Memory {
         current.realms.retain(|(id, version)| realm_of(id).is_some_and(|held| *version != Some(held)));
         let secret_of = |id: &SecretId| entries.get(id).map(|entry: &Arc<Entry>| entry.secret_version);
         current.secrets.retain(|(id, version)| secret_of(id).is_some_and(|held| *version != Some(held)));
-        let token_of =
-            |id: &SecretId| entries.get(id).filter(|entry| !entry.is_fixed).map(|entry| entry.version);
-        current.tokens.retain(|(id, version)| {
-            token_of(id).is_some_and(|held| version.is_none_or(|version| version > held))
-        });
+        let outdates = |(id, version): &(SecretId, Option<i64>)| {
+            entries.get(id).is_some_and(|entry: &Arc<Entry>| entry.is_outdated_by(*version))
+        };
+        current.tokens.retain(outdates);
         current
     }
 
@@ -325,6 +331,7 @@ mod tests {
             previous_valid_until: None,
             is_fixed: false,
             trust_for: Duration::from_secs(2),
+            is_unstored: false,
             dies_when_renewed: false,
         }
     }

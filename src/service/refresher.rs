@@ -4,12 +4,12 @@
 //! instance queues what it fetched itself; a paged look at the store adds what others left due, e.g. because they died.
 //! Whoever comes second finds the token renewed, or the lease taken: nothing is fetched twice.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Tokens;
@@ -36,7 +36,14 @@ pub struct Refresher {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     settings: RefresherSettings,
-    renewals: Arc<Semaphore>,
+    backlogs: Arc<Mutex<HashMap<String, Backlog>>>,
+}
+
+/// The due secrets of a realm, and who works them off. Realms do not wait for each other.
+#[derive(Default)]
+struct Backlog {
+    due: VecDeque<SecretId>,
+    workers: usize,
 }
 
 /// What a sweep did.
@@ -54,7 +61,7 @@ pub struct Swept {
     pub left: u64,
 }
 
-/// Renewals under way at once.
+/// Renewals of a realm under way at once.
 const AT_ONCE: usize = 256;
 /// Trials of next credentials under way at once.
 const NEXT_AT_ONCE: usize = 8;
@@ -78,7 +85,7 @@ impl Refresher {
         tasks: Tasks,
         settings: RefresherSettings,
     ) -> Self {
-        Self { store, tokens, clock, tasks, settings, renewals: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { store, tokens, clock, tasks, settings, backlogs: Arc::default() }
     }
 
     /// Runs until the tasks are stopped; `scheduled` brings what this process fetched.
@@ -91,7 +98,7 @@ impl Refresher {
                 self.take_over(&mut queue).await;
                 self.tasks.spawn("next credentials", self.clone().try_next());
             }
-            self.begin_due(&mut queue).await;
+            self.begin_due(&mut queue);
             tokio::select! {
                 () = self.tasks.stopping() => return,
                 Some(due) = scheduled.recv() => {
@@ -145,20 +152,45 @@ impl Refresher {
         }
     }
 
-    async fn begin_due(&self, queue: &mut Queue) {
+    fn begin_due(&self, queue: &mut Queue) {
         let now = self.clock.now();
         while let Some((due_at, id)) = queue.pop_first() {
             if due_at > now {
                 queue.insert((due_at, id));
                 return;
             }
-            // It is never closed.
-            let Ok(permit) = Arc::clone(&self.renewals).acquire_owned().await else { return };
-            let refresher = self.clone();
+            self.begin(id);
+        }
+    }
+
+    /// Puts a secret behind the others of its realm, with a worker more if there may be one.
+    fn begin(&self, id: SecretId) {
+        let realm = id.realm.clone();
+        let mut backlogs = self.backlogs();
+        let backlog = backlogs.entry(realm.clone()).or_default();
+        backlog.due.push_back(id);
+        if backlog.workers < AT_ONCE {
+            backlog.workers += 1;
+            let mut worker = Worker { refresher: self.clone(), realm, is_over: false };
             self.tasks.spawn("refresh", async move {
-                refresher.renew(&id).await;
-                drop(permit);
+                while let Some(id) = worker.next() {
+                    worker.refresher.renew(&id).await;
+                }
             });
+        }
+    }
+
+    fn backlogs(&self) -> MutexGuard<'_, HashMap<String, Backlog>> {
+        self.backlogs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the store which tokens were asked for.
+    pub async fn tell_asks(&self) {
+        for (id, at) in self.tokens.memory().take_untold_asks() {
+            if let Err(error) = self.store.note_asked(&id, at).await {
+                tracing::debug!(%error, "an ask could not be noted; the next hour's will be");
+                return;
+            }
         }
     }
 
@@ -180,8 +212,6 @@ impl Refresher {
     /// When the store cannot be asked what is due.
     pub async fn sweep(&self, budget: Duration) -> Result<Swept, StoreError> {
         let until = Instant::now() + budget;
-        // They go on in their own task if the time is up.
-        self.tasks.spawn("next credentials", self.clone().try_next());
         let due = self.due(self.clock.now()).await?;
         let count = due.len() as u64;
         let renewals = futures_util::stream::iter(due).map(|due| async move {
@@ -196,7 +226,48 @@ impl Refresher {
             .buffer_unordered(AT_ONCE)
             .fold(Swept::default(), |all, one| async move { all + one })
             .await;
+        // What is not done by then is begun again by the next sweep.
+        let _ = tokio::time::timeout_at(until, self.clone().try_next()).await;
+        self.tell_asks().await;
         Ok(Swept { due: count, ..swept })
+    }
+}
+
+/// Works a realm's backlog off.
+struct Worker {
+    refresher: Refresher,
+    realm: String,
+    is_over: bool,
+}
+
+impl Worker {
+    /// The next secret. With `None` it is off the list at once: whoever comes then brings a worker along.
+    fn next(&mut self) -> Option<SecretId> {
+        let mut backlogs = self.refresher.backlogs();
+        let id = backlogs.get_mut(&self.realm).and_then(|backlog| backlog.due.pop_front());
+        if id.is_none() {
+            self.is_over = true;
+            leave(&mut backlogs, &self.realm);
+        }
+        id
+    }
+}
+
+impl Drop for Worker {
+    /// Also when a renewal panicked.
+    fn drop(&mut self) {
+        if !self.is_over {
+            leave(&mut self.refresher.backlogs(), &self.realm);
+        }
+    }
+}
+
+fn leave(backlogs: &mut HashMap<String, Backlog>, realm: &str) {
+    if let Some(backlog) = backlogs.get_mut(realm) {
+        backlog.workers -= 1;
+        if backlog.workers == 0 && backlog.due.is_empty() {
+            backlogs.remove(realm);
+        }
     }
 }
 

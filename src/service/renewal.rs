@@ -27,6 +27,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::realm::{Definition, Policy};
 use crate::secret::{Credentials, SecretId};
 use crate::store::{DueToken, HeldToken, Lease, RealmRow, RecordedFailure, SecretRow, Store, TokenRow};
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::token::{Life, Source};
 use crate::upstream::TokenSource;
@@ -63,6 +64,8 @@ pub struct RenewalParts {
     pub memory: Arc<Memory>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where what outlives a renewal goes on.
+    pub tasks: Tasks,
     /// Tells the refresher of each token that was stored here.
     pub schedule: mpsc::UnboundedSender<DueToken>,
 }
@@ -324,6 +327,7 @@ impl Renewal {
             asked: Arc::default(),
             previous_valid_until: None,
             is_fixed: false,
+            is_unstored: false,
             trust_for: self.settings.trust_for.max(view.policy.overlap().unwrap_or_default() / 2),
             dies_when_renewed: view.policy.overlap().is_some_and(|overlap| overlap.is_zero()),
         }

@@ -186,6 +186,7 @@ fn merge_next(
     let before = stored.and_then(|row| row.next.as_ref());
     let values = match &edit.next {
         Patch::Clear => return Ok(None),
+        Patch::Keep if definition.mode() == Mode::Fixed => return Ok(None),
         Patch::Set(_) if definition.mode() == Mode::Fixed => {
             return Err(ServiceError::invalid(
                 "/next",

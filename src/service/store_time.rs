@@ -13,6 +13,8 @@ const COMPARE_EVERY: Duration = Duration::from_mins(1);
 const JUMP_LOOK: Duration = Duration::from_secs(1);
 /// The machine's clock was set when wall and monotonic time part by more than this.
 const JUMP: Duration = Duration::from_secs(1);
+/// A measurement that may be wrong by more says nothing.
+const WORST_MS: i64 = 500;
 /// A measurement is never taken to be better than this.
 const NOISE_MS: i64 = 20;
 
@@ -64,6 +66,9 @@ pub async fn compare(clock: &SystemClock, store: &dyn Store) -> Result<(), Store
 /// Else a slow call on a busy machine would move the clock, and a token would live longer here than where it was fetched.
 fn corrected(known_ms: i64, measured_ms: i64, took_ms: i64) -> i64 {
     let error_ms = NOISE_MS.max(took_ms / 2 + 1);
+    if error_ms > WORST_MS {
+        return known_ms;
+    }
     if measured_ms.abs_diff(known_ms) <= error_ms.unsigned_abs() { known_ms } else { measured_ms }
 }
 
@@ -82,6 +87,7 @@ mod tests {
             (300, 310, 1, 300),
             (300, 0, 1, 0),
             (600_000, 599_960, 100, 600_000),
+            (0, 5000, 3000, 0),
         ] {
             assert_eq!(corrected(known, measured, took), expected, "{known} {measured} {took}");
         }

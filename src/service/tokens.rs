@@ -232,6 +232,7 @@ impl Tokens {
     async fn await_due(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.is_usable(now) && entry.is_due(now))?;
+        entry.asked.note(now);
         if !self.waits_for_renewal(&entry, now) || !self.memory.is_trusted(&entry, now) {
             return None;
         }
@@ -264,8 +265,13 @@ impl Tokens {
     }
 
     async fn renew(&self, id: SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
-        let renewal = Arc::clone(&self.renewal);
-        self.flights.join(id.clone(), cause, move || async move { renewal.renew(&id, cause).await }).await
+        let (renewal, name) = (Arc::clone(&self.renewal), id.clone());
+        let renewal = move || async move { renewal.renew(&name, cause).await };
+        let outcome = self.flights.join(id.clone(), cause, renewal).await;
+        if let Some(entry) = self.memory.find(id.borrowed()).filter(|_| !cause.is_background()) {
+            entry.asked.note(self.clock.now());
+        }
+        outcome
     }
 
     fn renew_behind(&self, id: SecretId) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use token_server::clock::{Clock as _, SystemClock};
 
 use crate::faulty_provider::Fault;
 use crate::harness::{Server, World, good, secret};
@@ -222,4 +223,103 @@ async fn a_sweep_finds_what_the_stamps_missed() {
     assert_eq!(server.token().await.ok()["source"], "memory", "what is current stays");
     let gone: Value = server.delete("/api/secret/k?realm=r").await.body;
     assert_eq!(gone, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_expires_while_its_renewal_hangs_is_not_given() {
+    let world = World::on_real_time().await;
+    let server = world.serve_with(&[("upstream.timeout_seconds", "4")]).await;
+    let mut realm = world.realm();
+    realm["config"]["policy"] = json!({"overlap": 0, "refresh_ahead": "2s"});
+    server.post("/api/realm", &realm).await.ok();
+    server.post("/api/secret", &secret()).await.ok();
+    world.provider.script(Fault::Json(good("t-1", 3)));
+    let expires_at = server.token().await.ok()["expires_at"].as_i64().unwrap();
+    world.provider.script(Fault::Hang);
+    loop {
+        let reply = server.token().await;
+        let answered_at = SystemClock::default().now().epoch_ms();
+        if reply.status != 200 {
+            assert_eq!(reply.problem(), (504, "upstream_timeout"));
+            break;
+        }
+        assert!(answered_at < expires_at + 300, "{} ms late: {reply:?}", answered_at - expires_at);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_a_newer_token_than_this_instance_knows_is_looked_up() {
+    let world = World::new().await;
+    let (server, other) = (world.serve_realm().await, world.serve().await);
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    server.token().await.ok();
+    other.token().await.ok();
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    server.flush().await.ok();
+    let report = |named: Value| {
+        let mut body = json!({"realm": "r", "key": "k"});
+        body.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+        body
+    };
+    for named in [json!({"version": 2}), json!({"token": "t-2"})] {
+        let answer = other.post("/api/token/report", &report(named)).await.ok();
+        assert_eq!((&answer["token"], &answer["renewed"]), (&json!("t-2"), &json!(false)), "a moment old");
+    }
+    world.advance(Duration::from_mins(1), &[&server, &other]).await;
+    world.provider.script(Fault::Json(good("t-3", 7200)));
+    let answer = other.post("/api/token/report", &report(json!({"version": 2}))).await.ok();
+    assert_eq!((&answer["token"], &answer["previous_valid_until"]), (&json!("t-3"), &Value::Null));
+    let answer = server.post("/api/token/report", &report(json!({"version": 99}))).await.ok();
+    assert_eq!((&answer["token"], &answer["renewed"]), (&json!("t-3"), &json!(false)), "never given out");
+    assert_eq!(world.provider.calls(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_before_an_edit_do_not_lengthen_the_pause_after_it() {
+    let world = World::new().await;
+    let server = world.serve_policy(json!({"cool_down": "10s"})).await;
+    world.provider.script(Fault::Status(500, "{}".to_owned()));
+    for _ in 0..3 {
+        server.post("/api/secret/k/retry?realm=r", &json!({})).await;
+    }
+    let attempts = async || server.get("/api/secret/k/status?realm=r").await.ok()["failed_attempts"].clone();
+    assert_eq!(attempts().await, 3);
+    server.post("/api/secret", &json!({"realm": "r", "key": "k", "key_1": "other"})).await.ok();
+    assert_eq!(attempts().await, 0);
+    server.token().await;
+    server.post("/api/secret/k/retry?realm=r", &json!({})).await;
+    let status = server.get("/api/secret/k/status?realm=r").await.ok();
+    let pause_ms = status["next_attempt_at"].as_i64().unwrap() - world.now_ms();
+    assert!((15_000..=20_000).contains(&pause_ms), "the second in a row: {pause_ms}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_realm_does_not_keep_others_from_being_renewed() {
+    let world = World::on_real_time().await;
+    let server = world.serve().await;
+    let slow = crate::faulty_provider::FaultyProvider::start().await;
+    let mut realm = world.realm();
+    realm["config"]["policy"] = json!({"refresh_ahead": "90%", "max_concurrency": 1});
+    realm["config"]["url"] = slow.url().into();
+    server.post("/api/realm", &realm).await.ok();
+    let mut fast = world.realm();
+    fast["id"] = "fast".into();
+    fast["config"]["policy"] = json!({"refresh_ahead": "50%"});
+    server.post("/api/realm", &fast).await.ok();
+    slow.script(Fault::Json(good("slow", 3)));
+    for key in add_secrets(&server, 300).await {
+        assert_eq!(ask(&server, &key).await.0, 200);
+    }
+    slow.script(Fault::Hang);
+    world.provider.script(Fault::Json(good("fast-1", 4)));
+    let mut fast_secret = secret();
+    fast_secret["realm"] = "fast".into();
+    server.post("/api/secret", &fast_secret).await.ok();
+    server.get("/api/token?realm=fast&key=k").await.ok();
+    server.app.refresh_ahead();
+    world.provider.script(Fault::Json(good("fast-2", 7200)));
+    world.provider.wait_for_calls(2).await;
+    let status = server.get("/api/secret/k/status?realm=fast").await.ok();
+    assert_eq!(status["state"], "valid", "renewed ahead: {status}");
+    server.app.tasks.stop_soft();
 }

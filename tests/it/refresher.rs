@@ -72,7 +72,7 @@ async fn what_nobody_asks_for_is_not_renewed() {
     server.token().await.ok();
     world.advance(Duration::from_hours(20), &[&server]).await;
     server.token().await.ok();
-    server.app.tell_asks().await;
+    server.app.api.refresher.tell_asks().await;
     world.advance(Duration::from_secs(10 * 3600 - 30), &[&server]).await;
     world.provider.script(Fault::Json(good("t-2", 30 * 3600)));
     assert_eq!(sweep(&server).await["renewed"], 1, "asked for 10 hours ago, out of memory");

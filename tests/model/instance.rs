@@ -14,6 +14,7 @@ use token_server::secret::{Credentials, SecretId};
 use token_server::service::memory::Memory;
 use token_server::service::{Cause, Renewal, RenewalParts, RenewalSettings, ServiceError, TokenAnswer};
 use token_server::store::{MemoryStore, StoreError, StoreResult};
+use token_server::tasks::Tasks;
 use token_server::telemetry::Metrics;
 use token_server::upstream::TokenSource;
 
@@ -110,6 +111,7 @@ impl Instance {
             clock,
             memory: Arc::new(Memory::new()),
             metrics: Arc::clone(metrics),
+            tasks: Tasks::default(),
             schedule: tokio::sync::mpsc::unbounded_channel().0,
         };
         let settings = RenewalSettings {

@@ -1,5 +1,6 @@
 //! Asking the provider under a lease, and what becomes of its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decide::Held;
@@ -20,6 +21,8 @@ use crate::token::{Life, Source, TokenText};
 /// How often a commit is tried while the lease holds, and the pause between.
 const COMMIT_TRIES: u32 = 5;
 const COMMIT_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause when it is tried on behind the caller's back.
+const LONGEST_COMMIT_PAUSE: Duration = Duration::from_secs(5);
 
 /// A fetch that may be made: under which lease, by which rows, why.
 #[derive(Clone, Copy)]
@@ -137,7 +140,7 @@ impl Renewal {
                 Ok(Some(TokenAnswer { warning, renewed, ..answer }))
             }
             Ok(false) => self.fenced(turn).await,
-            Err(error) => Ok(Some(self.unstored(turn, &commit, &error))),
+            Err(error) => Ok(Some(self.unstored(turn, commit, &error))),
         }
     }
 
@@ -239,16 +242,45 @@ impl Renewal {
         Ok(newer.map(|newer| self.keep(id, &view, newer, newer.row.due_at, None)))
     }
 
-    /// The token works although it could not be stored: it is handed out, and gives way to any that is stored later.
-    fn unstored(&self, turn: Turn<'_>, commit: &Commit, error: &StoreError) -> TokenAnswer {
+    /// The token works although it could not be stored: it is handed out, gives way to any that is stored later, and is
+    /// stored as soon as the store answers, unless another was.
+    fn unstored(&self, turn: Turn<'_>, commit: Commit, error: &StoreError) -> TokenAnswer {
         let Turn { lease: Lease { id, .. }, view, .. } = turn;
         tracing::error!(realm = id.realm, key = id.key, %error, "a fetched token could not be stored");
         let warning = "the database is not available; this token could not be stored".to_owned();
         let stale = Some(Stale { since: commit.at, warning });
-        let entry = self.entry_of(view, commit, commit.version - 1, stale);
+        let entry = Entry { is_unstored: true, ..self.entry_of(view, &commit, commit.version, stale) };
         let answer = entry.answer(Source::Upstream);
         self.parts.memory.keep(view.mark, id, entry);
+        self.store_later(turn, commit);
         answer
+    }
+
+    /// Tries on behind the caller's back. The lease's epoch decides also when its time is over: nobody may have come.
+    fn store_later(&self, turn: Turn<'_>, commit: Commit) {
+        let (lease, mark) = (turn.lease.clone(), turn.view.mark);
+        let stored = self.entry_of(turn.view, &commit, commit.version, None);
+        let (store, memory) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.memory));
+        let (clock, tasks) = (Arc::clone(&self.parts.clock), self.parts.tasks.clone());
+        self.parts.tasks.spawn("late commit", async move {
+            let (SecretId { realm, key }, mut pause) = (&lease.id, COMMIT_PAUSE);
+            while stored.is_usable(clock.now()) {
+                tokio::select! {
+                    () = tasks.stopping() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                match store.commit_token(&lease, &commit).await {
+                    Ok(true) => {
+                        tracing::info!(realm, key, "a fetched token is stored after all");
+                        return memory.keep(mark, &lease.id, stored);
+                    }
+                    Ok(false) => {
+                        return tracing::warn!(realm, key, "another token was stored meanwhile");
+                    }
+                    Err(_) => pause = (pause * 2).min(LONGEST_COMMIT_PAUSE),
+                }
+            }
+        });
     }
 
     /// Notes why for all instances; answers the held token while it is good. `None` as in [`Renewal::fetch`].

@@ -2,7 +2,7 @@
 //! with the first token they bring.
 
 use super::fetch::Turn;
-use super::{Renewal, View};
+use super::{LAST_LOOK, Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::SecretId;
@@ -19,20 +19,32 @@ impl Renewal {
     /// # Errors
     /// `UnknownSecret`, `Store`; `Fetch` when they do not work.
     pub(in crate::service) async fn try_next(&self, id: &SecretId) -> Result<(), ServiceError> {
-        let view = self.view(id).await?;
-        if view.with_next(self.parts.clock.now()).is_none() {
-            return Ok(());
+        let give_up_at = tokio::time::Instant::now() + self.settings.wait;
+        loop {
+            let view = self.view(id).await?;
+            if view.with_next(self.parts.clock.now()).is_none() {
+                return Ok(());
+            }
+            let permit = self.permit(id, &view).await?;
+            let (lease, view) = self.claim_and_look(id, self.timeout(&view)).await?;
+            if let Some(lease) = lease {
+                let Some(next) = view.with_next(self.parts.clock.now()) else {
+                    self.release(Some(&lease)).await;
+                    return Ok(());
+                };
+                let asked_at = next.row.as_ref().map_or(0, |row| row.version);
+                let turn = Turn { lease: &lease, view: &next, cause: Cause::Next, asked_at };
+                // `None`: the secret was edited meanwhile; what was edited is tried anew.
+                if self.fetch(turn).await?.is_some() {
+                    return Ok(());
+                }
+            }
+            drop(permit);
+            if tokio::time::Instant::now() >= give_up_at {
+                return Ok(());
+            }
+            tokio::time::sleep(LAST_LOOK).await;
         }
-        let _permit = self.permit(id, &view).await?;
-        let (lease, view) = self.claim_and_look(id, self.timeout(&view)).await?;
-        let Some(lease) = lease else { return Ok(()) };
-        let Some(next) = view.with_next(self.parts.clock.now()) else {
-            self.release(Some(&lease)).await;
-            return Ok(());
-        };
-        let asked_at = next.row.as_ref().map_or(0, |row| row.version);
-        let turn = Turn { lease: &lease, view: &next, cause: Cause::Next, asked_at };
-        self.fetch(turn).await.map(|_| ())
     }
 
     /// Makes the credentials that brought a token the current ones; `false`: the secret was edited meanwhile.
