@@ -12,7 +12,8 @@ use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
 use crate::service::{
-    FetchLog, Realms, Refresher, RefresherSettings, Renewal, RenewalParts, RenewalSettings, Secrets, Tokens,
+    FetchLog, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts, RenewalSettings,
+    Secrets, Tokens,
 };
 use crate::store::{DueToken, Store};
 use crate::tasks::Tasks;
@@ -79,6 +80,7 @@ impl App {
             clock: Arc::clone(&clock),
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
+            files: InputFiles::below(config.inputs.file_root.clone()),
             tasks: tasks.clone(),
             schedule,
         };

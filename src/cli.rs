@@ -3,6 +3,7 @@
 mod client;
 mod config;
 mod dev;
+mod document;
 mod exit;
 mod healthcheck;
 mod import;

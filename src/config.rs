@@ -5,6 +5,7 @@
 
 mod database;
 mod environment;
+mod inputs;
 mod log;
 mod metrics;
 mod renewal;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseSettings;
 pub use environment::Environment;
+pub use inputs::InputSettings;
 pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
 pub use renewal::RenewalTimes;
@@ -33,6 +35,8 @@ pub struct Config {
     pub database: DatabaseSettings,
     /// What a provider may cost.
     pub upstream: UpstreamSettings,
+    /// Inputs of realms that are files.
+    pub inputs: InputSettings,
     /// Waiting for and following other instances.
     pub renewal: RenewalTimes,
     /// Where metrics are read.

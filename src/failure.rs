@@ -12,14 +12,18 @@ use crate::secret::Credentials;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// An operator must act: a credential is missing, or does not fit where it goes.
+    /// An operator must act, here or at the provider: a value is missing or does not fit, or the provider refused it.
     Config,
     /// The provider answered, and refused, without a class that we know.
     Refused,
     /// The provider is overloaded or broken (HTTP 5xx, 429); later may help.
     Busy,
-    /// A quota of the provider is used up; the call was not made.
+    /// A quota of the provider is used up, as the provider says, or as is known here: then no call was made.
     Quota,
+    /// The token that this one is made from is dead.
+    Dependency,
+    /// The grant is gone: somebody must authorise again.
+    Reauthorise,
     /// The provider could not be reached, or hung up before its answer was whole.
     Unreachable,
     /// The provider did not answer in time.
@@ -37,6 +41,8 @@ impl FailureKind {
             Self::Refused => "upstream_refused",
             Self::Busy => "upstream_busy",
             Self::Quota => "upstream_quota",
+            Self::Dependency => "upstream_dependency",
+            Self::Reauthorise => "reauthorise",
             Self::Unreachable => "upstream_unreachable",
             Self::TimedOut => "upstream_timeout",
             Self::Malformed => "upstream_malformed",
@@ -71,6 +77,12 @@ pub struct Failure {
     /// Whether it is only that this secret asks too often (HTTP 429): others may be served.
     #[serde(skip)]
     pub is_throttled: bool,
+    /// Whether the provider answered, rather than that it could not be asked.
+    #[serde(default)]
+    pub is_answer: bool,
+    /// Whether it is certain that the provider has not seen the request.
+    #[serde(skip)]
+    pub is_unsent: bool,
 }
 
 impl Failure {
@@ -82,6 +94,8 @@ impl Failure {
             provider: ProviderSays::default(),
             retry_after: None,
             is_throttled: false,
+            is_answer: false,
+            is_unsent: false,
         }
     }
 

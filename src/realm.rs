@@ -1,27 +1,43 @@
 //! The realm language: what an operator writes to teach the server a provider. Pure: no I/O, no clock, no store.
 //!
-//! [`Definition::read`] checks a definition when it is saved, [`Definition::plan`] turns it and a secret's credentials
-//! into the request to send, [`Reading::read`] judges the answer. The upstream layer only carries bytes between the
-//! last two.
+//! [`Definition::read`] checks a definition when it is saved: the inherited form, `oauth2` and the general form are all
+//! read into one [`Form`]. A [`Run`] then goes through one fetch: it makes a request, takes its answer, makes the next,
+//! and concludes with a token or a failure. Whoever runs it only carries bytes.
 
 mod answer;
+pub mod catalog;
 mod definition;
+mod document;
 mod duration;
+mod encode;
+mod form;
+mod general;
+mod inherited;
 mod issue;
+mod location;
 mod margin;
+mod oauth2;
 mod path;
-mod plan;
 mod policy;
 mod quota;
+mod rehearsal;
+mod run;
+mod suggestion;
+mod template;
+mod time;
 
-pub use answer::{Answer, DEFAULT_LIFE, Reading};
-pub use definition::{
-    Argument, ConfigForm, ContentType, Definition, FunctionForm, Method, Mode, Place, Reference, Value,
-    is_name,
-};
+pub use answer::{Answer, DEFAULT_LIFE, Expiry};
+pub use definition::{Definition, Mode, Reference, is_name};
+pub use document::RawAnswer;
+pub use form::{Form, Input, Origin};
 pub use issue::{Issue, Issues, Object};
+pub use location::Location;
 pub use margin::RefreshAhead;
 pub use path::Path;
-pub use plan::{Body, Plan, Request};
 pub use policy::{DEFAULT_OVERLAP, Policy, Reissue};
 pub use quota::{Quota, Scope, Unit, Window};
+pub use rehearsal::{Rehearsal, Rehearsed};
+pub use run::{BaseName, Body, Facts, Request, Run, Saved, Shown, TlsMaterial};
+
+use definition::{check_header_name, http_url};
+use general::{read_url, values as general_values};

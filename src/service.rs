@@ -13,6 +13,7 @@ mod circuits;
 mod edit;
 mod error;
 mod flights;
+mod input_files;
 mod log;
 pub mod memory;
 mod permits;
@@ -30,6 +31,7 @@ pub(crate) use edit::{LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
 pub use flights::Cause;
+pub use input_files::InputFiles;
 pub use log::FetchLog;
 pub use readiness::Readiness;
 pub(crate) use realms::stored_definition;

@@ -12,13 +12,14 @@ mod sql;
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::secret::SecretId;
+use crate::secret::{Credentials, SecretId};
 
 pub use error::StoreError;
 pub use memory::{Gate, MemoryStore};
 pub use rows::{
-    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Foreign, HeldToken, Lease, Listed,
-    NextCredentials, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, TokenRow, Usage,
+    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant, HeldToken,
+    Intent, Lease, Listed, NextCredentials, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow,
+    TokenRow, Usage,
 };
 pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore};
 
@@ -52,6 +53,16 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was first.
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
 
+    /// Writes the pushed inputs of a live secret if their version still is `expected_version`; `false` if somebody else
+    /// was first.
+    async fn update_pushed(
+        &self,
+        id: &SecretId,
+        pushed: &Credentials,
+        expected_version: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool>;
+
     /// Secrets whose next credentials are to be tried by `by`, at most `most`.
     async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>>;
     /// Deletes a live secret, or all of a realm, leaving tombstones without content; answers how many. Wins over edits.
@@ -73,11 +84,17 @@ pub trait Store: Send + Sync + 'static {
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool>;
     /// Ends a lease without a token, noting why; `false` if the lease is not the latest any more.
     async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool>;
-    /// Tokens due by `by` that were asked for since `asked_since`, soonest first, after the one named, at most `most`.
+    /// Writes down that a grant is about to be spent, in place of `before`; `false`: it is not the latest any more, or
+    /// another use of it is under way.
+    async fn begin_spend(&self, id: &SecretId, before: Option<&Intent>, intent: &Intent)
+    -> StoreResult<bool>;
+    /// Stores what came of a use: the new values, or with `None` that the grant was not spent. `false`: it is not the
+    /// latest any more.
+    async fn end_spend(&self, id: &SecretId, intent: &Intent, grant: Option<&Grant>) -> StoreResult<bool>;
+    /// Tokens due in a window, soonest first, after the one named, at most `most`.
     async fn list_due(
         &self,
-        by: Timestamp,
-        asked_since: Timestamp,
+        window: &DueWindow,
         after: Option<&DueToken>,
         most: u64,
     ) -> StoreResult<Vec<DueToken>>;

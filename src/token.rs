@@ -1,9 +1,11 @@
 //! A token as it is held and handed out.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
 
 use crate::clock::{Timestamp, millis};
 
@@ -49,6 +51,30 @@ impl Eq for TokenText {}
 impl fmt::Debug for TokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// Further values that are handed out with a token. Debug tells their names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Outputs(Arc<Map<String, Value>>);
+
+impl Outputs {
+    /// By name; `None` when there are none.
+    #[must_use]
+    pub fn expose(&self) -> Option<&Map<String, Value>> {
+        Some(self.0.as_ref()).filter(|outputs| !outputs.is_empty())
+    }
+}
+
+impl FromIterator<(String, Value)> for Outputs {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(outputs: I) -> Self {
+        Self(Arc::new(outputs.into_iter().collect()))
+    }
+}
+
+impl fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

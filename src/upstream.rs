@@ -1,8 +1,9 @@
-//! Runs a plan against a provider: sends the request, bounds what comes back, lets the realm judge it.
+//! Carries a realm's requests to its provider and bounds what comes back; the realm makes the one and judges the other.
 //!
-//! The only caller is the renewal in `service`. No redirects, no proxies of the environment, one attempt: retrying is
-//! the renewal's decision, since a second fetch may kill the first one's token.
+//! No redirects, no proxies of the environment, one attempt: retrying is the renewal's decision, since a second fetch
+//! may kill the first one's token.
 
+mod clients;
 mod limits;
 
 use std::time::Duration;
@@ -11,30 +12,26 @@ use async_trait::async_trait;
 use reqwest::{Client, Response, redirect};
 
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Method, Plan, Request};
-use crate::secret::Credentials;
+use crate::realm::{RawAnswer, Request};
 
+use clients::Clients;
 pub use limits::Limits;
 
 /// Where tokens come from.
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
-    /// Sends the request of a plan once and judges the answer.
+    /// Sends a request once; whatever comes back is an answer.
     ///
     /// # Errors
-    /// Any [`FailureKind`]; credentials in the provider's words are masked.
-    async fn fetch(
-        &self,
-        plan: &Plan,
-        credentials: &Credentials,
-        timeout: Duration,
-    ) -> Result<Answer, Failure>;
+    /// `Unreachable`, `TimedOut`; `Malformed` for an answer that is too large; `Config` for a certificate that cannot
+    /// be used.
+    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure>;
 }
 
 /// A client for all providers; connections are shared.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    client: Client,
+    clients: Clients,
     limits: Limits,
 }
 
@@ -71,43 +68,18 @@ impl Upstream {
     /// # Errors
     /// When TLS cannot be set up, or the proxy's URL is wrong.
     pub fn new(limits: Limits, proxy: Option<&str>) -> Result<Self, SetupError> {
-        let mut builder = client_builder()?.connect_timeout(limits.connect).retry(reqwest::retry::never());
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| setup(&error))?);
-        }
-        Ok(Self { client: builder.build().map_err(|error| setup(&error))?, limits })
+        Ok(Self { clients: Clients::new(limits.connect, proxy)?, limits })
     }
 
-    async fn fetch_unmasked(&self, plan: &Plan) -> Result<Answer, Failure> {
-        let response = self.send(&plan.request).await.map_err(|error| self.transport(&error))?;
+    async fn exchange(&self, request: &Request) -> Result<RawAnswer, Failure> {
+        let client = self.clients.of(request.tls.as_ref())?;
+        let response = send(&client, request).await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
-        let retry_after = retry_after(&response);
-        let body = self.body(response).await?;
-        plan.reading.read(status, &body).map_err(|failure| Failure {
-            retry_after,
-            is_throttled: status == 429,
-            ..failure
-        })
-    }
-
-    async fn send(&self, request: &Request) -> Result<Response, reqwest::Error> {
-        let method = match request.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-        };
-        let mut sent = self.client.request(method, request.url.clone());
-        let names_its_type =
-            request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-        if let Some(body) = &request.body {
-            sent = sent.body(body.text.clone());
-            if !names_its_type {
-                sent = sent.header("content-type", body.content_type);
-            }
-        }
-        for (name, value) in &request.headers {
-            sent = sent.header(name, value);
-        }
-        sent.send().await
+        let headers = response.headers().iter().map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        let headers = headers.collect();
+        Ok(RawAnswer { status, headers, body: self.body(response).await? })
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
@@ -127,10 +99,11 @@ impl Upstream {
     fn transport(&self, error: &reqwest::Error) -> Failure {
         if error.is_timeout() && error.is_connect() {
             let detail = format!("the provider could not be connected to within {:?}", self.limits.connect);
-            return Failure::new(FailureKind::Unreachable, detail);
+            return Failure { is_unsent: true, ..Failure::new(FailureKind::Unreachable, detail) };
         }
         if error.is_connect() {
-            return Failure::new(FailureKind::Unreachable, "the provider could not be connected to");
+            let detail = "the provider could not be connected to";
+            return Failure { is_unsent: true, ..Failure::new(FailureKind::Unreachable, detail) };
         }
         Failure::new(FailureKind::Unreachable, "the provider hung up before its answer was whole")
     }
@@ -138,23 +111,25 @@ impl Upstream {
 
 #[async_trait]
 impl TokenSource for Upstream {
-    async fn fetch(
-        &self,
-        plan: &Plan,
-        credentials: &Credentials,
-        timeout: Duration,
-    ) -> Result<Answer, Failure> {
-        let fetched = tokio::time::timeout(timeout, self.fetch_unmasked(plan)).await;
-        fetched.unwrap_or_else(|_| Err(timed_out(timeout))).map_err(|failure| failure.masked(credentials))
+    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure> {
+        let sent = tokio::time::timeout(timeout, self.exchange(request)).await;
+        sent.unwrap_or_else(|_| Err(timed_out(timeout)))
     }
 }
 
-fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(FailureKind::TimedOut, format!("the provider did not answer within {timeout:?}"))
+async fn send(client: &Client, request: &Request) -> Result<Response, reqwest::Error> {
+    let mut sent = client.request(request.method.clone(), request.url.clone());
+    if let Some(body) = &request.body {
+        sent = sent.body(body.text.clone());
+    }
+    for (name, value) in &request.headers {
+        sent = sent.header(name, value);
+    }
+    sent.send().await
 }
 
-/// The seconds form of Retry-After (RFC 9110 §10.2.3), at most a day; its date form is left out.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u64 = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(86_400)))
+/// The failure of a fetch that took too long.
+#[must_use]
+pub fn timed_out(timeout: Duration) -> Failure {
+    Failure::new(FailureKind::TimedOut, format!("the provider did not answer within {timeout:?}"))
 }

@@ -14,6 +14,7 @@ pub struct Exit {
 }
 
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const CONFIG: u8 = 78;
 
@@ -21,6 +22,11 @@ impl Exit {
     /// Something was refused, or failed.
     pub(super) fn failed(message: impl Into<String>) -> Self {
         Self { code: FAILED, message: message.into() }
+    }
+
+    /// What was given is wrong.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into() }
     }
 
     /// A server or database cannot be reached.

@@ -1,10 +1,12 @@
-//! `realm list|show|apply|delete`
+//! `realm list|show|apply|check|delete`
+
+mod check;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::Exit;
 use super::client::{Client, ServerFlags};
+use super::document;
 use super::output::{Output, note, print};
 
 /// Realms of a running server.
@@ -31,12 +33,14 @@ enum Action {
         /// Its id.
         id: String,
     },
-    /// Create or update realms from JSON: an object, an array of them, or a list as the API answers it.
+    /// Create or update realms from JSON, YAML or TOML: an object, an array of them, or a list as the API answers it.
     Apply {
         /// The files; - is standard input.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<String>,
     },
+    /// Check a definition without a server: what would be sent, and how recorded answers are judged.
+    Check(check::CheckArgs),
     /// Delete a realm.
     Delete {
         /// Its id.
@@ -67,8 +71,12 @@ impl PageFlags {
 
 /// Runs the command.
 pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> {
+    if let Action::Check(args) = &args.action {
+        return check::run(args, output);
+    }
     let client = args.server.client()?;
     match &args.action {
+        Action::Check(_) => Ok(()),
         Action::List { keyword, page } => {
             let mut query = page.query();
             query.extend(keyword.clone().map(|keyword| ("keyword", keyword)));
@@ -105,7 +113,7 @@ pub(super) async fn apply(
 ) -> anyhow::Result<()> {
     let mut applied = Vec::new();
     for file in files {
-        for (index, document) in documents(file)?.iter().enumerate() {
+        for (index, document) in document::read_all(file)?.iter().enumerate() {
             let outcome = client.post(&["api", what], document).await;
             let answer = outcome.map_err(|error| error.context(format!("{file}, document {}", index + 1)))?;
             for warning in answer["warnings"].as_array().into_iter().flatten() {
@@ -117,24 +125,4 @@ pub(super) async fn apply(
     let columns: &[&str] =
         if what == "realm" { &["id", "mode", "version"] } else { &["realm", "key", "version"] };
     output.print_items(&Value::from(applied.clone()), &applied, columns)
-}
-
-fn documents(file: &str) -> anyhow::Result<Vec<Value>> {
-    let failed = |error: &dyn std::fmt::Display| Exit::failed(format!("{file}: {error}"));
-    let text = match file {
-        "-" => std::io::read_to_string(std::io::stdin()),
-        file => std::fs::read_to_string(file),
-    };
-    let text = text.map_err(|error| failed(&error))?;
-    let document: Value = serde_json::from_str(&text).map_err(|error| failed(&error))?;
-    Ok(match document {
-        Value::Array(items) => items,
-        Value::Object(mut members) => match members.get_mut("data").and_then(|data| data.get_mut("list")) {
-            Some(Value::Array(items)) => std::mem::take(items),
-            Some(_) | None => vec![Value::Object(members)],
-        },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            return Err(failed(&"expected an object or an array of objects").into());
-        }
-    })
 }

@@ -149,7 +149,11 @@ impl From<StoreError> for Problem {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let status = match failure.kind {
-            FailureKind::Refused | FailureKind::Malformed => StatusCode::BAD_GATEWAY,
+            FailureKind::Refused
+            | FailureKind::Malformed
+            | FailureKind::Dependency
+            | FailureKind::Reauthorise => StatusCode::BAD_GATEWAY,
+            FailureKind::Config if failure.is_answer => StatusCode::BAD_GATEWAY,
             FailureKind::Config | FailureKind::Busy | FailureKind::Unreachable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -50,6 +50,13 @@ pub(super) struct TokenBody<'a> {
     /// Seconds after which to ask for another again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// Further values that the provider gave with the token, as the realm's `outputs` name them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    outputs: Option<&'a serde_json::Map<String, Value>>,
+    /// How to send it, e.g. `Authorization: Bearer {token}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_use: Option<&'a str>,
     /// What the operator should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'a str>,
@@ -86,6 +93,8 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
             .map(Timestamp::epoch_ms),
         renewed: answer.renewed,
         retry_after: answer.retry_after.map(whole_seconds),
+        outputs: answer.outputs.expose(),
+        token_use: answer.token_use.as_deref(),
         warning: stale.map(|stale| stale.warning.as_str()).or(answer.warning.as_deref()),
     };
     // Strings and numbers always serialise.

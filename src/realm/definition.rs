@@ -1,10 +1,12 @@
-//! What a realm says, checked: the inherited config form, a function, or a fixed token.
+//! What a realm says, checked: a form that is fetched by, a function, or a fixed token.
 
 use serde_json::Value as Json;
 use url::Url;
 
-use super::issue::{Issues, Object, kind};
-use super::{Issue, Path, Policy};
+use super::form::{Form, Input, Origin, Style};
+use super::issue::{Issues, pointer};
+use super::template::Template;
+use super::{Issue, Policy, general, inherited};
 use crate::secret::{Credentials, SecretId, numbered};
 
 /// How a realm gets its tokens.
@@ -33,113 +35,75 @@ impl Mode {
 /// A checked definition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Definition {
-    /// The inherited form.
-    Config(Box<ConfigForm>),
-    /// The URL of the operator's function.
-    Function(FunctionForm),
+    /// Any form of `config`.
+    Config(Box<Form>),
+    /// The operator's function.
+    Function(Box<Form>),
     /// Nothing is fetched.
     Fixed,
 }
 
-/// The inherited form of a realm's `config`.
-///
-/// Source: CONTRACT, "Realm config"; stays valid byte for byte.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConfigForm {
-    /// The token endpoint, http or https.
-    pub url: Url,
-    /// GET or POST.
-    pub method: Method,
-    /// What is sent, in the author's order.
-    pub arguments: Vec<Argument>,
-    /// Where the token is in the answer.
-    pub token_path: Path,
-    /// Only changes the Content-Type header of a POST.
-    pub content_type: ContentType,
-    /// Where the seconds left are in the answer; `None`: never told.
-    pub expires_in_path: Option<Path>,
-    /// How its tokens are renewed.
-    pub policy: Policy,
-}
-
-/// A realm that asks a function of the operator's own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FunctionForm {
-    /// Where the secret is POSTed to.
-    pub url: Url,
-}
-
-/// The request method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Body arguments go into the query.
-    Get,
-    /// Body arguments make a JSON object.
-    Post,
-}
-
-/// The Content-Type a POST names; its body is JSON either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentType {
-    /// `application/json`
-    Json,
-    /// `text/plain`
-    Text,
-}
-
-/// One argument of the request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Argument {
-    /// Its name there.
-    pub name: String,
-    /// Where it goes.
-    pub place: Place,
-    /// What is sent.
-    pub value: Value,
-}
-
-/// Where an argument goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The query.
-    Url,
-    /// A header.
-    Header,
-    /// The body (of a GET: the query).
-    Body,
-}
-
-/// An argument's value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Sent as it is; a number or boolean stays one in a JSON body.
-    Literal(Json),
-    /// `$name`: the secret's credential of that name.
-    ///
-    /// `$key_N` always means the credential. Another `$name` does when the secret has a credential so named, else the
-    /// text is sent as written: the inherited form knew only `$key_N`, and a literal may begin with a dollar sign.
-    Credential(String),
-}
-
-/// A place in a definition that needs a credential.
+/// A place in a definition that needs a value of the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// The credential's name.
+    /// The value's name.
     pub name: String,
     /// Where the definition refers to it.
     pub pointer: String,
+    kind: ReferenceKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReferenceKind {
+    /// `$name` of the inherited form.
+    Dollar,
+    Input(Origin),
 }
 
 impl Reference {
     /// The words for a secret that lacks it: the same when saved and when fetching fails.
     #[must_use]
     pub fn missing_in(&self, secret: &SecretId) -> String {
-        let Self { name, pointer } = self;
-        let consequence = if numbered(name).is_some() { "" } else { "; it is sent as written" };
-        format!(
-            "realm {} refers to ${name} at {pointer}, but secret {secret} has no credential {name}{consequence}",
-            secret.realm
-        )
+        let Self { name, pointer, kind } = self;
+        let SecretId { realm, key } = secret;
+        match kind {
+            ReferenceKind::Dollar => {
+                let consequence = if numbered(name).is_some() { "" } else { "; it is sent as written" };
+                format!(
+                    "realm {realm} refers to ${name} at {pointer}, but secret {secret} has no credential {name}{consequence}"
+                )
+            }
+            ReferenceKind::Input(Origin::Pushed) => format!(
+                "realm {realm} waits for input {name} ({pointer}) to be pushed: PUT /api/secret/{key}/inputs/{name}?realm={realm}"
+            ),
+            ReferenceKind::Input(Origin::Rotating) => format!(
+                "realm {realm} needs input {name} ({pointer}), but secret {secret} has none: store the first one; it is replaced with each use"
+            ),
+            ReferenceKind::Input(Origin::File) => {
+                format!(
+                    "realm {realm} needs input {name} ({pointer}), but secret {secret} names no file for it"
+                )
+            }
+            ReferenceKind::Input(Origin::Stored) => {
+                format!(
+                    "realm {realm} needs input {name} ({pointer}), but secret {secret} has no credential {name}"
+                )
+            }
+        }
+    }
+
+    /// Whether nothing can be fetched without it.
+    pub(super) fn is_needed(&self) -> bool {
+        match self.kind {
+            ReferenceKind::Dollar => numbered(&self.name).is_some(),
+            ReferenceKind::Input(_) => true,
+        }
+    }
+
+    /// Whether the secret itself is expected to have it when it is saved.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.kind != ReferenceKind::Input(Origin::Pushed)
     }
 }
 
@@ -154,10 +118,16 @@ impl Definition {
         let mut issues = Issues::default();
         let definition = match (config, logic_code) {
             (Some(config), _) if !config.is_null() => {
-                ConfigForm::read(config, &mut issues).map(|form| Self::Config(Box::new(form)))
+                let form = if is_general(config) {
+                    general::read(config, &mut issues)
+                } else {
+                    inherited::read(config, &mut issues)
+                };
+                form.map(|form| Self::Config(Box::new(form)))
             }
             (_, Some(code)) if !code.is_empty() => {
-                http_url(code, "/logic_code", &mut issues).map(|url| Self::Function(FunctionForm { url }))
+                let url = http_url(code, "/logic_code", &mut issues);
+                url.map(|url| Self::Function(Box::new(Form::function(url.as_str()))))
             }
             _ => Some(Self::Fixed),
         };
@@ -174,152 +144,96 @@ impl Definition {
         }
     }
 
+    /// What is fetched by; `None` for a fixed realm.
+    #[must_use]
+    pub fn form(&self) -> Option<&Form> {
+        match self {
+            Self::Config(form) | Self::Function(form) => Some(form),
+            Self::Fixed => None,
+        }
+    }
+
     /// How its tokens are renewed; a function's as an unknown provider's.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        match self {
-            Self::Config(form) => form.policy.clone(),
-            Self::Function(_) | Self::Fixed => Policy::default(),
-        }
+        self.form().map(|form| form.policy.clone()).unwrap_or_default()
     }
 
-    /// Whether both fetch the same tokens: all but the policy is equal.
+    /// Whether both fetch the same tokens: what is equal but for the policy, the classes of errors and the hints.
     #[must_use]
     pub fn fetches_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Config(mine), Self::Config(theirs)) => {
-                ConfigForm { policy: theirs.policy.clone(), ..(**mine).clone() } == **theirs
-            }
-            (mine, theirs) => mine == theirs,
-        }
+        let fetching = |form: &Form| {
+            let inputs = form.inputs.iter().map(|input| Input { secret: false, ..input.clone() }).collect();
+            let blank = Form::blank(form.style);
+            let (policy, errors) = (blank.policy, blank.errors);
+            Form { policy, errors, token_use: None, inputs, ..form.clone() }
+        };
+        self.mode() == other.mode() && self.form().map(fetching) == other.form().map(fetching)
     }
 
-    /// The credentials it needs, or may need, and where.
+    /// The values that it needs, or may need, and where.
     #[must_use]
     pub fn references(&self) -> Vec<Reference> {
-        let Self::Config(form) = self else { return Vec::new() };
-        let reference = |(index, argument): (usize, &Argument)| match &argument.value {
-            Value::Credential(name) => {
-                Some(Reference { name: name.clone(), pointer: format!("/config/arguments/{index}/value") })
-            }
-            Value::Literal(_) => None,
-        };
-        form.arguments.iter().enumerate().filter_map(reference).collect()
+        self.form().map(Form::references).unwrap_or_default()
     }
 
     /// What is allowed, but worth a second look.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         match self {
-            Self::Config(form) if form.expires_in_path.is_none() => {
+            Self::Config(form) if form.style == Style::Inherited && form.tells_no_expiry() => {
                 vec!["/config/expires_in_path is not given: each token is taken to live 300 s".to_owned()]
+            }
+            Self::Config(form) if form.tells_no_expiry() => {
+                vec!["/config/expires is not given: each token is taken to live 300 s".to_owned()]
             }
             Self::Config(_) | Self::Function(_) | Self::Fixed => Vec::new(),
         }
     }
 
-    /// The references that these credentials leave open.
+    /// The references that these values leave open.
     #[must_use]
-    pub fn missing(&self, credentials: &Credentials) -> Vec<Reference> {
-        self.references().into_iter().filter(|reference| credentials.get(&reference.name).is_none()).collect()
+    pub fn missing(&self, inputs: &Credentials) -> Vec<Reference> {
+        self.references().into_iter().filter(|reference| inputs.get(&reference.name).is_none()).collect()
     }
 }
 
-impl ConfigForm {
-    fn read(config: &Json, issues: &mut Issues) -> Option<Self> {
-        let mut object = Object::read(config, "/config", issues)?;
-        let url = object.required_text("url", issues).and_then(|url| http_url(url, "/config/url", issues));
-        let method = one_of(&mut object, "method", &[("GET", Method::Get), ("POST", Method::Post)], issues);
-        let arguments = read_arguments(object.member("arguments"), issues);
-        let token_path = object.required_text("token_path", issues);
-        let token_path = token_path.and_then(|path| read_path(path, "/config/token_path", issues));
-        let content_type = content_type(&mut object, issues);
-        let expires_in_path = object.text("expires_in_path", issues).filter(|path| !path.is_empty());
-        let expires_in_path = expires_in_path.map(|path| read_path(path, "/config/expires_in_path", issues));
-        let policy = Policy::read(object.member("policy"), issues);
-        object.finish(&[], |_| false, issues);
-        Some(Self {
-            url: url?,
-            method: method?,
-            arguments: arguments?,
-            token_path: token_path?,
-            content_type: content_type?,
-            expires_in_path: match expires_in_path {
-                Some(path) => Some(path?),
-                None => None,
-            },
-            policy: policy?,
-        })
-    }
-}
-
-fn content_type(object: &mut Object<'_>, issues: &mut Issues) -> Option<ContentType> {
-    match object.member("content_type") {
-        None | Some(Json::Null) => Some(ContentType::Json),
-        Some(_) => one_of(
-            object,
-            "content_type",
-            &[("json", ContentType::Json), ("text", ContentType::Text)],
-            issues,
-        ),
-    }
-}
-
-/// The most arguments a realm may have.
-const MOST_ARGUMENTS: usize = 100;
-
-fn read_arguments(arguments: Option<&Json>, issues: &mut Issues) -> Option<Vec<Argument>> {
-    let list = match arguments {
-        None | Some(Json::Null) => return Some(Vec::new()),
-        Some(Json::Array(list)) if list.len() <= MOST_ARGUMENTS => list,
-        Some(Json::Array(_)) => {
-            issues.add("/config/arguments", format!("at most {MOST_ARGUMENTS} arguments"));
-            return None;
+impl Form {
+    /// What it needs of a secret, and where.
+    fn references(&self) -> Vec<Reference> {
+        if self.style == Style::Inherited {
+            let templates = self.requests.iter().flat_map(general::request_templates);
+            let dollar = |template: &Template| {
+                let (name, pointer) = (template.dollar_name()?.to_owned(), template.pointer().to_owned());
+                Some(Reference { name, pointer, kind: ReferenceKind::Dollar })
+            };
+            let mut all: Vec<_> = templates.filter_map(dollar).collect();
+            all.sort_by_key(|reference| argument_number(&reference.pointer));
+            return all;
         }
-        Some(other) => {
-            issues.add("/config/arguments", format!("expected an array, found {}", kind(other)));
-            return None;
-        }
-    };
-    let read: Vec<_> =
-        list.iter().enumerate().map(|(index, item)| read_argument(index, item, issues)).collect();
-    read.into_iter().collect()
+        let needed = self.inputs.iter().filter(|input| input.required && input.default.is_none());
+        let reference = |input: &Input| Reference {
+            name: input.name.clone(),
+            pointer: pointer("/config/inputs", &input.name),
+            kind: ReferenceKind::Input(input.from),
+        };
+        needed.map(reference).collect()
+    }
 }
 
-fn read_argument(index: usize, argument: &Json, issues: &mut Issues) -> Option<Argument> {
-    let mut object = Object::read(argument, &format!("/config/arguments/{index}"), issues)?;
-    let name = object.required_text("name", issues);
-    let places = [("url", Place::Url), ("header", Place::Header), ("body", Place::Body)];
-    let place = one_of(&mut object, "place", &places, issues);
-    let value = object.member("value");
-    let pointer = object.pointer_of("value");
-    let value = if let Some(value) = value {
-        read_value(value, &pointer, issues)
-    } else {
-        issues.add(&pointer, "required: a literal or $key_1, $key_2, …");
-        None
-    };
-    if place == Some(Place::Header) {
-        check_header(name, value.as_ref(), &object.pointer_of("name"), issues);
-    }
-    object.finish(&[], |_| false, issues);
-    Some(Argument { name: name?.to_owned(), place: place?, value: value? })
+/// The number in `/config/arguments/7/value`.
+fn argument_number(pointer: &str) -> usize {
+    pointer.split('/').nth(3).and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
-fn read_value(value: &Json, pointer: &str, issues: &mut Issues) -> Option<Value> {
-    match value {
-        Json::String(text) => {
-            let name = text.strip_prefix('$').filter(|name| is_name(name));
-            Some(
-                name.map_or_else(|| Value::Literal(value.clone()), |name| Value::Credential(name.to_owned())),
-            )
-        }
-        Json::Number(_) | Json::Bool(_) => Some(Value::Literal(value.clone())),
-        Json::Null | Json::Array(_) | Json::Object(_) => {
-            issues.add(pointer, format!("expected a string, a number or a boolean, found {}", kind(value)));
-            None
-        }
-    }
+/// Members that only the inherited form has.
+const INHERITED: [&str; 6] = ["url", "method", "arguments", "token_path", "content_type", "expires_in_path"];
+
+/// Whether a config is in the general form (or `oauth2`): the inherited one has members of its own.
+fn is_general(config: &Json) -> bool {
+    let has = |name: &str| config.get(name).is_some();
+    let general = ["oauth2", "token", "requests", "inputs", "vars"];
+    general.into_iter().any(has) && !INHERITED.into_iter().any(has)
 }
 
 /// Whether a text may name a credential: a letter or `_`, then letters, digits, `_`, `-`, `.`; at most 100.
@@ -334,28 +248,20 @@ pub fn is_name(name: &str) -> bool {
 const FRAMING: [&str; 8] =
     ["content-length", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer", "expect"];
 
-fn check_header(name: Option<&str>, value: Option<&Value>, pointer: &str, issues: &mut Issues) {
-    if name.is_some_and(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err()) {
+/// Refuses what is no header, or is the HTTP client's business.
+pub(super) fn check_header_name(name: &str, pointer: &str, issues: &mut Issues) {
+    if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
         issues.add(pointer, "is not a valid header name (RFC 9110)");
     }
-    if name.is_some_and(|name| FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name))) {
+    if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
         issues.add(pointer, "is set by the HTTP client itself");
     }
-    if let Some(Value::Literal(Json::String(text))) = value
-        && http::HeaderValue::from_str(text).is_err()
-    {
-        issues.add(pointer.replace("/name", "/value"), "is not a valid header value (RFC 9110)");
-    }
-}
-
-fn read_path(path: &str, pointer: &str, issues: &mut Issues) -> Option<Path> {
-    Path::read(path).map_err(|wrong| issues.add(pointer, wrong)).ok()
 }
 
 /// The longest URL accepted, in bytes.
 const LONGEST_URL: usize = 5000;
 
-fn http_url(text: &str, pointer: &str, issues: &mut Issues) -> Option<Url> {
+pub(super) fn http_url(text: &str, pointer: &str, issues: &mut Issues) -> Option<Url> {
     if text.len() > LONGEST_URL {
         issues.add(pointer, format!("must not be longer than {LONGEST_URL} bytes"));
         return None;
@@ -371,21 +277,6 @@ fn http_url(text: &str, pointer: &str, issues: &mut Issues) -> Option<Url> {
             None
         }
     }
-}
-
-fn one_of<T: Copy>(
-    object: &mut Object<'_>,
-    name: &'static str,
-    choices: &[(&str, T)],
-    issues: &mut Issues,
-) -> Option<T> {
-    let text = object.required_text(name, issues)?;
-    let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| *value);
-    if chosen.is_none() {
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        issues.add(object.pointer_of(name), format!("expected one of: {}", words.join(", ")));
-    }
-    chosen
 }
 
 #[cfg(test)]

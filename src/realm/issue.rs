@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::suggestion::suggestion;
+
 /// One thing that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Issue {
@@ -83,7 +85,7 @@ impl<'a> Object<'a> {
     /// The pointer of a member of this object.
     #[must_use]
     pub fn pointer_of(&self, name: &str) -> String {
-        format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
+        pointer(&self.pointer, name)
     }
 
     /// The value of a member; `None` when absent.
@@ -131,11 +133,17 @@ impl<'a> Object<'a> {
         for name in self.members.keys() {
             let name = name.as_str();
             if !self.known.contains(&name) && !ignored.contains(&name) && !belongs(name) {
-                let expected = self.known.join(", ");
-                issues.add(self.pointer_of(name), format!("unknown field; expected one of: {expected}"));
+                let (expected, near) = (self.known.join(", "), suggestion(name, self.known.iter().copied()));
+                issues
+                    .add(self.pointer_of(name), format!("unknown field{near}; expected one of: {expected}"));
             }
         }
     }
+}
+
+/// The pointer of a member of the object at `at` (RFC 6901).
+pub(super) fn pointer(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// What stands in a place, in the words of JSON.

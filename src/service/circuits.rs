@@ -149,7 +149,12 @@ fn is_down(failure: &Failure) -> bool {
     match failure.kind {
         FailureKind::Busy => !failure.is_throttled,
         FailureKind::Unreachable | FailureKind::TimedOut => true,
-        FailureKind::Config | FailureKind::Refused | FailureKind::Quota | FailureKind::Malformed => false,
+        FailureKind::Config
+        | FailureKind::Refused
+        | FailureKind::Quota
+        | FailureKind::Dependency
+        | FailureKind::Reauthorise
+        | FailureKind::Malformed => false,
     }
 }
 

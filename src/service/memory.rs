@@ -16,7 +16,7 @@ use super::{Stale, TokenAnswer};
 use crate::clock::{Timestamp, millis};
 use crate::secret::{SecretId, SecretRef};
 use crate::store::Changes;
-use crate::token::{Life, Source, TokenText};
+use crate::token::{Life, Outputs, Source, TokenText};
 
 /// A token in memory.
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Entry {
     pub asked: Arc<Asked>,
     /// Until when the token before this one works.
     pub previous_valid_until: Option<Timestamp>,
+    /// What is handed out with it.
+    pub outputs: Outputs,
+    /// How callers send it.
+    pub token_use: Option<Arc<str>>,
     /// Whether the operator gave it.
     pub is_fixed: bool,
     /// How long after the last look at the store it is answered unasked.
@@ -59,6 +63,8 @@ impl Entry {
             version: self.version,
             source,
             previous_valid_until: self.previous_valid_until,
+            outputs: self.outputs.clone(),
+            token_use: self.token_use.clone(),
             stale: self.stale.clone(),
             warning: None,
             renewed: true,
@@ -329,6 +335,8 @@ mod tests {
             stale: None,
             asked: Arc::default(),
             previous_valid_until: None,
+            outputs: Outputs::default(),
+            token_use: None,
             is_fixed: false,
             trust_for: Duration::from_secs(2),
             is_unstored: false,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::Tokens;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::SecretId;
-use crate::store::{DueToken, Store, StoreError};
+use crate::store::{DueToken, DueWindow, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::token::Source;
 
@@ -61,6 +61,8 @@ pub struct Swept {
     pub left: u64,
 }
 
+/// A grant that ends within this time is used, and so replaced, whether anybody asks for its token or not.
+const GRANTS_AHEAD: Duration = Duration::from_hours(7 * 24);
 /// Renewals of a realm under way at once.
 const AT_ONCE: usize = 256;
 /// Trials of next credentials under way at once.
@@ -142,10 +144,12 @@ impl Refresher {
     }
 
     async fn due(&self, by: Timestamp) -> Result<Vec<DueToken>, StoreError> {
-        let asked_since = self.clock.now().minus(self.settings.idle_after);
+        let now = self.clock.now();
+        let asked_since = now.minus(self.settings.idle_after);
+        let window = DueWindow { by, asked_since, grants_by: now.plus(GRANTS_AHEAD) };
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.store.list_due(by, asked_since, after.as_ref(), PAGE).await?;
+            let page = self.store.list_due(&window, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(all) };
             after = Some(last.clone());
             all.extend(page);

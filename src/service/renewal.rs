@@ -4,8 +4,11 @@
 //! under the lease → memory. The lease makes one holder over all instances; its epoch makes a late holder's commit
 //! change nothing. What is good enough, and what is allowed, is decided in `decide`.
 
+mod bases;
 mod decide;
+mod exchange;
 mod fetch;
+mod inputs;
 mod ledger;
 mod next;
 mod status;
@@ -17,22 +20,25 @@ use tokio::sync::mpsc;
 
 use super::circuits::{Circuits, Refusal};
 use super::flights::Cause;
+use super::input_files::InputFiles;
 use super::memory::{Entry, Mark, Memory};
 use super::permits::{Permit, Permits};
-use super::schedule::hash;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Definition, Policy};
-use crate::secret::{Credentials, SecretId};
-use crate::store::{DueToken, HeldToken, Lease, RealmRow, RecordedFailure, SecretRow, Store, TokenRow};
+use crate::realm::{Definition, Form, Policy};
+use crate::secret::SecretId;
+use crate::store::{DueToken, HeldToken, Lease, RecordedFailure, SecretRow, Store, TokenRow};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::token::{Life, Source};
+use crate::token::{Life, Outputs, Source};
 use crate::upstream::TokenSource;
+use bases::Bases;
 use decide::{Held, Hold};
 use fetch::Turn;
+pub(in crate::service) use inputs::Inputs;
+use inputs::settings_mark;
 pub use status::{QuotaUse, SecretStatus, TokenState};
 
 /// Times of a renewal.
@@ -64,6 +70,8 @@ pub struct RenewalParts {
     pub memory: Arc<Memory>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where inputs that are files are.
+    pub files: InputFiles,
     /// Where what outlives a renewal goes on.
     pub tasks: Tasks,
     /// Tells the refresher of each token that was stored here.
@@ -86,21 +94,18 @@ struct View {
     mark: Mark,
     definition: Definition,
     policy: Policy,
-    policy_mark: i64,
+    settings_mark: i64,
+    inputs: Inputs,
     realm_version: i64,
     secret: SecretRow,
     row: Option<TokenRow>,
 }
 
-impl View {
-    fn credentials(&self) -> &Credentials {
-        &self.secret.content.credentials
-    }
-}
-
 /// First and last wait between looks at another instance's renewal.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(250);
+/// When a token that it depends on is tried again, where that one's own pause is not known.
+const BASE_PAUSE: Duration = Duration::from_secs(5);
 
 impl Renewal {
     /// Of these parts.
@@ -136,7 +141,32 @@ impl Renewal {
         if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
             return outcome;
         }
-        self.renew_under_lease(id, cause, asked_at_version, self.timeout(&view)).await
+        match self.obtain_bases(id, &view).await {
+            Ok(bases) => self.renew_under_lease(id, cause, asked_at_version, (&view, bases)).await,
+            Err(ServiceError::Fetch(failure)) => self.without_bases(id, &view, cause, failure),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// A token that it depends on cannot be had: the held one, while it is good.
+    fn without_bases(
+        &self,
+        id: &SecretId,
+        view: &View,
+        cause: Cause,
+        failure: Failure,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let now = self.parts.clock.now();
+        let wait = failure.retry_after.unwrap_or(BASE_PAUSE);
+        let until = now.plus(wait);
+        if cause == Cause::Due {
+            // Without a refresher (a function) nobody listens.
+            let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: until });
+        }
+        let Some(held) = view.held(now) else { return Err(ServiceError::Fetch(failure)) };
+        let stale = Stale { since: now, warning: format!("the last renewal failed: {failure}") };
+        let answer = self.keep(id, view, held, Some(until), Some(stale));
+        Ok(TokenAnswer { renewed: false, retry_after: Some(wait), ..answer })
     }
 
     /// Waits for the leave to fetch; not under a lease, which would be used up.
@@ -159,10 +189,15 @@ impl Renewal {
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
         let row = self.parts.store.find_token(id).await?;
         let definition = super::realms::stored_definition(&realm)?;
+        let inputs = match definition.form() {
+            Some(form) => self.inputs(form, &secret, row.as_ref()).await,
+            None => Inputs::default(),
+        };
         Ok(View {
             mark,
             policy: definition.policy(),
-            policy_mark: policy_mark(&realm),
+            settings_mark: settings_mark(&realm, &definition, &secret, &inputs),
+            inputs,
             definition,
             realm_version: realm.version,
             secret,
@@ -226,8 +261,9 @@ impl Renewal {
         id: &SecretId,
         cause: Cause,
         asked_at: i64,
-        timeout: Duration,
+        (view, mut bases): (&View, Bases),
     ) -> Result<TokenAnswer, ServiceError> {
+        let timeout = self.timeout(view);
         let give_up_at = tokio::time::Instant::now() + self.settings.wait;
         let mut pause = FIRST_LOOK;
         let mut permit = None;
@@ -243,10 +279,19 @@ impl Renewal {
                     permit = Some(self.permit(id, &view).await?);
                     continue;
                 }
+                Some(lease) if !bases.fit(&view) => {
+                    self.release(Some(&lease)).await;
+                    bases = self.obtain_bases(id, &view).await?;
+                    continue;
+                }
                 Some(lease) => {
-                    let turn = Turn { lease: &lease, view: &view, cause, asked_at };
+                    let turn = Turn { lease: &lease, view: &view, bases: &bases, cause, asked_at };
                     if let Some(answer) = self.fetch(turn).await? {
                         return Ok(answer);
+                    }
+                    if bases.have_died() {
+                        bases = self.renew_bases(id, bases).await?;
+                        continue;
                     }
                 }
                 None if cause == Cause::Due => return self.leave_to_holder(id, &view),
@@ -326,6 +371,8 @@ impl Renewal {
             stale: None,
             asked: Arc::default(),
             previous_valid_until: None,
+            outputs: token.outputs.clone(),
+            token_use: view.definition.form().and_then(Form::token_use).map(Arc::from),
             is_fixed: false,
             is_unstored: false,
             trust_for: self.settings.trust_for.max(view.policy.overlap().unwrap_or_default() / 2),
@@ -358,6 +405,7 @@ impl Renewal {
             life,
             realm_version: view.realm_version,
             secret_version: view.secret.version,
+            outputs: Outputs::default(),
         };
         let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret.version) };
         let answer = entry.answer(Source::Fixed);
@@ -372,14 +420,6 @@ impl Renewal {
             tracing::warn!(%error, "a lease could not be given back; it ends by itself");
         }
     }
-}
-
-/// A number that stands for a realm's policy: an edit of it is a reason to try again at once.
-fn policy_mark(realm: &RealmRow) -> i64 {
-    let config =
-        realm.config.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    let policy = config.and_then(|config| config.get("policy").map(ToString::to_string));
-    policy.map_or(0, |policy| hash(policy.bytes()).cast_signed())
 }
 
 fn stale_after(failure: &RecordedFailure) -> Stale {

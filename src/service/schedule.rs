@@ -38,11 +38,16 @@ pub(super) fn repeat_at(now: Timestamp, life: Life, count: i64) -> Option<Timest
 }
 
 const LAST_RETRY: Duration = Duration::from_mins(5);
+/// A grant that is gone is hardly ever given back.
+const GRANT_RETRY: Duration = Duration::from_hours(24);
 
 /// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a quarter of it spread by secret.
 pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &SecretId) -> Duration {
-    if kind == FailureKind::Config {
-        return policy.config_retry;
+    match kind {
+        FailureKind::Config => return policy.config_retry,
+        // Only an edit, or somebody's hand, brings another.
+        FailureKind::Reauthorise => return GRANT_RETRY,
+        _ => {}
     }
     let doublings = u32::try_from(count.clamp(1, 10) - 1).unwrap_or_default();
     let wait = policy.cool_down.saturating_mul(1 << doublings).min(LAST_RETRY.max(policy.cool_down));

@@ -166,6 +166,8 @@ fn merge(
         id: id.clone(),
         content,
         next,
+        pushed: live.map(|row| row.pushed.clone()).unwrap_or_default(),
+        pushed_version: stored.map_or(0, |row| row.pushed_version),
         version: stored.map_or(1, |row| row.version + i64::from(!unchanged)),
         revision: stored.map_or(1, |row| row.revision + 1),
         created_at: live.map_or(now, |row| row.created_at),

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
 use crate::store::Changes;
 use crate::tasks::Tasks;
-use crate::token::{Life, Source, TokenText};
+use crate::token::{Life, Outputs, Source, TokenText};
 
 /// Why an answer is older than it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub struct TokenAnswer {
     pub source: Source,
     /// Until when the token before this one works; `None`: there was none, or it is not known.
     pub previous_valid_until: Option<Timestamp>,
+    /// What is handed out with it.
+    pub outputs: Outputs,
+    /// How callers send it, e.g. `Authorization: Bearer {token}`.
+    pub token_use: Option<Arc<str>>,
     /// Set when it should have been renewed, or could not be compared with the store.
     pub stale: Option<Stale>,
     /// What the operator should know about this fetch.

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::{
-    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Foreign, Lease, Listed, Page, RealmRow,
-    RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
+    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant, Intent, Lease,
+    Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult,
+    TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::secret::{SecretContent, SecretId};
+use crate::secret::{Credentials, SecretContent, SecretId};
 
 /// Rows in maps under one lock; each call is atomic.
 ///
@@ -151,7 +152,56 @@ impl Store for MemoryStore {
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
         let mut state = self.enter("update_secret").await?;
         let stored = state.secrets.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
-        Ok(stored.map(|stored| stored.clone_from(row)).is_some())
+        let Some(stored) = stored else { return Ok(false) };
+        let (pushed, pushed_version) = (stored.pushed.clone(), stored.pushed_version);
+        *stored = SecretRow { pushed, pushed_version, ..row.clone() };
+        Ok(true)
+    }
+
+    async fn update_pushed(
+        &self,
+        id: &SecretId,
+        pushed: &Credentials,
+        expected_version: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let mut state = self.enter("update_pushed").await?;
+        let live = state.secrets.get_mut(id).filter(|row| row.deleted_at.is_none());
+        let Some(row) = live.filter(|row| row.pushed_version == expected_version) else { return Ok(false) };
+        row.pushed = pushed.clone();
+        row.pushed_version += 1;
+        row.changed_at = now;
+        Ok(true)
+    }
+
+    async fn begin_spend(
+        &self,
+        id: &SecretId,
+        before: Option<&Intent>,
+        intent: &Intent,
+    ) -> StoreResult<bool> {
+        let mut state = self.enter("begin_spend").await?;
+        let grant = state.tokens.get_mut(id).map(|(row, ..)| &mut row.grant);
+        let is_before =
+            |grant: &&mut Grant| grant.generation == intent.generation && grant.intent.as_ref() == before;
+        let Some(grant) = grant.filter(is_before) else { return Ok(false) };
+        grant.intent = Some(intent.clone());
+        Ok(true)
+    }
+
+    async fn end_spend(&self, id: &SecretId, intent: &Intent, spent: Option<&Grant>) -> StoreResult<bool> {
+        let mut state = self.enter("end_spend").await?;
+        let grant = state.tokens.get_mut(id).map(|(row, ..)| &mut row.grant);
+        let is_latest = |grant: &&mut Grant| {
+            grant.generation == intent.generation
+                && (spent.is_some() || grant.intent.as_ref() == Some(intent))
+        };
+        let Some(grant) = grant.filter(is_latest) else { return Ok(false) };
+        grant.intent = None;
+        if let Some(spent) = spent {
+            *grant = Grant { generation: intent.generation + 1, intent: None, ..spent.clone() };
+        }
+        Ok(true)
     }
 
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
@@ -226,9 +276,9 @@ impl Store for MemoryStore {
         let mut state = self.enter("retire_tokens").await?;
         let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
         for (id, row) in state.tokens.iter_mut().filter(|(id, _)| is_of(id)) {
-            let counters = (row.0.version, row.0.lease_epoch + 1);
+            let counters = (row.0.version, row.0.lease_epoch + 1, row.0.grant.generation + 1);
             *row = (TokenRow::blank(id), None, now);
-            (row.0.version, row.0.lease_epoch) = counters;
+            (row.0.version, row.0.lease_epoch, row.0.grant.generation) = counters;
         }
         Ok(())
     }
@@ -241,6 +291,8 @@ impl Store for MemoryStore {
         for row in live {
             row.content = SecretContent::default();
             row.next = None;
+            row.pushed = Credentials::default();
+            row.pushed_version += 1;
             row.version += 1;
             row.revision += 1;
             (row.updated_at, row.changed_at, row.deleted_at) = (now, now, Some(now));
@@ -251,15 +303,17 @@ impl Store for MemoryStore {
 
     async fn list_due(
         &self,
-        by: Timestamp,
-        asked_since: Timestamp,
+        window: &DueWindow,
         after: Option<&DueToken>,
         most: u64,
     ) -> StoreResult<Vec<DueToken>> {
         let state = self.enter("list_due").await?;
-        let was_asked = |id: &SecretId| state.asked.get(id).is_some_and(|at| *at >= asked_since);
-        let due = state.tokens.iter().filter(|(id, _)| was_asked(id)).filter_map(|(id, (row, ..))| {
-            let due_at = row.due_at.filter(|due_at| *due_at <= by)?;
+        let is_wanted = |id: &SecretId, row: &TokenRow| {
+            let was_asked = state.asked.get(id).is_some_and(|at| *at >= window.asked_since);
+            was_asked || row.grant.expires_at.is_some_and(|at| at <= window.grants_by)
+        };
+        let due = state.tokens.iter().filter_map(|(id, (row, ..))| {
+            let due_at = row.due_at.filter(|due_at| *due_at <= window.by && is_wanted(id, row))?;
             Some((due_at, id.clone()))
         });
         let after = after.map(|after| (after.due_at, after.id.clone()));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::secret::{Credentials, SecretContent, SecretId};
-use crate::token::{Life, TokenText};
+use crate::token::{Life, Outputs, TokenText};
 
 /// A realm as stored; its definition is not parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub struct SecretRow {
     pub content: SecretContent,
     /// Credentials that are to replace these once they are seen to work.
     pub next: Option<NextCredentials>,
+    /// Inputs that another process writes; they retire no token.
+    pub pushed: Credentials,
+    /// Moves with every push.
+    pub pushed_version: i64,
     /// Moves when the content changes; tokens made with another version are not current.
     pub version: i64,
     /// Moves with every write.
@@ -81,6 +85,40 @@ pub struct HeldToken {
     pub realm_version: i64,
     /// The secret version it was made with.
     pub secret_version: i64,
+    /// What is handed out with it.
+    pub outputs: Outputs,
+}
+
+/// Credentials that the provider replaces with each use.
+///
+/// Fenced by its generation, not by a lease: whoever spent the current generation holds the only live grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Moves with each use that brought new values, and with each reset.
+    pub generation: i64,
+    /// The latest values; empty before the first use.
+    pub values: Credentials,
+    /// Stands for the stored credentials that it began with: others mean that the operator has authorised anew.
+    pub seed: String,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// A use whose outcome is not known (yet, or ever: its process died).
+    pub intent: Option<Intent>,
+}
+
+/// A use of a grant, written down before the grant is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Names it.
+    pub id: String,
+    /// What is spent.
+    pub generation: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Stands for the stored credentials that it began with.
+    pub seed: String,
+    /// Which process.
+    pub instance: String,
 }
 
 /// The renewal state of a secret.
@@ -108,6 +146,8 @@ pub struct TokenRow {
     pub repeat_count: i64,
     /// Tokens that died early although nobody here replaced them.
     pub foreign: Foreign,
+    /// Credentials that the provider replaces with each use.
+    pub grant: Grant,
 }
 
 impl TokenRow {
@@ -126,6 +166,7 @@ impl TokenRow {
             failure_count: 0,
             repeat_count: 0,
             foreign: Foreign::default(),
+            grant: Grant::default(),
         }
     }
 }
@@ -153,7 +194,7 @@ pub struct RecordedFailure {
     /// How many there were in a row.
     #[serde(default)]
     pub count: i64,
-    /// A number that stands for the policy it was tried with.
+    /// A number that stands for what else it was tried with: policy, pushed inputs, files.
     #[serde(default)]
     pub policy_mark: i64,
     /// What.
@@ -193,6 +234,17 @@ pub struct Commit {
     pub previous: Option<(TokenText, Option<Timestamp>)>,
     /// Now.
     pub at: Timestamp,
+}
+
+/// Which tokens are to be renewed ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueWindow {
+    /// Due by then…
+    pub by: Timestamp,
+    /// …and asked for since then…
+    pub asked_since: Timestamp,
+    /// …or with a grant that ends by then, asked for or not.
+    pub grants_by: Timestamp,
 }
 
 /// Which secrets to list.

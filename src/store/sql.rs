@@ -7,6 +7,7 @@ mod changes;
 mod dialect;
 mod entities;
 mod fetches;
+mod grants;
 mod import;
 mod migrate;
 mod migrations;
@@ -27,11 +28,12 @@ use sea_orm::{
 };
 
 use super::{
-    Changes, Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Lease, Listed, Page, RealmRow,
-    RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow, Usage,
+    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Grant, Intent, Lease, Listed,
+    Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow,
+    Usage,
 };
 use crate::clock::Timestamp;
-use crate::secret::SecretId;
+use crate::secret::{Credentials, SecretId};
 
 pub use import::{Import, ImportedToken, Present, Replacing};
 pub use migrate::{Migrated, MigrationState};
@@ -229,6 +231,16 @@ impl Store for SqlStore {
         secrets::update(self, row, expected_revision).await
     }
 
+    async fn update_pushed(
+        &self,
+        id: &SecretId,
+        pushed: &Credentials,
+        expected_version: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        secrets::update_pushed(self, id, pushed, expected_version, now).await
+    }
+
     async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
         secrets::list_next_due(self, by, most).await
     }
@@ -259,18 +271,30 @@ impl Store for SqlStore {
         tokens::release(self, lease, failure).await
     }
 
+    async fn begin_spend(
+        &self,
+        id: &SecretId,
+        before: Option<&Intent>,
+        intent: &Intent,
+    ) -> StoreResult<bool> {
+        grants::begin_spend(self, id, before, intent).await
+    }
+
+    async fn end_spend(&self, id: &SecretId, intent: &Intent, grant: Option<&Grant>) -> StoreResult<bool> {
+        grants::end_spend(self, id, intent, grant).await
+    }
+
     async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
         tokens::retire(self, realm, key, now).await
     }
 
     async fn list_due(
         &self,
-        by: Timestamp,
-        asked_since: Timestamp,
+        window: &DueWindow,
         after: Option<&DueToken>,
         most: u64,
     ) -> StoreResult<Vec<DueToken>> {
-        tokens::list_due(self, by, asked_since, after, most).await
+        tokens::list_due(self, window, after, most).await
     }
 
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {

@@ -128,6 +128,8 @@ fn row(there: &LegacySecret, content: SecretContent, here: Option<&SecretRow>, r
         id: there.id.clone(),
         content,
         next: here.filter(|row| row.deleted_at.is_none()).and_then(|row| row.next.clone()),
+        pushed: here.map(|row| row.pushed.clone()).unwrap_or_default(),
+        pushed_version: here.map_or(0, |row| row.pushed_version),
         version: here.map_or(1, |row| row.version + i64::from(!is_as_before)),
         revision: here.map_or(1, |row| row.revision + 1),
         created_at,

@@ -12,7 +12,7 @@ use crate::realm::Mode;
 use crate::secret::SecretId;
 use crate::service::{LARGEST_CREDENTIAL, due_at};
 use crate::store::{HeldToken, ImportedToken, TokenRow};
-use crate::token::{Life, TokenText};
+use crate::token::{Life, Outputs, TokenText};
 
 /// A token with less left is not worth taking.
 const SHORTEST_LEFT: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ fn judge(
 
 fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSecret) -> HeldToken {
     let (realm_version, secret_version) = (realm.row.version, secret.version);
-    HeldToken { text: text.clone(), life, realm_version, secret_version }
+    HeldToken { text: text.clone(), life, realm_version, secret_version, outputs: Outputs::default() }
 }
 
 /// Until when a token works that is worth taking, or why it is not.

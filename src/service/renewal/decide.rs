@@ -64,7 +64,7 @@ impl View {
             return Some(Hold::Failed(failure));
         }
         let held = self.held(now)?;
-        let until = self.floor(held, cause);
+        let until = self.floor(held, cause).max(self.grant_floor(held, cause));
         (until > now).then_some(Hold::Floor(until))
     }
 
@@ -73,7 +73,7 @@ impl View {
         let failure = self.row.as_ref()?.failure.as_ref()?;
         let is_current = failure.realm_version == self.realm_version
             && failure.secret_version == self.secret.version
-            && failure.policy_mark == self.policy_mark;
+            && failure.policy_mark == self.settings_mark;
         is_current.then_some(failure)
     }
 
@@ -94,6 +94,17 @@ impl View {
         };
         let floor = fetched_at.plus(interval);
         if let Cause::MinTtl { ms } = cause { floor.max(self.min_ttl_floor(held, ms)) } else { floor }
+    }
+
+    /// A grant of unknown state is left alone while the held token is good, unless somebody insists.
+    fn grant_floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
+        let unknown_until = match cause {
+            Cause::Report { .. } | Cause::Retry => None,
+            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Next => {
+                self.unknown_until(held.token.life.expires_at)
+            }
+        };
+        unknown_until.unwrap_or(Timestamp::from_epoch_ms(0))
     }
 
     /// A provider that repeats its token has a longer one only in its window; none has one longer than its tokens live.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bases::Bases;
 use super::decide::Held;
+use super::exchange::Broken;
 use super::ledger::Admission;
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Plan, Reissue};
+use crate::realm::{Answer, Expiry, Reissue, Run};
 use crate::secret::SecretId;
 use crate::service::flights::Cause;
 use crate::service::memory::Entry;
@@ -29,6 +31,7 @@ const LONGEST_COMMIT_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Turn<'a> {
     pub(super) lease: &'a Lease,
     pub(super) view: &'a View,
+    pub(super) bases: &'a Bases,
     pub(super) cause: Cause,
     /// The token's version when it was asked for.
     pub(super) asked_at: i64,
@@ -39,20 +42,30 @@ impl Renewal {
     /// the caller goes round again.
     pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
         let Turn { lease, view, cause, .. } = turn;
-        let now = self.parts.clock.now();
+        let Some(form) = view.definition.form() else {
+            return self.note_failure(turn, nothing_to_fetch()).await;
+        };
+        if let Some(failure) = &view.inputs.failure {
+            return self.note_failure(turn, failure.clone()).await;
+        }
+        // The life counts from before the request.
+        let started = self.parts.clock.now();
+        let forced = cause.is_forced() && view.held(started).is_some();
+        let mut run = match form.begin(view.facts(&lease.id, forced, started, turn.bases.tokens())) {
+            Ok(run) => run,
+            Err(failure) => return self.note_failure(turn, failure).await,
+        };
+        if !form.calls() {
+            let outcome = run.conclude().map_err(Broken::from);
+            return self.conclude_fetch(turn, outcome, started).await;
+        }
         let by_hand = cause == Cause::Retry;
-        let pass = match self.circuits.enter(&lease.id.realm, view.realm_version, by_hand, now) {
+        let pass = match self.circuits.enter(&lease.id.realm, view.realm_version, by_hand, started) {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.release(Some(lease)).await;
                 return self.held_back(&lease.id, view, refusal).map(Some);
             }
-        };
-        let forced = cause.is_forced() && view.held(now).is_some();
-        let plan = match view.definition.plan(&lease.id, view.credentials(), forced) {
-            Ok(Some(plan)) => plan,
-            Ok(None) => return self.note_failure(turn, nothing_to_fetch()).await,
-            Err(failure) => return self.note_failure(turn, failure).await,
         };
         let call = match self.admit(&lease.id, view, cause).await {
             Ok(Admission::Go(call)) => call,
@@ -63,10 +76,21 @@ impl Renewal {
             }
         };
         crash_point("call_logged");
-        // The life counts from before the request.
-        let started = self.parts.clock.now();
-        let outcome = self.call_upstream(turn, &plan, &call).await;
-        pass.conclude(outcome.as_ref().err(), self.parts.clock.now());
+        let outcome = self.call_upstream(turn, &mut run, &call).await;
+        let failure = match &outcome {
+            Err(Broken::Failed(failure)) => Some(failure),
+            Ok(_) | Err(Broken::Store(_) | Broken::Overtaken) => None,
+        };
+        pass.conclude(failure, self.parts.clock.now());
+        self.conclude_fetch(turn, outcome, started).await
+    }
+
+    async fn conclude_fetch(
+        &self,
+        turn: Turn<'_>,
+        outcome: Result<Answer, Broken>,
+        started: Timestamp,
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         match outcome {
             Ok(answer) => {
                 crash_point("provider_answered");
@@ -76,18 +100,50 @@ impl Renewal {
                 }
                 self.store_answer(turn, commit, &answer).await
             }
-            Err(failure) => self.note_failure(turn, failure).await,
+            Err(Broken::Failed(failure))
+                if failure.kind == FailureKind::Dependency && turn.bases.note_death() =>
+            {
+                self.release(Some(turn.lease)).await;
+                Ok(None)
+            }
+            Err(Broken::Failed(failure)) if failure.kind == FailureKind::Reauthorise => {
+                self.lost_grant(turn, failure).await
+            }
+            Err(Broken::Failed(failure)) => self.note_failure(turn, failure).await,
+            Err(Broken::Overtaken) => {
+                self.release(Some(turn.lease)).await;
+                Ok(None)
+            }
+            Err(Broken::Store(error)) => {
+                self.release(Some(turn.lease)).await;
+                Err(error.into())
+            }
         }
     }
 
-    async fn call_upstream(&self, turn: Turn<'_>, plan: &Plan, call: &str) -> Result<Answer, Failure> {
+    /// The grant was refused: unless somebody has moved it on meanwhile, or a login gives another, it is gone.
+    async fn lost_grant(
+        &self,
+        turn: Turn<'_>,
+        failure: Failure,
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
+        if turn.cause != Cause::Next && self.is_replaceable(turn).await? {
+            self.release(Some(turn.lease)).await;
+            return Ok(None);
+        }
+        self.note_failure(turn, failure).await
+    }
+
+    async fn call_upstream(&self, turn: Turn<'_>, run: &mut Run<'_>, call: &str) -> Result<Answer, Broken> {
         let Turn { lease, view, cause, .. } = turn;
         let began = tokio::time::Instant::now();
         let left = lease.until.minus(self.settings.lease_margin).since(self.parts.clock.now());
         let timeout = self.timeout(view).min(left);
-        let outcome = self.parts.upstream.fetch(plan, view.credentials(), timeout).await;
-        let (took, code) =
-            (began.elapsed(), outcome.as_ref().map_or_else(|failure| failure.kind.code(), |_| "ok"));
+        let outcome = self.exchange(turn, run, timeout).await.map_err(|broken| match broken {
+            Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
+            other => other,
+        });
+        let (took, code) = (began.elapsed(), Self::outcome_code(&outcome));
         let SecretId { realm, key } = &lease.id;
         self.parts.metrics.count_upstream(realm, code, took);
         tracing::info!(realm, key, cause = cause.as_str(), outcome = code, ?took, "asked the provider");
@@ -121,7 +177,7 @@ impl Renewal {
         if cause == Cause::Next && !self.promote(turn).await? {
             return Ok(None);
         }
-        let warning = answer.expires_in.is_none().then(|| self.untold_life(&lease.id));
+        let warning = (answer.expiry == Expiry::Untold).then(|| self.untold_life(&lease.id));
         let is_repeated = view.current().is_some_and(|held| held.text == answer.token);
         let renewed = !(is_repeated && cause.wants_another());
         match self.commit(lease, &commit).await {
@@ -183,8 +239,12 @@ impl Renewal {
     fn commit_of(&self, turn: Turn<'_>, answer: &Answer, started: Timestamp) -> Commit {
         let Turn { lease, view, cause, .. } = turn;
         let now = self.parts.clock.now();
-        let told = answer.expires_in.unwrap_or(self.settings.default_life);
-        let mut life = Life { obtained_at: started, expires_at: Some(started.plus(told)) };
+        let expires_at = match answer.expiry {
+            Expiry::In(told) => Some(started.plus(told)),
+            Expiry::Untold => Some(started.plus(self.settings.default_life)),
+            Expiry::Never => None,
+        };
+        let mut life = Life { obtained_at: started, expires_at };
         let mut due = due_at(life, &view.policy, &lease.id);
         let mut repeat_count = 0;
         let held = view.current().filter(|held| held.life.expires_at.is_none_or(|at| at > started));
@@ -210,6 +270,7 @@ impl Renewal {
                 life,
                 realm_version: view.realm_version,
                 secret_version: view.secret.version,
+                outputs: answer.outputs.iter().cloned().collect(),
             },
             version: view.row.as_ref().map_or(0, |row| row.version) + 1,
             due_at: due,
@@ -304,7 +365,7 @@ impl Renewal {
             next_attempt_at,
             realm_version: view.realm_version,
             secret_version: view.secret.version,
-            policy_mark: view.policy_mark,
+            policy_mark: view.settings_mark,
             count,
             failure,
         };

@@ -3,9 +3,9 @@
 //! A call is written down first and counted with itself, so that instances that ask together never exceed a quota
 //! together; at worst both withhold.
 
+use super::exchange::Broken;
 use super::{QuotaUse, Renewal, View};
 use crate::clock::{Timestamp, millis};
-use crate::failure::Failure;
 use crate::realm::{Answer, Quota, Scope};
 use crate::secret::SecretId;
 use crate::service::flights::Cause;
@@ -86,12 +86,22 @@ impl Renewal {
         Ok(all)
     }
 
+    /// The word for an outcome in logs and metrics.
+    pub(super) fn outcome_code(outcome: &Result<Answer, Broken>) -> &'static str {
+        match outcome {
+            Ok(_) => FetchRow::OK,
+            Err(Broken::Failed(failure)) => failure.kind.code(),
+            Err(Broken::Store(_)) => "store_unavailable",
+            Err(Broken::Overtaken) => "overtaken",
+        }
+    }
+
     /// Notes what became of a call. Its token counts even if this cannot be written.
     pub(super) async fn conclude(
         &self,
         call: &str,
         took: std::time::Duration,
-        outcome: &Result<Answer, Failure>,
+        outcome: &Result<Answer, Broken>,
         held: Option<&TokenText>,
     ) {
         let duration_ms = Some(millis(took));
@@ -101,11 +111,16 @@ impl Renewal {
                 let outcome = if is_repeated { FetchRow::REPEATED } else { FetchRow::OK };
                 FetchOutcome { outcome: outcome.to_owned(), duration_ms, ..FetchOutcome::default() }
             }
-            Err(failure) => FetchOutcome {
+            Err(Broken::Failed(failure)) => FetchOutcome {
                 outcome: failure.kind.code().to_owned(),
                 provider_code: failure.provider.code.clone(),
                 provider_message: failure.provider.message.clone(),
                 duration_ms,
+            },
+            Err(Broken::Store(_) | Broken::Overtaken) => FetchOutcome {
+                outcome: Self::outcome_code(outcome).to_owned(),
+                duration_ms,
+                ..FetchOutcome::default()
             },
         };
         if let Err(error) = self.parts.store.finish_fetch(call, &outcome).await {

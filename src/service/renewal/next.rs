@@ -25,6 +25,7 @@ impl Renewal {
             if view.with_next(self.parts.clock.now()).is_none() {
                 return Ok(());
             }
+            let bases = self.obtain_bases(id, &view).await?;
             let permit = self.permit(id, &view).await?;
             let (lease, view) = self.claim_and_look(id, self.timeout(&view)).await?;
             if let Some(lease) = lease {
@@ -33,7 +34,7 @@ impl Renewal {
                     return Ok(());
                 };
                 let asked_at = next.row.as_ref().map_or(0, |row| row.version);
-                let turn = Turn { lease: &lease, view: &next, cause: Cause::Next, asked_at };
+                let turn = Turn { lease: &lease, view: &next, bases: &bases, cause: Cause::Next, asked_at };
                 // `None`: the secret was edited meanwhile; what was edited is tried anew.
                 if self.fetch(turn).await?.is_some() {
                     return Ok(());
@@ -106,7 +107,7 @@ impl Renewal {
             next_attempt_at: due_at,
             realm_version: view.realm_version,
             secret_version: stored.version,
-            policy_mark: view.policy_mark,
+            policy_mark: view.settings_mark,
             count: failure_count,
             failure: failure.clone(),
         };
@@ -126,9 +127,11 @@ impl View {
             revision: self.secret.revision + 1,
             ..self.secret.clone()
         };
+        let mut inputs = self.inputs.clone();
         for (name, value) in next.credentials.iter() {
             secret.content.credentials.set(name, value);
+            inputs.values.set(name, value);
         }
-        Some(Self { secret, ..self.clone() })
+        Some(Self { secret, inputs, ..self.clone() })
     }
 }

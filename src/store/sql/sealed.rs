@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::StoreError;
 use crate::clock::Timestamp;
-use crate::secret::{FixedToken, SecretContent};
-use crate::store::{NextCredentials, RecordedFailure};
-use crate::token::TokenText;
+use crate::secret::{Credentials, FixedToken, SecretContent};
+use crate::store::{Grant, NextCredentials, RecordedFailure};
+use crate::token::{Outputs, TokenText};
 
 const PLAIN: u8 = 0;
 
@@ -48,15 +48,11 @@ pub(super) fn write_content(content: &SecretContent) -> Vec<u8> {
         token: content.fixed.as_ref().map(|fixed| fixed.token.expose().to_owned()),
         expires_at: content.fixed.as_ref().and_then(|fixed| fixed.expires_at),
     };
-    let mut bytes = vec![PLAIN];
-    // Strings and numbers always serialise.
-    bytes.extend(serde_json::to_vec(&stored).unwrap_or_default());
-    bytes
+    write_json(&stored)
 }
 
 pub(super) fn read_content(bytes: &[u8], place: Place<'_>) -> Result<SecretContent, StoreError> {
-    let stored: StoredContent = serde_json::from_slice(plain(bytes, place)?)
-        .map_err(|_| place.corrupt("its content is not the JSON that this program writes"))?;
+    let stored: StoredContent = read_json(bytes, place)?;
     let fixed =
         stored.token.map(|token| FixedToken { token: TokenText::from(token), expires_at: stored.expires_at });
     Ok(SecretContent { credentials: stored.credentials.into_iter().collect(), fixed })
@@ -80,10 +76,7 @@ pub(super) fn write_next(next: &NextCredentials) -> Vec<u8> {
         failure: next.failure.clone(),
         failure_count: next.failure_count,
     };
-    let mut bytes = vec![PLAIN];
-    // Strings and numbers always serialise.
-    bytes.extend(serde_json::to_vec(&stored).unwrap_or_default());
-    bytes
+    write_json(&stored)
 }
 
 pub(super) fn read_next(
@@ -91,8 +84,7 @@ pub(super) fn read_next(
     due_at: Timestamp,
     place: Place<'_>,
 ) -> Result<NextCredentials, StoreError> {
-    let stored: StoredNext = serde_json::from_slice(plain(bytes, place)?)
-        .map_err(|_| place.corrupt("its content is not the JSON that this program writes"))?;
+    let stored: StoredNext = read_json(bytes, place)?;
     Ok(NextCredentials {
         credentials: stored.credentials.into_iter().collect(),
         since: stored.since,
@@ -100,6 +92,55 @@ pub(super) fn read_next(
         failure: stored.failure,
         failure_count: stored.failure_count,
     })
+}
+
+/// The values of a grant, and what it began with.
+#[derive(Serialize, Deserialize)]
+struct StoredGrant {
+    values: std::collections::BTreeMap<String, String>,
+    seed: String,
+}
+
+pub(super) fn write_grant(grant: &Grant) -> Vec<u8> {
+    let values = grant.values.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    write_json(&StoredGrant { values: values.collect(), seed: grant.seed.clone() })
+}
+
+/// The values and the seed.
+pub(super) fn read_grant(bytes: &[u8], place: Place<'_>) -> Result<(Credentials, String), StoreError> {
+    let stored: StoredGrant = read_json(bytes, place)?;
+    Ok((stored.values.into_iter().collect(), stored.seed))
+}
+
+pub(super) fn write_credentials(credentials: &Credentials) -> Vec<u8> {
+    let values: std::collections::BTreeMap<&str, &str> = credentials.iter().collect();
+    write_json(&values)
+}
+
+pub(super) fn read_credentials(bytes: &[u8], place: Place<'_>) -> Result<Credentials, StoreError> {
+    let values: std::collections::BTreeMap<String, String> = read_json(bytes, place)?;
+    Ok(values.into_iter().collect())
+}
+
+pub(super) fn write_outputs(outputs: &Outputs) -> Option<Vec<u8>> {
+    outputs.expose().map(write_json)
+}
+
+pub(super) fn read_outputs(bytes: &[u8], place: Place<'_>) -> Result<Outputs, StoreError> {
+    let outputs: serde_json::Map<String, serde_json::Value> = read_json(bytes, place)?;
+    Ok(outputs.into_iter().collect())
+}
+
+fn write_json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = vec![PLAIN];
+    // Strings and numbers always serialise.
+    bytes.extend(serde_json::to_vec(value).unwrap_or_default());
+    bytes
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8], place: Place<'_>) -> Result<T, StoreError> {
+    serde_json::from_slice(plain(bytes, place)?)
+        .map_err(|_| place.corrupt("its content is not the JSON that this program writes"))
 }
 
 pub(super) fn write_token(token: &TokenText) -> Vec<u8> {

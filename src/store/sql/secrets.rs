@@ -1,5 +1,6 @@
 //! Secret rows; the content is sealed on the way in and opened on the way out.
 
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
@@ -8,10 +9,12 @@ use sea_orm::{
 
 use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
 use super::entities::secret::{ActiveModel, Column, Entity, Model};
-use super::sealed::{Place, read_content, read_next, write_content, write_next};
+use super::sealed::{
+    Place, read_content, read_credentials, read_next, write_content, write_credentials, write_next,
+};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
-use crate::secret::{SecretContent, SecretId};
+use crate::secret::{Credentials, SecretContent, SecretId};
 
 pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<SecretRow>> {
     if is_nowhere(Some(&id.realm), Some(&id.key)) {
@@ -55,10 +58,37 @@ pub(super) async fn insert(store: &SqlStore, row: &SecretRow) -> StoreResult<boo
 
 pub(super) async fn update(store: &SqlStore, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
     let statement = Entity::update_many()
-        .set(seal(row).into_active_model().reset_all())
+        .set(ActiveModel {
+            pushed: NotSet,
+            pushed_version: NotSet,
+            ..seal(row).into_active_model().reset_all()
+        })
         .filter(Column::Realm.eq(&row.id.realm))
         .filter(Column::Key.eq(&row.id.key))
         .filter(Column::Revision.eq(expected_revision));
+    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
+    Ok(outcome.rows_affected == 1)
+}
+
+pub(super) async fn update_pushed(
+    store: &SqlStore,
+    id: &SecretId,
+    pushed: &Credentials,
+    expected_version: i64,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let row = ActiveModel {
+        pushed: Set(Some(write_credentials(pushed))),
+        pushed_version: Set(expected_version + 1),
+        changed_at: Set(now.epoch_ms()),
+        ..Default::default()
+    };
+    let statement = Entity::update_many()
+        .set(row)
+        .filter(Column::Realm.eq(&id.realm))
+        .filter(Column::Key.eq(&id.key))
+        .filter(Column::DeletedAt.is_null())
+        .filter(Column::PushedVersion.eq(expected_version));
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
 }
@@ -89,6 +119,8 @@ pub(super) async fn delete(
         .col_expr(Column::Content, Expr::value(write_content(&SecretContent::default())))
         .col_expr(Column::NextContent, Expr::value(None::<Vec<u8>>))
         .col_expr(Column::NextDueAt, Expr::value(None::<i64>))
+        .col_expr(Column::Pushed, Expr::value(None::<Vec<u8>>))
+        .col_expr(Column::PushedVersion, Expr::col(Column::PushedVersion).add(1))
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
         .col_expr(Column::UpdatedAt, Expr::value(now_ms))
@@ -108,6 +140,8 @@ pub(super) fn seal(row: &SecretRow) -> Model {
         content: write_content(&row.content),
         next_content: row.next.as_ref().map(write_next),
         next_due_at: row.next.as_ref().map(|next| next.due_at.epoch_ms()),
+        pushed: (!row.pushed.is_empty()).then(|| write_credentials(&row.pushed)),
+        pushed_version: row.pushed_version,
         version: row.version,
         revision: row.revision,
         created_at: row.created_at.epoch_ms(),
@@ -127,10 +161,13 @@ pub(super) fn open(model: Model) -> StoreResult<SecretRow> {
         .zip(model.next_due_at)
         .map(|(bytes, due_at)| read_next(bytes, Timestamp::from_epoch_ms(due_at), place("next_content")));
     let next = next.transpose()?;
+    let pushed = model.pushed.as_deref().map(|bytes| read_credentials(bytes, place("pushed"))).transpose()?;
     Ok(SecretRow {
         id,
         content,
         next,
+        pushed: pushed.unwrap_or_default(),
+        pushed_version: model.pushed_version,
         version: model.version,
         revision: model.revision,
         created_at: Timestamp::from_epoch_ms(model.created_at),

@@ -7,9 +7,11 @@ use sea_orm::{
     UpdateMany,
 };
 
-use super::super::{Commit, DueToken, Foreign, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow};
+use super::super::{
+    Commit, DueToken, DueWindow, Foreign, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow,
+};
 use super::entities::token::{ActiveModel, Column, Entity, Model};
-use super::sealed::{Place, read_token, write_token};
+use super::sealed::{Place, read_outputs, read_token, write_outputs, write_token};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
@@ -85,6 +87,7 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
     let mut row = ActiveModel {
         version: Set(commit.version),
         token: Set(Some(write_token(&token.text))),
+        outputs: Set(write_outputs(&token.outputs)),
         obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
         expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
         realm_version: Set(token.realm_version),
@@ -136,16 +139,19 @@ pub(super) async fn release(
 
 pub(super) async fn list_due(
     store: &SqlStore,
-    by: Timestamp,
-    asked_since: Timestamp,
+    window: &DueWindow,
     after: Option<&DueToken>,
     most: u64,
 ) -> StoreResult<Vec<DueToken>> {
+    let DueWindow { by, asked_since, grants_by } = window;
+    let is_wanted = Condition::any()
+        .add(Column::LastAskedAt.gte(asked_since.epoch_ms()))
+        .add(Column::StateExpiresAt.lte(grants_by.epoch_ms()));
     let query = Entity::find()
         .select_only()
         .columns([Column::Realm, Column::Key, Column::DueAt])
         .filter(Column::DueAt.lte(by.epoch_ms()))
-        .filter(Column::LastAskedAt.gte(asked_since.epoch_ms()))
+        .filter(is_wanted)
         .filter(later_than(after))
         .order_by_asc(Column::DueAt)
         .order_by_asc(Column::Realm)
@@ -188,6 +194,10 @@ pub(super) async fn retire(
     }
     let blank = ActiveModel {
         token: Set(None),
+        outputs: Set(None),
+        state: Set(None),
+        state_expires_at: Set(None),
+        state_intent: Set(None),
         obtained_at: Set(None),
         expires_at: Set(None),
         due_at: Set(None),
@@ -206,12 +216,16 @@ pub(super) async fn retire(
     };
     let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
     let of_realm = Entity::update_many().filter(Column::Realm.eq(realm)).filter(of_key);
-    let statement = of_realm.set(blank).col_expr(Column::LeaseEpoch, Expr::col(Column::LeaseEpoch).add(1));
+    let next = |column: Column| Expr::col(column).add(1);
+    let statement = of_realm
+        .set(blank)
+        .col_expr(Column::LeaseEpoch, next(Column::LeaseEpoch))
+        .col_expr(Column::StateGeneration, next(Column::StateGeneration));
     store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(())
 }
 
-fn of(id: &SecretId) -> UpdateMany<Entity> {
+pub(super) fn of(id: &SecretId) -> UpdateMany<Entity> {
     Entity::update_many().filter(Column::Realm.eq(&id.realm)).filter(Column::Key.eq(&id.key))
 }
 
@@ -223,8 +237,10 @@ fn held(lease: &Lease) -> UpdateMany<Entity> {
 pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
     let place = |column| Place { table: "ts_token", column, key: id };
     let text = model.token.as_deref().map(|bytes| read_token(bytes, place("token"))).transpose()?;
+    let outputs = model.outputs.as_deref().map(|bytes| read_outputs(bytes, place("outputs"))).transpose()?;
     let token = text.zip(model.obtained_at).map(|(text, obtained_at)| HeldToken {
         text,
+        outputs: outputs.unwrap_or_default(),
         life: Life {
             obtained_at: Timestamp::from_epoch_ms(obtained_at),
             expires_at: model.expires_at.map(Timestamp::from_epoch_ms),
@@ -249,5 +265,6 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
             count: model.foreign_count,
             last_at: model.foreign_at.map(Timestamp::from_epoch_ms),
         },
+        grant: super::grants::open(model, place("state"))?,
     })
 }

@@ -16,6 +16,9 @@ pub struct Model {
     /// Sealed: the credentials that are to replace these.
     pub next_content: Option<Vec<u8>>,
     pub next_due_at: Option<i64>,
+    /// Sealed: inputs that another process writes.
+    pub pushed: Option<Vec<u8>>,
+    pub pushed_version: i64,
     pub version: i64,
     pub revision: i64,
     pub created_at: i64,

@@ -1,7 +1,4 @@
 //! `ts_token`: the latest token of a secret and the state of its renewal.
-//!
-//! The table has further columns (previous token, rotating state, outputs, last asked) for which there is no code yet;
-//! see the migration.
 
 #![expect(unreachable_pub, reason = "the derive makes public items")]
 
@@ -17,6 +14,8 @@ pub struct Model {
     pub version: i64,
     /// Sealed.
     pub token: Option<Vec<u8>>,
+    /// Sealed: what is handed out with the token.
+    pub outputs: Option<Vec<u8>>,
     pub obtained_at: Option<i64>,
     /// Of a token: `None` means never.
     pub expires_at: Option<i64>,
@@ -26,6 +25,12 @@ pub struct Model {
     /// Sealed.
     pub previous_token: Option<Vec<u8>>,
     pub previous_valid_until: Option<i64>,
+    /// Sealed: credentials that the provider replaces with each use.
+    pub state: Option<Vec<u8>>,
+    pub state_generation: i64,
+    pub state_expires_at: Option<i64>,
+    /// JSON of a use whose outcome is not known.
+    pub state_intent: Option<String>,
     pub lease_owner: Option<String>,
     pub lease_epoch: i64,
     pub lease_until: i64,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use sea_orm::ActiveValue::Set;
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel as _,
@@ -112,6 +112,11 @@ fn token_row(imported: &ImportedToken, (version, epoch): (i64, i64), at: Timesta
         key: Set(imported.id.key.clone()),
         version: Set(version + 1),
         token: Set(Some(write_token(&token.text))),
+        outputs: Set(None),
+        state: NotSet,
+        state_generation: NotSet,
+        state_expires_at: NotSet,
+        state_intent: NotSet,
         obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
         expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
         realm_version: Set(token.realm_version),

@@ -1,0 +1,179 @@
+//! `realm check`: a definition, offline. Renders what would be sent and judges recorded answers.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::cli::output::{Output, note, print};
+use crate::cli::{Exit, document};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::realm::{Definition, Facts, Form, Input, Issue, Origin, RawAnswer};
+use crate::secret::{Credentials, SecretId};
+use crate::token::TokenText;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 a token came out (or no answers were given and the requests could be made), \
+    1 an answer was judged a failure, or a value is missing, 2 the definition is wrong.\n\n\
+    With --output json it prints {\"requests\": [{\"method\", \"url\", \"headers\", \"body\"}], \"token\", \
+    \"expires_in\" (milliseconds), \"never_expires\", \"outputs\", \"save\", \"error\": {\"class\", \"code\", \"message\"}}."
+)]
+pub(super) struct CheckArgs {
+    /// The definition: a realm, or its config alone; JSON, YAML or TOML. - is standard input.
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// The secret's values: {"name": "value"}, or {"inputs": {…}, "tokens": {alias: token}, "state": {saved values}}.
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<String>,
+    /// A recorded answer {"status", "headers", "body"}; once for each request.
+    #[arg(long, value_name = "FILE")]
+    answer: Vec<String>,
+    /// The time, in seconds since 1970.
+    #[arg(long, value_name = "EPOCH_SECONDS")]
+    now: Option<i64>,
+    /// The value of uuid.
+    #[arg(long)]
+    uuid: Option<String>,
+    /// The value of nonce.
+    #[arg(long)]
+    nonce: Option<String>,
+    /// Render the requests of a forced refresh (policy.force).
+    #[arg(long)]
+    forced: bool,
+    /// Print values as they are; without it secrets are masked.
+    #[arg(long)]
+    show_secrets: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
+    let definition = match read_definition(&document::read(&args.file)?) {
+        Ok(definition) => definition,
+        Err(issues) => return Err(wrong(output, &args.file, &issues)?.into()),
+    };
+    for warning in definition.warnings() {
+        note(&format!("warning: {warning}"));
+    }
+    let Some(form) = definition.form() else {
+        let issue = Issue::at("/config", "the realm is fixed: there is nothing to fetch");
+        return Err(wrong(output, &args.file, &[issue])?.into());
+    };
+    let facts = read_facts(args, form)?;
+    let answers = args.answer.iter().map(|file| {
+        RawAnswer::recorded(&document::read(file)?)
+            .map_err(|why| Exit::failed(format!("{file}: {why}")).into())
+    });
+    let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
+    let rehearsal = form.rehearse(facts, answers, args.show_secrets);
+    print_report(output, &rehearsal.report(args.show_secrets))?;
+    match rehearsal.outcome {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(Exit::failed(failure.to_string()).into()),
+    }
+}
+
+/// The definition of a realm, or of a config alone.
+fn read_definition(document: &Value) -> Result<Definition, Vec<Issue>> {
+    let is_realm = ["id", "config", "logic_code"].iter().any(|name| document.get(name).is_some());
+    if is_realm {
+        let logic_code = document.get("logic_code").and_then(Value::as_str);
+        return Definition::read(document.get("config"), logic_code);
+    }
+    Definition::read(Some(document), None)
+}
+
+fn wrong(output: Output, file: &str, issues: &[Issue]) -> anyhow::Result<Exit> {
+    let lines: Vec<_> = issues.iter().map(Issue::to_string).collect();
+    if output == Output::Json {
+        let message = lines.join("; ");
+        let error = json!({"class": "definition", "code": null, "message": message, "issues": issues});
+        print_report(
+            output,
+            &json!({"requests": [], "token": null, "expires_in": null, "never_expires": false,
+            "outputs": {}, "save": {}, "error": error}),
+        )?;
+    }
+    Ok(Exit::usage(format!("{file}:\n  {}", lines.join("\n  "))))
+}
+
+fn read_facts(args: &CheckArgs, form: &Form) -> anyhow::Result<Facts> {
+    let document = args.credentials.as_deref().map(document::read).transpose()?.unwrap_or_else(|| json!({}));
+    let is_split = document.get("inputs").is_some_and(Value::is_object)
+        || ["tokens", "state"].iter().any(|name| document.get(name).is_some_and(Value::is_object));
+    let part = |name: &str| document.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+    let inputs = if is_split { part("inputs") } else { document.as_object().cloned().unwrap_or_default() };
+    let (tokens, state) = if is_split { (part("tokens"), part("state")) } else { (Map::new(), Map::new()) };
+    let now = args.now.map_or_else(
+        || SystemClock::default().now(),
+        |seconds| Timestamp::from_epoch_ms(seconds.saturating_mul(1000)),
+    );
+    let has_saved = state.iter().any(|(_, value)| !value.is_null());
+    let mut values: Credentials = inputs.iter().filter_map(named_text).collect();
+    for (name, value) in state.iter().filter_map(named_text) {
+        values.set(name, value);
+    }
+    read_files(form, &mut values)?;
+    Ok(Facts {
+        secret: SecretId::new("realm", "key"),
+        inputs: values,
+        tokens: tokens
+            .iter()
+            .filter_map(named_text)
+            .map(|(name, text)| (name, TokenText::from(text)))
+            .collect(),
+        has_saved,
+        forced: args.forced,
+        now,
+        uuid: args.uuid.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        nonce: args.nonce.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()),
+    })
+}
+
+fn named_text((name, value): (&String, &Value)) -> Option<(String, String)> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Some((name.clone(), text))
+}
+
+/// Here the value of a `file` input is its content, or `@PATH`.
+fn read_files(form: &Form, values: &mut Credentials) -> anyhow::Result<()> {
+    let names: Vec<String> = form.inputs_from(Origin::File).map(|input: &Input| input.name.clone()).collect();
+    for name in names {
+        if let Some(path) = values.get(&name).and_then(|value| value.strip_prefix('@')).map(str::to_owned) {
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| Exit::failed(format!("{path}: {error}")))?;
+            values.set(name, text.trim_end());
+        }
+    }
+    Ok(())
+}
+
+fn print_report(output: Output, report: &Value) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return print(&serde_json::to_string_pretty(report)?);
+    }
+    let mut lines = Vec::new();
+    for request in report["requests"].as_array().into_iter().flatten() {
+        lines.push(format!("{} {}", text(&request["method"]), text(&request["url"])));
+        for (name, value) in request["headers"].as_object().into_iter().flatten() {
+            lines.push(format!("{name}: {}", text(value)));
+        }
+        if let Some(body) = request["body"].as_str() {
+            lines.push(String::new());
+            lines.push(body.to_owned());
+        }
+        lines.push(String::new());
+    }
+    for name in ["token", "expires_in", "outputs", "save", "error"] {
+        if !report[name].is_null() && report[name] != json!({}) {
+            lines.push(format!("{name}: {}", text(&report[name])));
+        }
+    }
+    print(lines.join("\n").trim_end())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

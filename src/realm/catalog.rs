@@ -1,0 +1,87 @@
+//! The shipped presets: one file each in `catalog/`, data with a recorded exchange, embedded in the program.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::suggestion::suggestion;
+
+#[derive(rust_embed::RustEmbed)]
+#[folder = "catalog/"]
+#[include = "*.json"]
+struct Files;
+
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    let mut names: Vec<_> = Files::iter().collect();
+    names.sort();
+    let read = |name: &str| Files::get(name).and_then(|file| serde_json::from_slice(&file.data).ok());
+    names.iter().filter_map(|name| read(name)).collect()
+});
+
+/// A text in two languages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Localised {
+    /// English.
+    pub en: String,
+    /// Simplified Chinese.
+    pub zh: String,
+}
+
+/// A provider that is described already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// Its name: lower-case letters, digits and `-` (`_` in the two inherited ones).
+    pub id: String,
+    /// What it is.
+    pub title: Localised,
+    /// The vendor's page, where one was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documentation: Option<String>,
+    /// Where its facts were read.
+    pub source: String,
+    /// What an operator should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Localised>,
+    /// The `config` of a realm.
+    pub config: Json,
+    /// Recorded exchanges: one that succeeds, one that fails, maybe more.
+    pub examples: Vec<Json>,
+}
+
+/// All presets, by id.
+#[must_use]
+pub fn presets() -> &'static [Preset] {
+    &PRESETS
+}
+
+/// The files that are there but cannot be read as presets; none, as the tests see to.
+#[must_use]
+pub fn unreadable() -> Vec<String> {
+    let is_wrong = |name: &str| {
+        Files::get(name).is_none_or(|file| serde_json::from_slice::<Preset>(&file.data).is_err())
+    };
+    Files::iter().filter(|name| is_wrong(name)).map(|name| name.to_string()).collect()
+}
+
+/// A preset by its id.
+///
+/// # Errors
+/// That there is none, with the nearest.
+pub fn preset(id: &str) -> Result<&'static Preset, String> {
+    let found = PRESETS.iter().find(|preset| preset.id == id);
+    found.ok_or_else(|| {
+        let near = suggestion(id, PRESETS.iter().map(|preset| preset.id.as_str()));
+        format!("there is no preset {id}{near}; token-server catalog list shows them")
+    })
+}
+
+impl Preset {
+    /// A realm of it, to be posted.
+    #[must_use]
+    pub fn realm(&self, id: &str) -> Json {
+        serde_json::json!({"id": id, "config": self.config, "comment": format!("{} ({})", self.title.en, self.id)})
+    }
+}

@@ -1,0 +1,227 @@
+//! What a provider answered, read as the realm says.
+
+use quick_xml::events::{BytesStart, Event};
+use serde_json::{Map, Value as Json};
+
+use super::form::{Format, ResponseForm};
+
+/// An answer as it came.
+#[derive(Clone, Debug, Default)]
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// All headers in their order, repeated ones too.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl RawAnswer {
+    /// An answer with a JSON body.
+    #[must_use]
+    pub fn json(status: u16, body: &Json) -> Self {
+        Self { status, headers: Vec::new(), body: body.to_string().into_bytes() }
+    }
+}
+
+/// An answer as read.
+#[derive(Clone)]
+pub(super) struct StepAnswer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) text: String,
+    /// `None`: the body is not what the realm says.
+    pub(super) document: Option<Json>,
+}
+
+/// Elements within elements, members within members.
+const DEEPEST: usize = 64;
+/// Elements, attributes and texts of an XML document.
+const MOST_NODES: usize = 50_000;
+
+impl StepAnswer {
+    pub(super) fn read(raw: RawAnswer, response: &ResponseForm) -> Self {
+        let text = String::from_utf8(raw.body);
+        let is_text = text.is_ok();
+        let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let body = response
+            .strip_prefix
+            .as_deref()
+            .and_then(|prefix| body.trim_start().strip_prefix(prefix))
+            .unwrap_or(body);
+        let document = match response.format {
+            Format::Json => serde_json::from_str(body.trim()).ok(),
+            Format::Xml => read_xml(body),
+            Format::Form => read_form(body),
+            Format::Text => is_text.then(|| body.trim().into()).filter(|text: &Json| text != ""),
+        };
+        Self { status: raw.status, headers: raw.headers, text, document }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a cookie that was set (RFC 6265 §5.2); names are exact.
+    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
+        let set = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
+        set.filter_map(|(_, value)| value.split(';').next()?.split_once('='))
+            .find(|(other, _)| other.trim() == name)
+            .map(|(_, value)| value.trim().trim_matches('"'))
+    }
+
+    /// What templates see as `steps[n]`.
+    pub(super) fn to_json(&self) -> Json {
+        let headers: Map<_, _> = self
+            .headers
+            .iter()
+            .rev()
+            .map(|(name, value)| (name.to_lowercase(), value.as_str().into()))
+            .collect();
+        serde_json::json!({"status": self.status, "headers": headers, "text": self.text, "body": self.document})
+    }
+}
+
+fn read_form(body: &str) -> Option<Json> {
+    let body = body.trim();
+    if body.is_empty() || !body.contains('=') || body.starts_with(['{', '<', '[']) {
+        return None;
+    }
+    let members: Map<_, _> = url::form_urlencoded::parse(body.as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+        .collect();
+    Some(members.into())
+}
+
+/// An element that is being read.
+#[derive(Default)]
+struct Element {
+    name: String,
+    members: Map<String, Json>,
+    text: String,
+}
+
+impl Element {
+    /// A leaf is its text; else an object, with `#text` if it has some.
+    fn into_json(mut self) -> Json {
+        let text = self.text.trim();
+        if self.members.is_empty() {
+            return text.into();
+        }
+        if !text.is_empty() {
+            self.members.insert("#text".to_owned(), text.into());
+        }
+        self.members.into()
+    }
+
+    /// Repeated elements become an array.
+    fn add(&mut self, name: String, value: Json) {
+        match self.members.get_mut(&name) {
+            None => {
+                self.members.insert(name, value);
+            }
+            Some(Json::Array(list)) => list.push(value),
+            Some(first) => *first = Json::Array(vec![first.take(), value]),
+        }
+    }
+}
+
+/// XML as JSON: the root is a member, attributes are `@name`. No DTD, no entities of its own; bounded.
+fn read_xml(body: &str) -> Option<Json> {
+    let mut reader = quick_xml::Reader::from_str(body.trim());
+    let mut open = vec![Element::default()];
+    for _ in 0..MOST_NODES {
+        match reader.read_event().ok()? {
+            Event::Start(start) if open.len() <= DEEPEST => open.push(element(&start)?),
+            Event::Empty(start) if open.len() <= DEEPEST => {
+                let element = element(&start)?;
+                open.last_mut()?.add(element.name.clone(), element.into_json());
+            }
+            Event::End(_) if open.len() > 1 => {
+                let element = open.pop()?;
+                open.last_mut()?.add(element.name.clone(), element.into_json());
+            }
+            Event::Text(text) => open.last_mut()?.text.push_str(&text.xml10_content()),
+            Event::CData(data) => open.last_mut()?.text.push_str(&data.xml10_content()),
+            Event::GeneralRef(reference) => {
+                let text = match reference.resolve_char_ref().ok()? {
+                    Some(character) => character.to_string(),
+                    None => quick_xml::escape::resolve_predefined_entity(&reference)?.to_owned(),
+                };
+                open.last_mut()?.text.push_str(&text);
+            }
+            Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
+            Event::Eof => {
+                let root = open.pop().filter(|root| open.is_empty() && !root.members.is_empty())?;
+                return root.text.trim().is_empty().then(|| root.members.into());
+            }
+            Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::DocType(_) => return None,
+        }
+    }
+    None
+}
+
+fn element(start: &BytesStart<'_>) -> Option<Element> {
+    let name = start.name().into_inner().to_owned();
+    let mut members = Map::new();
+    for attribute in start.attributes() {
+        let attribute = attribute.ok()?;
+        let value = quick_xml::escape::unescape(&attribute.value).ok()?.into_owned();
+        members.insert(format!("@{}", attribute.key.into_inner()), value.into());
+    }
+    Some(Element { name, members, text: String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(format: Format, prefix: Option<&str>, body: &str) -> Option<Json> {
+        let raw = RawAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        StepAnswer::read(raw, &ResponseForm { format, strip_prefix: prefix.map(str::to_owned) }).document
+    }
+
+    #[test]
+    fn every_format_is_read() {
+        use Format::{Form, Json, Text, Xml};
+        for (format, prefix, body, expected) in [
+            (Json, None, r#"{"a":1}"#, Some(json!({"a": 1}))),
+            (Json, None, "\u{feff} \"token\" ", Some(json!("token"))),
+            (Json, Some("&&&START&&&"), "&&&START&&&{\"a\":1}", Some(json!({"a": 1}))),
+            (Json, Some("&&&START&&&"), r#"{"a":1}"#, Some(json!({"a": 1}))),
+            (Json, None, "<html>", None),
+            (
+                Form,
+                None,
+                "access_token=a%20b&expires_in=7776000",
+                Some(json!({"access_token": "a b", "expires_in": "7776000"})),
+            ),
+            (Form, None, r#"{"error":"a=b"}"#, None),
+            (Text, None, " tok\n", Some(json!("tok"))),
+            (Text, None, "", None),
+            (
+                Xml,
+                None,
+                "<?xml version=\"1.0\"?><r s='ok'><k>a &amp; &#65;</k><l>1</l><l>2</l><e/></r>",
+                Some(json!({"r": {"@s": "ok", "k": "a & A", "l": ["1", "2"], "e": ""}})),
+            ),
+            (
+                Xml,
+                None,
+                "<r><k a='1'><![CDATA[<t>]]></k></r>",
+                Some(json!({"r": {"k": {"@a": "1", "#text": "<t>"}}})),
+            ),
+            (Xml, None, "<r><k></r>", None),
+            (Xml, None, "<!DOCTYPE r [<!ENTITY a \"b\">]><r>&a;</r>", None),
+            (Xml, None, "not xml", None),
+        ] {
+            assert_eq!(read(format, prefix, body), expected, "{body}");
+        }
+        assert_eq!(read(Xml, None, &"<a>".repeat(100_000)), None);
+    }
+}

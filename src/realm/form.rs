@@ -1,0 +1,319 @@
+//! A checked definition: what all forms of a realm's `config` are read into.
+
+use std::time::Duration;
+
+use super::location::Location;
+use super::template::{JwtAlgorithm, Template};
+use super::{Path, Policy};
+
+/// A realm that asks somebody for its tokens, or works them out itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Form {
+    pub(super) style: Style,
+    pub(super) inputs: Vec<Input>,
+    pub(super) vars: Vec<Var>,
+    pub(super) requests: Vec<RequestForm>,
+    pub(super) refresh_requests: Vec<RequestForm>,
+    pub(super) response: ResponseForm,
+    pub(super) success_when: Vec<Condition>,
+    pub(super) token: Vec<Location>,
+    pub(super) expires: Expires,
+    pub(super) outputs: Vec<(String, Output)>,
+    pub(super) save: Vec<Save>,
+    pub(super) depends_on: Vec<Base>,
+    pub(super) errors: ErrorsForm,
+    pub(super) token_use: Option<String>,
+    pub(super) tls: Option<Tls>,
+    pub(super) policy: Policy,
+}
+
+/// Which form it was written in; they differ in what is taken for granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// The inherited form: names need no declaration, and an error in the answer wins over a token.
+    Inherited,
+    /// `logic_code`: the secret is POSTed to a function.
+    Function,
+    /// RFC 6749.
+    OAuth2,
+    General,
+}
+
+impl Style {
+    /// Whether an `errcode` other than 0 or an `error` wins over a token without being told.
+    pub(super) fn knows_errors(self) -> bool {
+        matches!(self, Self::Inherited | Self::Function | Self::OAuth2)
+    }
+}
+
+/// A named value that a secret has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Whether nothing can be fetched without it.
+    pub required: bool,
+    /// Taken where the secret has none.
+    pub default: Option<String>,
+    /// Whether it must not be shown.
+    pub secret: bool,
+    /// Where it comes from.
+    pub from: Origin,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator stores it.
+    Stored,
+    /// Another process writes it.
+    Pushed,
+    /// The provider replaces it with each use; the operator stores the first.
+    Rotating,
+    /// The operator stores the name of a file that has it.
+    File,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Var {
+    pub(super) name: String,
+    pub(super) value: VarValue,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum VarValue {
+    Template(Template),
+    Json(Tree),
+    Jwt(Box<Jwt>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Jwt {
+    pub(super) algorithm: JwtAlgorithm,
+    pub(super) key: Template,
+    pub(super) header: Vec<(String, Tree)>,
+    pub(super) claims: Vec<(String, Tree)>,
+    pub(super) lifetime: Option<Duration>,
+}
+
+/// JSON with templates in its strings.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tree {
+    Leaf(Template),
+    Null,
+    List(Vec<Tree>),
+    Object(Vec<(String, Tree)>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RequestForm {
+    pub(super) method: http::Method,
+    pub(super) url: Template,
+    pub(super) query: Vec<(String, Template)>,
+    pub(super) headers: Vec<(String, Template)>,
+    pub(super) body: BodyForm,
+    /// Overrides that of the whole.
+    pub(super) response: Option<ResponseForm>,
+    pub(super) success_when: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum BodyForm {
+    None,
+    Form(Vec<(String, Template)>),
+    Json(Tree),
+    /// JSON under another media type (inherited).
+    JsonAs(Tree, &'static str),
+    Xml(String, Tree),
+    Text(Template),
+    /// The secret itself, for a function.
+    Secret,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ResponseForm {
+    pub(super) format: Format,
+    pub(super) strip_prefix: Option<String>,
+}
+
+/// How a body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Xml,
+    Form,
+    Text,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Condition {
+    Status(Vec<u16>),
+    Equals { at: Location, values: Vec<String>, missing_ok: bool },
+    NotEquals { at: Location, values: Vec<String> },
+    Absent(Location),
+    Present(Location),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expires {
+    Told {
+        at: Vec<Location>,
+        unit: Unit,
+        default: Option<Duration>,
+    },
+    Lifetime(Duration),
+    JwtExp {
+        default: Option<Duration>,
+    },
+    Never,
+    /// Nothing was said.
+    Untold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Milliseconds,
+    Minutes,
+    EpochSeconds,
+    EpochMilliseconds,
+    Rfc3339,
+    Date,
+    DurationDhm,
+}
+
+impl Unit {
+    pub(super) const ALL: [(&'static str, Self); 8] = [
+        ("seconds", Self::Seconds),
+        ("milliseconds", Self::Milliseconds),
+        ("minutes", Self::Minutes),
+        ("epoch_seconds", Self::EpochSeconds),
+        ("epoch_milliseconds", Self::EpochMilliseconds),
+        ("rfc3339", Self::Rfc3339),
+        ("date", Self::Date),
+        ("duration_dhm", Self::DurationDhm),
+    ];
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Output {
+    Found(Location),
+    Made(Template),
+}
+
+/// Where the new value of a rotating input is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Save {
+    pub(super) input: String,
+    pub(super) from: Location,
+    pub(super) expires: Option<Expires>,
+}
+
+/// Another secret whose token is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Base {
+    pub(super) alias: String,
+    pub(super) realm: Template,
+    pub(super) key: Template,
+}
+
+/// Codes of a class; one may end in `*`.
+pub(super) type Codes = Vec<String>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ErrorsForm {
+    pub(super) code: Vec<Location>,
+    pub(super) message: Vec<Location>,
+    pub(super) config: Codes,
+    pub(super) busy: Codes,
+    pub(super) quota: Codes,
+    pub(super) dependency: Codes,
+    pub(super) reauthorise: Codes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<Template>,
+    pub(super) key: Option<Template>,
+    pub(super) ca: Option<Template>,
+}
+
+impl Form {
+    /// A form of nothing, to be filled in.
+    pub(super) fn blank(style: Style) -> Self {
+        Self {
+            style,
+            inputs: Vec::new(),
+            vars: Vec::new(),
+            requests: Vec::new(),
+            refresh_requests: Vec::new(),
+            response: ResponseForm { format: Format::Json, strip_prefix: None },
+            success_when: Vec::new(),
+            token: Vec::new(),
+            expires: Expires::Untold,
+            outputs: Vec::new(),
+            save: Vec::new(),
+            depends_on: Vec::new(),
+            errors: ErrorsForm::default(),
+            token_use: None,
+            tls: None,
+            policy: Policy::default(),
+        }
+    }
+
+    /// The inherited function: the secret is POSTed, `{"token", "expires_in"}` comes back.
+    pub(super) fn function(url: &str) -> Self {
+        let request = RequestForm {
+            method: http::Method::POST,
+            url: Template::literal(url.into(), "/logic_code"),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: BodyForm::Secret,
+            response: None,
+            success_when: Vec::new(),
+        };
+        Self {
+            requests: vec![request],
+            token: vec![Location::of_path(Path::of_name("token"))],
+            expires: Expires::Told {
+                at: vec![Location::of_path(Path::of_name("expires_in"))],
+                unit: Unit::Seconds,
+                default: None,
+            },
+            ..Self::blank(Style::Function)
+        }
+    }
+
+    /// An input by name.
+    pub(super) fn input(&self, name: &str) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.name == name)
+    }
+
+    /// Whether nothing is said of how long tokens live.
+    pub(super) fn tells_no_expiry(&self) -> bool {
+        self.expires == Expires::Untold
+    }
+
+    /// How callers send the token.
+    #[must_use]
+    pub fn token_use(&self) -> Option<&str> {
+        self.token_use.as_deref()
+    }
+
+    /// The inputs that come from there.
+    pub fn inputs_from(&self, from: Origin) -> impl Iterator<Item = &Input> {
+        self.inputs.iter().filter(move |input| input.from == from)
+    }
+
+    /// Whether it can begin anew without a grant: it has requests of its own for one that is there.
+    #[must_use]
+    pub fn logs_in(&self) -> bool {
+        !self.refresh_requests.is_empty()
+    }
+
+    /// Whether the provider replaces a credential with each use.
+    #[must_use]
+    pub fn rotates(&self) -> bool {
+        !self.save.is_empty()
+    }
+}

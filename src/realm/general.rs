@@ -1,0 +1,52 @@
+//! The general form of a realm's `config`, and `oauth2` with general members beside it: read, then checked as a whole.
+
+mod answers;
+mod inputs;
+mod names;
+mod requests;
+pub(super) mod values;
+
+use serde_json::Value as Json;
+
+pub(super) use names::{request_templates, var_templates};
+pub(super) use requests::read_url;
+
+use super::form::{Form, Style};
+use super::issue::{Issues, Object};
+use super::{Policy, oauth2};
+
+/// Reads `/config`.
+pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {
+    let mut object = Object::read(config, "/config", issues)?;
+    let mut form = Form::blank(Style::General);
+    let oauth2 = object.member("oauth2").filter(|oauth2| !oauth2.is_null());
+    if let Some(oauth2) = oauth2 {
+        form = oauth2::read(oauth2, issues).unwrap_or(form);
+    }
+    read_members(&mut object, &mut form, issues);
+    object.finish(&[], |_| false, issues);
+    names::check(&form, issues);
+    Some(form)
+}
+
+fn read_members(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues) {
+    inputs::read(object.member("inputs"), form, issues);
+    values::read_vars(object.member("vars"), form, issues);
+    requests::read_all(object, form, issues);
+    answers::read(object, form, issues);
+    inputs::read_bases(object.member("depends_on"), form, issues);
+    requests::read_tls(object.member("tls"), form, issues);
+    form.token_use = read_token_use(object, issues).or_else(|| form.token_use.take());
+    form.policy = Policy::read(object.member("policy"), issues).unwrap_or_default();
+}
+
+/// The longest hint for callers, in bytes.
+const LONGEST_TOKEN_USE: usize = 500;
+
+fn read_token_use(object: &mut Object<'_>, issues: &mut Issues) -> Option<String> {
+    let text = object.text("token_use", issues)?;
+    if text.len() > LONGEST_TOKEN_USE || text.chars().any(char::is_control) {
+        issues.add("/config/token_use", format!("expected a line of at most {LONGEST_TOKEN_USE} bytes"));
+    }
+    Some(text.to_owned())
+}

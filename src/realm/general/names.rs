@@ -1,0 +1,236 @@
+//! Names: what may be called what, and that every name used is known and none depends on itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::realm::form::{BodyForm, Form, Origin, Output, RequestForm, Tree, Var, VarValue};
+use crate::realm::issue::{Issues, pointer};
+use crate::realm::location::Location;
+use crate::realm::suggestion::suggestion;
+use crate::realm::template::{Template, top};
+
+/// What the engine itself provides.
+const PROVIDED: [&str; 4] = ["now", "now_ms", "uuid", "nonce"];
+/// Words of the language, and names that mean something already.
+const RESERVED: [&str; 20] = [
+    "now", "now_ms", "uuid", "nonce", "steps", "tokens", "token", "true", "false", "none", "True", "False",
+    "None", "and", "or", "not", "if", "else", "in", "is",
+];
+const LONGEST_NAME: usize = 100;
+
+/// Whether a text may be a name in a template.
+pub(super) fn is_plain(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && name.len() <= LONGEST_NAME
+}
+
+/// Checks the name of an input, a var or an alias.
+pub(super) fn check_name(name: &str, at: &str, issues: &mut Issues) {
+    if !is_plain(name) {
+        issues.add(at, "expected a name of letters, digits and _ that does not begin with a digit");
+    } else if RESERVED.contains(&name) {
+        issues.add(at, format!("{name} is a word of the language: choose another name"));
+    }
+}
+
+/// Checks all that only shows in the whole.
+pub(super) fn check(form: &Form, issues: &mut Issues) {
+    for var in &form.vars {
+        if form.input(&var.name).is_some() {
+            issues.add(pointer("/config/vars", &var.name), "is an input too: choose another name");
+        }
+    }
+    let known = Known::of(form);
+    for template in templates(form) {
+        known.check(template, false, issues);
+    }
+    for (_, output) in &form.outputs {
+        if let Output::Made(template) = output {
+            known.check(template, true, issues);
+        }
+    }
+    for base in &form.depends_on {
+        check_base(form, &base.realm, issues);
+        check_base(form, &base.key, issues);
+    }
+    check_cycles(form, issues);
+    check_locations(form, issues);
+    check_saves(form, issues);
+}
+
+struct Known<'a> {
+    names: BTreeSet<&'a str>,
+    aliases: BTreeSet<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    fn of(form: &'a Form) -> Self {
+        let inputs = form.inputs.iter().map(|input| input.name.as_str());
+        let vars = form.vars.iter().map(|var| var.name.as_str());
+        let names = inputs.chain(vars).chain(PROVIDED).chain(["steps"]).collect();
+        Self { names, aliases: form.depends_on.iter().map(|base| base.alias.as_str()).collect() }
+    }
+
+    fn check(&self, template: &Template, is_output: bool, issues: &mut Issues) {
+        for name in template.names() {
+            let (first, rest) = name.split_once('.').unwrap_or((name, ""));
+            if first == "tokens" {
+                self.check_alias(rest, template, issues);
+            } else if !self.names.contains(first) && !(is_output && first == "token") {
+                let near = suggestion(first, self.names.iter().copied());
+                let told = format!("{first} is no input and no var of this realm{near}");
+                issues.add(template.pointer(), told);
+            }
+        }
+    }
+
+    fn check_alias(&self, rest: &str, template: &Template, issues: &mut Issues) {
+        let alias = top(rest);
+        if !self.aliases.contains(alias) {
+            let near = suggestion(alias, self.aliases.iter().copied());
+            issues.add(template.pointer(), format!("tokens.{alias} is no alias of depends_on{near}"));
+        }
+    }
+}
+
+/// The realm and key of a base are known before anything is fetched.
+fn check_base(form: &Form, template: &Template, issues: &mut Issues) {
+    for name in template.names() {
+        let input = form.input(top(name));
+        if input.is_none() || input.is_some_and(|input| input.from == Origin::Rotating) {
+            let near = suggestion(name, form.inputs.iter().map(|input| input.name.as_str()));
+            issues.add(
+                template.pointer(),
+                format!("only inputs that do not rotate may be used here, not {name}{near}"),
+            );
+        }
+    }
+}
+
+fn check_cycles(form: &Form, issues: &mut Issues) {
+    let uses: BTreeMap<&str, BTreeSet<&str>> = form
+        .vars
+        .iter()
+        .map(|var| {
+            (var.name.as_str(), var_templates(var).into_iter().flat_map(Template::names).map(top).collect())
+        })
+        .collect();
+    for var in &form.vars {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![var.name.as_str()]);
+        while let Some(name) = open.pop() {
+            for used in uses.get(name).into_iter().flatten() {
+                if *used == var.name {
+                    issues.add(pointer("/config/vars", &var.name), "depends on itself");
+                    open.clear();
+                    break;
+                }
+                if uses.contains_key(used) && seen.insert(*used) {
+                    open.push(used);
+                }
+            }
+        }
+    }
+}
+
+fn check_locations(form: &Form, issues: &mut Issues) {
+    let steps = form.requests.len().max(form.refresh_requests.len());
+    let vars: BTreeSet<&str> = form.vars.iter().map(|var| var.name.as_str()).collect();
+    let mut check = |location: &Location, at: &str| {
+        if let Some(name) = location.var().filter(|name| !vars.contains(name)) {
+            issues.add(at, format!("there is no var {name}{}", suggestion(name, vars.iter().copied())));
+        }
+        if location.named_step().is_some_and(|step| step >= steps) {
+            issues.add(at, format!("there are only {steps} requests; steps are counted from 0"));
+        }
+        if steps == 0 && location.var().is_none() {
+            issues.add(at, "nothing is called, so there is no answer: expected var:NAME");
+        }
+    };
+    form.token.iter().for_each(|location| check(location, "/config/token"));
+    for (name, output) in &form.outputs {
+        if let Output::Found(location) = output {
+            check(location, &pointer("/config/outputs", name));
+        }
+    }
+    for save in &form.save {
+        check(&save.from, &pointer("/config/save", &save.input));
+    }
+}
+
+fn check_saves(form: &Form, issues: &mut Issues) {
+    for save in &form.save {
+        let at = pointer("/config/save", &save.input);
+        match form.input(&save.input) {
+            Some(input) if input.from == Origin::Rotating => {}
+            Some(_) => issues.add(at, "is no rotating input: give it \"from\": \"rotating\""),
+            None => {
+                let names = form.inputs.iter().map(|input| input.name.as_str());
+                issues.add(at, format!("is no input of this realm{}", suggestion(&save.input, names)));
+            }
+        }
+    }
+    for input in form.inputs.iter().filter(|input| input.from == Origin::Rotating) {
+        if !form.save.iter().any(|save| save.input == input.name) {
+            issues.add(
+                pointer("/config/inputs", &input.name),
+                "rotates, so save must say where its new value is in the answer",
+            );
+        }
+    }
+    if !form.refresh_requests.is_empty() && form.save.is_empty() {
+        issues.add("/config/refresh_requests", "are used once something is saved: save is missing");
+    }
+}
+
+/// All templates whose names are checked alike.
+fn templates(form: &Form) -> Vec<&Template> {
+    let mut all: Vec<&Template> = form.vars.iter().flat_map(var_templates).collect();
+    for request in form.requests.iter().chain(&form.refresh_requests) {
+        all.extend(request_templates(request));
+    }
+    if let Some(tls) = &form.tls {
+        all.extend([&tls.certificate, &tls.key, &tls.ca].into_iter().flatten());
+    }
+    all
+}
+
+/// The templates of a request.
+pub(in crate::realm) fn request_templates(request: &RequestForm) -> Vec<&Template> {
+    let mut all = vec![&request.url];
+    all.extend(request.query.iter().chain(&request.headers).map(|(_, template)| template));
+    match &request.body {
+        BodyForm::None | BodyForm::Secret => {}
+        BodyForm::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
+        BodyForm::Json(tree) | BodyForm::JsonAs(tree, _) | BodyForm::Xml(_, tree) => {
+            tree_templates(tree, &mut all)
+        }
+        BodyForm::Text(template) => all.push(template),
+    }
+    all
+}
+
+/// The templates of a var.
+pub(in crate::realm) fn var_templates(var: &Var) -> Vec<&Template> {
+    match &var.value {
+        VarValue::Template(template) => vec![template],
+        VarValue::Json(tree) => {
+            let mut all = Vec::new();
+            tree_templates(tree, &mut all);
+            all
+        }
+        VarValue::Jwt(jwt) => {
+            let mut all = vec![&jwt.key];
+            jwt.header.iter().chain(&jwt.claims).for_each(|(_, tree)| tree_templates(tree, &mut all));
+            all
+        }
+    }
+}
+
+fn tree_templates<'a>(tree: &'a Tree, all: &mut Vec<&'a Template>) {
+    match tree {
+        Tree::Leaf(template) => all.push(template),
+        Tree::Null => {}
+        Tree::List(list) => list.iter().for_each(|tree| tree_templates(tree, all)),
+        Tree::Object(members) => members.iter().for_each(|(_, tree)| tree_templates(tree, all)),
+    }
+}

@@ -1,0 +1,185 @@
+//! A fetch that is only rehearsed: the requests are made and recorded answers are judged, nothing is sent.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+
+use super::run::{Facts, Request, Run};
+use super::{Answer, DEFAULT_LIFE, Expiry, Form, RawAnswer, Saved};
+use crate::clock::millis;
+use crate::failure::{Failure, FailureKind};
+use crate::secret::MASK;
+
+/// A request as it would be sent, or as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rehearsed {
+    /// The method.
+    pub method: String,
+    /// With the query.
+    pub url: String,
+    /// By name.
+    pub headers: Map<String, Json>,
+    /// The exact text.
+    pub body: Option<String>,
+}
+
+/// What came of a rehearsal.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// Each request, as far as there were answers.
+    pub requests: Vec<Rehearsed>,
+    /// What would be stored of rotating inputs.
+    pub saved: Saved,
+    /// A token, a failure, or neither: the last request has no answer here.
+    pub outcome: Result<Option<Answer>, Failure>,
+}
+
+impl Rehearsed {
+    /// A request with its secrets, or without.
+    #[must_use]
+    pub fn of(request: &Request, show_secrets: bool) -> Self {
+        let headers = if show_secrets { &request.headers } else { &request.shown.headers };
+        let body = request.body.as_ref().map(|body| body.text.clone());
+        Self {
+            method: request.method.to_string(),
+            url: if show_secrets { request.url.to_string() } else { request.shown.url.clone() },
+            headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
+            body: if show_secrets { body } else { request.shown.body.clone() },
+        }
+    }
+}
+
+impl Form {
+    /// Goes through a fetch with recorded answers, one for each request.
+    #[must_use]
+    pub fn rehearse(&self, facts: Facts, answers: Vec<RawAnswer>, show_secrets: bool) -> Rehearsal {
+        let mut rehearsal = Rehearsal { requests: Vec::new(), saved: Saved::default(), outcome: Ok(None) };
+        let mut run = match self.begin(facts) {
+            Ok(run) => run,
+            Err(failure) => return Rehearsal { outcome: Err(failure), ..rehearsal },
+        };
+        let outcome = rehearsal.go_through(&mut run, answers, show_secrets);
+        rehearsal.outcome =
+            outcome.map_err(|failure| if show_secrets { failure } else { run.masked(failure) });
+        rehearsal
+    }
+}
+
+impl Rehearsal {
+    fn go_through(
+        &mut self,
+        run: &mut Run<'_>,
+        answers: Vec<RawAnswer>,
+        show_secrets: bool,
+    ) -> Result<Option<Answer>, Failure> {
+        let mut answers = answers.into_iter();
+        while let Some(request) = run.next()? {
+            self.requests.push(Rehearsed::of(&request, show_secrets));
+            let Some(answer) = answers.next() else { return Ok(None) };
+            let saved = run.take(answer)?;
+            for (name, value) in saved.values.iter() {
+                self.saved.values.set(name, value);
+            }
+            self.saved.expires_at = saved.expires_at.or(self.saved.expires_at);
+        }
+        run.conclude().map(Some)
+    }
+
+    /// The report, a public contract.
+    ///
+    /// Shape:  `{"requests", "token", "expires_in", "never_expires", "outputs", "save", "error": {"class", "code", "message"}}`
+    /// Units:  `expires_in` in milliseconds; 2147483647 for a token that never expires.
+    #[must_use]
+    pub fn report(&self, show_secrets: bool) -> Json {
+        let shown = |text: &str| if show_secrets { text.to_owned() } else { MASK.to_owned() };
+        let answer = self.outcome.as_ref().ok().and_then(Option::as_ref);
+        let expires_in = answer.map(|answer| match answer.expiry {
+            Expiry::In(life) => millis(life),
+            Expiry::Untold => millis(DEFAULT_LIFE),
+            Expiry::Never => NEVER,
+        });
+        let outputs: Map<_, _> = answer
+            .iter()
+            .flat_map(|answer| &answer.outputs)
+            .map(|(name, value)| (name.clone(), if show_secrets { value.clone() } else { MASK.into() }))
+            .collect();
+        let save: Map<_, _> =
+            self.saved.values.iter().map(|(name, value)| (name.to_owned(), shown(value).into())).collect();
+        json!({
+            "requests": self.requests,
+            "token": answer.map(|answer| shown(answer.token.expose())),
+            "expires_in": expires_in,
+            "never_expires": answer.is_some_and(|answer| answer.expiry == Expiry::Never),
+            "outputs": outputs,
+            "save": save,
+            "error": self.outcome.as_ref().err().map(error),
+        })
+    }
+}
+
+/// What `expires_in` says of a token that never expires (inherited).
+const NEVER: i64 = 2_147_483_647;
+
+/// `{"class", "code", "message"}`: the provider's own words where it has some.
+pub(crate) fn error(failure: &Failure) -> Json {
+    let message = failure.provider.message.as_deref().unwrap_or(&failure.detail);
+    json!({"class": class(failure.kind), "code": failure.provider.code, "message": message, "detail": failure.detail})
+}
+
+/// The word for a class in reports.
+fn class(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Config => "config",
+        FailureKind::Refused => "refused",
+        FailureKind::Busy => "busy",
+        FailureKind::Quota => "quota",
+        FailureKind::Dependency => "dependency",
+        FailureKind::Reauthorise => "reauthorise",
+        FailureKind::Unreachable => "unreachable",
+        FailureKind::TimedOut => "timeout",
+        FailureKind::Malformed => "malformed",
+    }
+}
+
+impl RawAnswer {
+    /// Reads a recorded answer: `{"status", "headers", "body"}`, the body JSON or a string, headers by name, repeated
+    /// ones as a list.
+    ///
+    /// A body that is a string is the text itself, unless the headers say that it is JSON: then it is a JSON string.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn recorded(recorded: &Json) -> Result<Self, String> {
+        let members = recorded.as_object().ok_or("expected an answer {\"status\", \"headers\", \"body\"}")?;
+        if let Some(unknown) =
+            members.keys().find(|name| !["status", "headers", "body"].contains(&name.as_str()))
+        {
+            return Err(format!("unknown field {unknown}; expected status, headers and body"));
+        }
+        let status = recorded
+            .get("status")
+            .map_or(Some(200), |status| status.as_u64().and_then(|s| u16::try_from(s).ok()));
+        let status =
+            status.filter(|status| (100..600).contains(status)).ok_or("status: expected an HTTP status")?;
+        let mut headers = Vec::new();
+        for (name, value) in recorded.get("headers").and_then(Json::as_object).into_iter().flatten() {
+            let list =
+                if let Json::Array(list) = value { list.as_slice() } else { std::slice::from_ref(value) };
+            for value in list {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                headers.push((name.clone(), text));
+            }
+        }
+        let is_json = headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("content-type") && value.to_lowercase().contains("json")
+        });
+        let body = match recorded.get("body") {
+            None | Some(Json::Null) => String::new(),
+            Some(Json::String(text)) if is_json && serde_json::from_str::<Json>(text).is_err() => {
+                Json::from(text.as_str()).to_string()
+            }
+            Some(Json::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        Ok(Self { status, headers, body: body.into_bytes() })
+    }
+}

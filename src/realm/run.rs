@@ -1,0 +1,369 @@
+//! One fetch by a definition: makes a request, takes its answer, makes the next, concludes.
+//!
+//! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then stay; time, `uuid`
+//! and `nonce` are the same throughout.
+
+mod judge;
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::Value;
+use serde_json::Value as Json;
+
+use super::answer::Answer;
+use super::document::{RawAnswer, StepAnswer};
+use super::form::{Form, Input, Origin, RequestForm, Style, VarValue};
+use super::general::var_templates;
+use super::template::{Bytes, Rendered, Scope, Template, top, value_of};
+use crate::clock::Timestamp;
+use crate::failure::{Failure, FailureKind};
+use crate::secret::{Credentials, SecretId};
+use crate::token::TokenText;
+
+pub use render::{Body, Request, Shown, TlsMaterial};
+
+/// What a fetch starts from.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whose token.
+    pub secret: SecretId,
+    /// The values of the secret: stored, pushed, read from files, or rotated.
+    pub inputs: Credentials,
+    /// The tokens of `depends_on`, by alias.
+    pub tokens: BTreeMap<String, TokenText>,
+    /// Whether a rotating input was saved before, so that `refresh_requests` are used.
+    pub has_saved: bool,
+    /// Whether another token is wanted than the one the provider would repeat.
+    pub forced: bool,
+    /// The time, just before the first request.
+    pub now: Timestamp,
+    /// Random.
+    pub uuid: String,
+    /// 32 random hex digits.
+    pub nonce: String,
+}
+
+/// New values of rotating inputs, to be stored before anything else happens.
+#[derive(Clone, Debug, Default)]
+pub struct Saved {
+    /// By input.
+    pub values: Credentials,
+    /// When the grant ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A secret whose token is needed first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseName {
+    /// What templates call its token.
+    pub alias: String,
+    /// Whose token.
+    pub secret: SecretId,
+}
+
+/// A fetch under way.
+pub struct Run<'a> {
+    form: &'a Form,
+    facts: Facts,
+    requests: Vec<RequestForm>,
+    steps: Vec<StepAnswer>,
+    steps_value: Value,
+    vars: BTreeMap<&'a str, Value>,
+    secret_vars: BTreeSet<&'a str>,
+    rotating_vars: BTreeSet<&'a str>,
+}
+
+impl Form {
+    /// Begins a fetch.
+    ///
+    /// # Errors
+    /// `Config`: a value is missing. Names both ends.
+    pub fn begin(&self, facts: Facts) -> Result<Run<'_>, Failure> {
+        self.demand(&facts)?;
+        let chosen = if facts.has_saved && !self.refresh_requests.is_empty() {
+            &self.refresh_requests
+        } else {
+            &self.requests
+        };
+        let requests = if facts.forced { render::forced(chosen, &self.policy.force) } else { chosen.clone() };
+        let is_secret = |name: &str| match (name, self.style) {
+            ("tokens" | "steps", _) => true,
+            (name, Style::Inherited | Style::Function) => !name.is_empty(),
+            (name, Style::OAuth2 | Style::General) => self.input(name).is_some_and(|input| input.secret),
+        };
+        let rotates = |name: &str| self.input(name).is_some_and(|input| input.from == Origin::Rotating);
+        Ok(Run {
+            secret_vars: self.vars_with(is_secret),
+            rotating_vars: self.vars_with(rotates),
+            form: self,
+            facts,
+            requests,
+            steps: Vec::new(),
+            steps_value: value_of(&Json::Array(Vec::new())),
+            vars: BTreeMap::new(),
+        })
+    }
+
+    /// The vars into which goes what `is` says, however deep.
+    fn vars_with(&self, is: impl Fn(&str) -> bool) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        loop {
+            let before = found.len();
+            for var in &self.vars {
+                let names = var_templates(var).into_iter().flat_map(Template::names);
+                if names.map(top).any(|name| is(name) || found.contains(name)) {
+                    found.insert(var.name.as_str());
+                }
+            }
+            if found.len() == before {
+                return found;
+            }
+        }
+    }
+
+    fn demand(&self, facts: &Facts) -> Result<(), Failure> {
+        let is_missing = |name: &str| facts.inputs.get(name).is_none();
+        let missing = super::Definition::Config(Box::new(self.clone())).references();
+        let missing = missing.iter().filter(|reference| reference.is_needed() && is_missing(&reference.name));
+        let words: Vec<_> = missing.map(|reference| reference.missing_in(&facts.secret)).collect();
+        if words.is_empty() { Ok(()) } else { Err(Failure::new(FailureKind::Config, words.join("; "))) }
+    }
+
+    /// The secrets whose tokens are needed first.
+    ///
+    /// # Errors
+    /// `Config`: a name cannot be worked out.
+    pub fn bases(&self, inputs: &Credentials) -> Result<Vec<BaseName>, Failure> {
+        let scope = InputScope { form: self, inputs };
+        let text = |template: &Template| {
+            let rendered = template.text(&scope).map_err(config)?;
+            let rendered = rendered.map(|text| text.real).filter(|text| !text.is_empty());
+            rendered.ok_or_else(|| config(format!("{}: has no value", template.pointer())))
+        };
+        let named = self.depends_on.iter().map(|base| {
+            Ok(BaseName {
+                alias: base.alias.clone(),
+                secret: SecretId::new(text(&base.realm)?, text(&base.key)?),
+            })
+        });
+        named.collect()
+    }
+
+    /// The realms it depends on, where they are written out.
+    #[must_use]
+    pub fn literal_bases(&self) -> Vec<&str> {
+        let literal = self.depends_on.iter().filter_map(|base| base.realm.as_literal());
+        literal.filter_map(Json::as_str).collect()
+    }
+
+    /// Whether anything is called.
+    #[must_use]
+    pub fn calls(&self) -> bool {
+        !self.requests.is_empty()
+    }
+}
+
+fn config(detail: String) -> Failure {
+    Failure::new(FailureKind::Config, detail)
+}
+
+/// The value of a declared input; `none` where it has none.
+fn input_value(input: &Input, inputs: &Credentials) -> Value {
+    let given = inputs.get(&input.name).or(input.default.as_deref());
+    given.map_or_else(|| Value::from(()), Value::from)
+}
+
+/// What the names of bases see: inputs alone.
+struct InputScope<'a> {
+    form: &'a Form,
+    inputs: &'a Credentials,
+}
+
+impl Scope for InputScope<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        self.form.input(name).map(|input| input_value(input, self.inputs))
+    }
+
+    fn is_secret(&self, _: &str) -> bool {
+        true
+    }
+}
+
+impl Scope for Run<'_> {
+    fn value(&self, name: &str) -> Option<Value> {
+        let facts = &self.facts;
+        match name {
+            "now" => Some(Value::from(facts.now.epoch_ms().div_euclid(1000))),
+            "now_ms" => Some(Value::from(facts.now.epoch_ms())),
+            "uuid" => Some(Value::from(facts.uuid.as_str())),
+            "nonce" => Some(Value::from(facts.nonce.as_str())),
+            "steps" => Some(self.steps_value.clone()),
+            "tokens" => {
+                let tokens =
+                    facts.tokens.iter().map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
+                Some(Value::from(tokens.collect::<BTreeMap<_, _>>()))
+            }
+            name if self.form.style == Style::Inherited => facts.inputs.get(name).map(Value::from),
+            name => {
+                let input = self.form.input(name).map(|input| input_value(input, &facts.inputs));
+                input.or_else(|| self.vars.get(name).cloned())
+            }
+        }
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        match name {
+            "now" | "now_ms" | "uuid" | "nonce" => false,
+            "steps" | "tokens" | "token" => true,
+            name if self.form.style == Style::Inherited => self.facts.inputs.get(name).is_some(),
+            name => {
+                self.secret_vars.contains(name) || self.form.input(name).is_some_and(|input| input.secret)
+            }
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// The next request; `None`: there is no more to ask.
+    ///
+    /// # Errors
+    /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`: an earlier answer lacks it.
+    pub fn next(&mut self) -> Result<Option<Request>, Failure> {
+        let Some(request) = self.requests.get(self.steps.len()).cloned() else { return Ok(None) };
+        self.work_out_for(super::general::request_templates(&request))?;
+        let tls = self.tls()?;
+        let spends = self.spends(&request);
+        render::request(self, &request, tls, spends).map(Some).map_err(|wrong| self.wrong(wrong))
+    }
+
+    /// Whether a rotating input goes into a request.
+    fn spends(&self, request: &RequestForm) -> bool {
+        let names = super::general::request_templates(request).into_iter().flat_map(Template::names).map(top);
+        let rotates = |name: &str| {
+            self.rotating_vars.contains(name)
+                || self.form.input(name).is_some_and(|input| input.from == Origin::Rotating)
+        };
+        names.into_iter().any(rotates)
+    }
+
+    /// Judges the answer of the last request; answers what is to be stored of it.
+    ///
+    /// # Errors
+    /// What the provider refused, or what is wrong with its answer.
+    pub fn take(&mut self, raw: RawAnswer) -> Result<Saved, Failure> {
+        let index = self.steps.len();
+        let request = self.requests.get(index);
+        let response = request.and_then(|request| request.response.as_ref()).unwrap_or(&self.form.response);
+        let answer = StepAnswer::read(raw, response);
+        self.judge(index, &answer)?;
+        self.steps.push(answer);
+        self.steps_value = value_of(&Json::Array(self.steps.iter().map(StepAnswer::to_json).collect()));
+        self.saved(index)
+    }
+
+    /// The token, once there is no more to ask.
+    ///
+    /// # Errors
+    /// `Malformed`, `Refused`, … when no token is found; `Config` when it cannot be worked out.
+    pub fn conclude(&mut self) -> Result<Answer, Failure> {
+        self.work_out_results()?;
+        self.answer()
+    }
+
+    /// The failure with every secret value masked in the provider's words.
+    #[must_use]
+    pub fn masked(&self, failure: Failure) -> Failure {
+        let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
+        let mut secrets: Credentials = self.facts.inputs.iter().filter(|(name, _)| !declared(name)).collect();
+        for (alias, token) in &self.facts.tokens {
+            secrets.set(format!("tokens.{alias}"), token.expose());
+        }
+        for (name, value) in self.vars.iter().filter(|(name, _)| self.secret_vars.contains(*name)) {
+            if let Some(text) = value.as_str() {
+                secrets.set(format!("vars.{name}"), text);
+            }
+        }
+        failure.masked(&secrets)
+    }
+
+    /// How many answers were taken.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// A value that cannot be worked out: the operator's fault, or the fault of an answer that it was to come from.
+    fn wrong(&self, wrong: String) -> Failure {
+        if wrong.contains("steps") && !self.steps.is_empty() {
+            return Failure::new(
+                FailureKind::Malformed,
+                format!("an earlier answer lacks what is needed: {wrong}"),
+            );
+        }
+        config(wrong)
+    }
+
+    /// Works out the vars that these templates need, each once.
+    fn work_out_for(&mut self, templates: Vec<&Template>) -> Result<(), Failure> {
+        let names: Vec<String> =
+            templates.into_iter().flat_map(Template::names).map(|name| top(name).to_owned()).collect();
+        names.iter().try_for_each(|name| self.work_out(name))
+    }
+
+    /// Works out a var and those it needs. None depends on itself: that was checked when it was saved.
+    fn work_out(&mut self, name: &str) -> Result<(), Failure> {
+        let form = self.form;
+        let Some(var) = form.vars.iter().find(|var| var.name == name) else { return Ok(()) };
+        if self.vars.contains_key(name) {
+            return Ok(());
+        }
+        self.work_out_for(var_templates(var))?;
+        let value = match &var.value {
+            VarValue::Template(template) => template.value(self),
+            VarValue::Json(tree) => render::tree(self, tree)
+                .map(|json| Value::from(json.map(|json| json.real).unwrap_or_default().to_string())),
+            VarValue::Jwt(jwt) => render::jwt(self, jwt)
+                .map(Value::from)
+                .map_err(|wrong| format!("{}: {wrong}", super::issue::pointer("/config/vars", &var.name))),
+        };
+        let value = value.map_err(|wrong| self.wrong(wrong))?;
+        self.vars.insert(&var.name, value);
+        Ok(())
+    }
+
+    /// A var as text, as a token or an output may be.
+    fn var_text(&self, name: &str) -> Option<String> {
+        let value = self.vars.get(name)?;
+        super::template::text_of(value).ok()
+    }
+
+    /// A key's bytes: text or bytes.
+    fn key_bytes(&self, template: &Template) -> Result<Vec<u8>, String> {
+        let value = template.value(self)?;
+        match value.downcast_object_ref::<Bytes>() {
+            Some(Bytes(bytes)) => Ok(bytes.clone()),
+            None => super::template::text_of(&value)
+                .map(String::into_bytes)
+                .map_err(|wrong| format!("{}: {wrong}", template.pointer())),
+        }
+    }
+
+    /// The client certificate and the CA, if the realm has some.
+    fn tls(&mut self) -> Result<Option<TlsMaterial>, Failure> {
+        let form: &'a Form = self.form;
+        let Some(tls) = &form.tls else { return Ok(None) };
+        self.work_out_for([&tls.certificate, &tls.key, &tls.ca].into_iter().flatten().collect())?;
+        let pem = |template: &Option<Template>| -> Result<Option<String>, Failure> {
+            let Some(template) = template else { return Ok(None) };
+            let text: Option<Rendered<String>> = template.text(self).map_err(config)?;
+            Ok(text.map(|text| super::template::pem(&text.real)).filter(|text| !text.is_empty()))
+        };
+        let material =
+            TlsMaterial { certificate: pem(&tls.certificate)?, key: pem(&tls.key)?, ca: pem(&tls.ca)? };
+        Ok(Some(material).filter(|material| material.certificate.is_some() || material.ca.is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,371 @@
+//! Templates: text with `{{ expression }}` parts, evaluated by MiniJinja over our own filters and nothing else.
+//!
+//! An expression is bounded before it is parsed (size, nesting, operators), while it runs (fuel) and in what it makes
+//! (size), so that no definition can hang the process or fill its memory. What was made from a secret is known:
+//! [`Rendered`] carries the text that is sent beside the text that may be shown.
+
+mod bytes;
+mod check;
+mod crypto;
+mod filters;
+mod keys;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use minijinja::value::ValueKind;
+use minijinja::{Environment, UndefinedBehavior, Value};
+use serde_json::Value as Json;
+
+use crate::secret::MASK;
+
+pub(super) use bytes::Bytes;
+pub(super) use crypto::{JwtAlgorithm, sign_jwt};
+pub(super) use keys::pem;
+
+/// The longest template accepted, in bytes.
+const LONGEST: usize = 16 << 10;
+/// The longest value that a template may make, in bytes.
+pub(super) const LARGEST_VALUE: usize = 1 << 20;
+/// Instructions of one expression.
+const FUEL: u64 = 10_000;
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::empty();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    filters::add_all(&mut environment);
+    environment
+});
+
+/// A checked template, with its place in the definition.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::realm) struct Template {
+    pointer: String,
+    parts: Parts,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Parts {
+    /// Sent as it is; a number or boolean stays one in JSON.
+    Literal(Json),
+    /// The inherited form's `$name`: the input, else the text as written.
+    Dollar(String),
+    /// Text and expressions; a single expression keeps its type.
+    Mixed(Vec<Part>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Text(String),
+    Expression(Expression),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Expression {
+    source: String,
+    names: BTreeSet<String>,
+}
+
+/// A value as it is sent, and as it may be shown.
+#[derive(Clone, Debug)]
+pub(super) struct Rendered<T> {
+    pub(super) real: T,
+    pub(super) shown: T,
+}
+
+/// What a template sees.
+pub(super) trait Scope {
+    /// The value of a name.
+    fn value(&self, name: &str) -> Option<Value>;
+    /// Whether it may not be shown.
+    fn is_secret(&self, name: &str) -> bool;
+}
+
+/// Why a template made nothing: words for the operator, with its place and without any value.
+pub(super) type Wrong = String;
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// What is wrong with it, for its author.
+    pub(super) fn read(text: &str, pointer: &str) -> Result<Self, Wrong> {
+        if text.len() > LONGEST {
+            return Err(format!("a template must not be longer than {LONGEST} bytes"));
+        }
+        for refused in ["{%", "{#"] {
+            if text.contains(refused) {
+                return Err(format!("{refused} is not part of the language: only {{{{ expression }}}} is"));
+            }
+        }
+        let parts =
+            if text.contains("{{") { Parts::Mixed(split(text)?) } else { Parts::Literal(text.into()) };
+        Ok(Self { pointer: pointer.to_owned(), parts })
+    }
+
+    /// A value that is sent as it is.
+    pub(super) fn literal(value: Json, pointer: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), parts: Parts::Literal(value) }
+    }
+
+    /// The inherited form's `$name`.
+    pub(super) fn dollar(name: impl Into<String>, pointer: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), parts: Parts::Dollar(name.into()) }
+    }
+
+    /// Where it stands.
+    pub(super) fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
+    /// The name of the inherited form's `$name`.
+    pub(super) fn dollar_name(&self) -> Option<&str> {
+        match &self.parts {
+            Parts::Dollar(name) => Some(name),
+            Parts::Literal(_) | Parts::Mixed(_) => None,
+        }
+    }
+
+    /// The text, where nothing is worked out.
+    pub(super) fn as_literal(&self) -> Option<&Json> {
+        match &self.parts {
+            Parts::Literal(value) => Some(value),
+            Parts::Dollar(_) | Parts::Mixed(_) => None,
+        }
+    }
+
+    /// The names it uses: `appid`, `tokens.base`, `steps`.
+    pub(super) fn names(&self) -> BTreeSet<&str> {
+        match &self.parts {
+            Parts::Literal(_) => BTreeSet::new(),
+            Parts::Dollar(name) => BTreeSet::from([name.as_str()]),
+            Parts::Mixed(parts) => {
+                let names = parts.iter().filter_map(|part| match part {
+                    Part::Text(_) => None,
+                    Part::Expression(expression) => Some(&expression.names),
+                });
+                names.flatten().map(String::as_str).collect()
+            }
+        }
+    }
+
+    /// The value: a single expression keeps its type (bytes too), everything else is text.
+    pub(super) fn value(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
+        match &self.parts {
+            Parts::Literal(value) => Ok(value_of(value)),
+            Parts::Dollar(name) => Ok(scope.value(name).unwrap_or_else(|| Value::from(format!("${name}")))),
+            Parts::Mixed(parts) => match parts.as_slice() {
+                [Part::Expression(only)] => only.eval(scope).map_err(|wrong| self.at(&wrong)),
+                parts => Ok(Value::from(self.joined(parts, scope)?.real)),
+            },
+        }
+    }
+
+    /// The text; `None` where a single expression has no value.
+    pub(super) fn text(&self, scope: &dyn Scope) -> Result<Option<Rendered<String>>, Wrong> {
+        let real = match &self.parts {
+            Parts::Mixed(parts) if !matches!(parts.as_slice(), [Part::Expression(_)]) => {
+                return self.joined(parts, scope).map(Some);
+            }
+            Parts::Literal(_) | Parts::Dollar(_) | Parts::Mixed(_) => self.value(scope)?,
+        };
+        if real.is_none() {
+            return Ok(None);
+        }
+        let real = text_of(&real).map_err(|wrong| self.at(&wrong))?;
+        let shown = if self.is_secret(scope) { MASK.to_owned() } else { real.clone() };
+        Ok(Some(Rendered { real, shown }))
+    }
+
+    /// The JSON value; `None` where a single expression has no value.
+    pub(super) fn json(&self, scope: &dyn Scope) -> Result<Option<Rendered<Json>>, Wrong> {
+        let typed = match &self.parts {
+            Parts::Literal(value) => {
+                return Ok(Some(Rendered { real: value.clone(), shown: value.clone() }));
+            }
+            Parts::Mixed(parts) => matches!(parts.as_slice(), [Part::Expression(_)]),
+            Parts::Dollar(_) => true,
+        };
+        if !typed {
+            let text = self.text(scope)?;
+            return Ok(text.map(|text| Rendered { real: text.real.into(), shown: text.shown.into() }));
+        }
+        let value = self.value(scope)?;
+        if value.is_none() {
+            return Ok(None);
+        }
+        let real = json_of(&value).map_err(|wrong| self.at(&wrong))?;
+        let shown = if self.is_secret(scope) { MASK.into() } else { real.clone() };
+        Ok(Some(Rendered { real, shown }))
+    }
+
+    /// Whether anything it uses may not be shown.
+    pub(super) fn is_secret(&self, scope: &dyn Scope) -> bool {
+        self.names().iter().any(|name| scope.is_secret(top(name)))
+    }
+
+    fn joined(&self, parts: &[Part], scope: &dyn Scope) -> Result<Rendered<String>, Wrong> {
+        let (mut real, mut shown) = (String::new(), String::new());
+        for part in parts {
+            match part {
+                Part::Text(text) => {
+                    real.push_str(text);
+                    shown.push_str(text);
+                }
+                Part::Expression(expression) => {
+                    let value = expression.eval(scope).and_then(|value| text_of(&value));
+                    let value = value.map_err(|wrong| self.at(&wrong))?;
+                    let is_secret = expression.names.iter().any(|name| scope.is_secret(top(name)));
+                    shown.push_str(if is_secret { MASK } else { &value });
+                    real.push_str(&value);
+                }
+            }
+            if real.len() > LARGEST_VALUE {
+                return Err(self.at(&too_large()));
+            }
+        }
+        Ok(Rendered { real, shown })
+    }
+
+    fn at(&self, wrong: &str) -> Wrong {
+        format!("{}: {wrong}", self.pointer)
+    }
+}
+
+/// The name before the first dot.
+pub(super) fn top(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+fn too_large() -> Wrong {
+    format!("makes more than {LARGEST_VALUE} bytes")
+}
+
+impl Expression {
+    fn read(source: &str) -> Result<Self, Wrong> {
+        let source = source.trim();
+        check::check(source)?;
+        let compiled = ENVIRONMENT.compile_expression(source);
+        let compiled = compiled.map_err(|error| format!("{{{{ {source} }}}}: {}", syntax(&error)))?;
+        Ok(Self {
+            source: source.to_owned(),
+            names: compiled.undeclared_variables(true).into_iter().collect(),
+        })
+    }
+
+    fn eval(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
+        let tops: BTreeSet<&str> = self.names.iter().map(|name| top(name)).collect();
+        let mut values = BTreeMap::new();
+        for name in tops {
+            let value = scope.value(name).ok_or_else(|| format!("{name} is not known here"))?;
+            values.insert(name, value);
+        }
+        let context = Value::from(values);
+        let evaluated =
+            ENVIRONMENT.compile_expression(&self.source).and_then(|compiled| compiled.eval(context));
+        let value = evaluated.map_err(|error| self.told(&filters::words(&error)))?;
+        if value.is_undefined() {
+            return Err(self.told("there is no such value"));
+        }
+        Ok(value)
+    }
+
+    fn told(&self, wrong: &str) -> Wrong {
+        format!("{{{{ {} }}}}: {wrong}", self.source)
+    }
+}
+
+fn syntax(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+}
+
+/// Text and expressions of a template.
+fn split(text: &str) -> Result<Vec<Part>, Wrong> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find("{{") {
+        if begin > 0 {
+            parts.push(Part::Text(rest[..begin].to_owned()));
+        }
+        let inside = &rest[begin + 2..];
+        let end = check::end_of_expression(inside).ok_or_else(|| {
+            "{{ without its }}; a brace that is meant as text is written {{ '{' }}".to_owned()
+        })?;
+        parts.push(Part::Expression(Expression::read(&inside[..end])?));
+        rest = &inside[end + 2..];
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    Ok(parts)
+}
+
+/// A value as text: text, numbers and booleans.
+pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
+    let text = match value.kind() {
+        ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
+        ValueKind::Number | ValueKind::Bool => value.to_string(),
+        ValueKind::None | ValueKind::Undefined => {
+            return Err("has no value; give the input a default, or write | default('')".to_owned());
+        }
+        ValueKind::Bytes | ValueKind::Plain => {
+            return Err("is bytes, where text is made: end with | hex or | base64".to_owned());
+        }
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Invalid | _ => {
+            return Err(
+                "is an array or an object, where text is made: name a member of it, or end with | json"
+                    .to_owned(),
+            );
+        }
+    };
+    bytes::demand_plain(&text)?;
+    if text.len() > LARGEST_VALUE { Err(too_large()) } else { Ok(text) }
+}
+
+/// JSON as a value of templates.
+pub(super) fn value_of(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Value::from(whole),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::from(number.to_string()),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(list) => list.iter().map(value_of).collect::<Vec<_>>().into(),
+        Json::Object(members) => {
+            let members = members.iter().map(|(name, value)| (name.clone(), value_of(value)));
+            Value::from(members.collect::<BTreeMap<_, _>>())
+        }
+    }
+}
+
+/// A value as JSON, its type kept.
+pub(super) fn json_of(value: &Value) -> Result<Json, Wrong> {
+    let unwritable = || "cannot be written as JSON".to_owned();
+    match value.kind() {
+        ValueKind::None => Ok(Json::Null),
+        ValueKind::Bool => Ok(value.is_true().into()),
+        ValueKind::Number => match value.as_i64() {
+            Some(whole) => Ok(whole.into()),
+            None => f64::try_from(value.clone()).map(Json::from).map_err(|_| unwritable()),
+        },
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter().map_err(|_| unwritable())?.map(|item| json_of(&item)).collect()
+        }
+        ValueKind::Map => {
+            let names = value.try_iter().map_err(|_| unwritable())?;
+            let members = names.map(|name| {
+                let inside = value.get_item(&name).map_err(|_| unwritable())?;
+                Ok((text_of(&name)?, json_of(&inside)?))
+            });
+            members.collect::<Result<serde_json::Map<_, _>, Wrong>>().map(Json::Object)
+        }
+        _ => text_of(value).map(Json::from),
+    }
+}
+
+#[cfg(test)]
+mod tests;

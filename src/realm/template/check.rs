@@ -1,0 +1,153 @@
+//! What an expression may look like, checked before it is parsed.
+//!
+//! MiniJinja's parser recurses: a few kilobytes of `-` overflow the stack. And it looks filters up only when an
+//! expression runs; ours are known when it is saved.
+
+use super::filters;
+use crate::realm::suggestion::suggestion;
+
+/// The longest expression, in bytes.
+const LONGEST: usize = 1 << 10;
+/// Brackets within brackets.
+const DEEPEST: usize = 16;
+/// Operators and filters in one expression.
+const MOST_OPERATORS: usize = 100;
+
+/// Checks an expression's size, nesting, operators and filters.
+///
+/// # Errors
+/// What is not allowed, for the author.
+pub(super) fn check(source: &str) -> Result<(), String> {
+    if source.is_empty() {
+        return Err("{{ }} has no expression in it".to_owned());
+    }
+    if source.len() > LONGEST {
+        return Err(format!("an expression must not be longer than {LONGEST} bytes: use vars"));
+    }
+    let mut state = State::default();
+    let mut rest = source;
+    while !rest.is_empty() {
+        let token = next(rest).ok_or_else(|| format!("{{{{ {source} }}}}: a text has no closing quote"))?;
+        state.take(token).map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
+        rest = &rest[token.len()..];
+    }
+    Ok(())
+}
+
+/// Where the `}}` of an expression is: the first outside of its texts.
+pub(super) fn end_of_expression(inside: &str) -> Option<usize> {
+    let mut at = 0;
+    while let Some(token) = inside.get(at..).filter(|rest| !rest.is_empty()).and_then(next) {
+        if inside[at..].starts_with("}}") {
+            return Some(at);
+        }
+        at += token.len();
+    }
+    None
+}
+
+/// What was seen last: filters follow a bar, calls follow names.
+#[derive(Default, PartialEq)]
+enum Before {
+    #[default]
+    Nothing,
+    Bar,
+    Dot,
+    Filter,
+    Name,
+    Minus,
+    Other,
+}
+
+#[derive(Default)]
+struct State {
+    depth: usize,
+    operators: usize,
+    before: Before,
+}
+
+impl State {
+    fn take(&mut self, token: &str) -> Result<(), String> {
+        let first = token.chars().next().unwrap_or(' ');
+        if first.is_whitespace() {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.before, Before::Other);
+        if first.is_alphabetic() || first == '_' {
+            return self.word(token, &before);
+        }
+        match first {
+            '(' if matches!(before, Before::Name) => {
+                return Err("there are no functions: a filter is written value | filter(argument)".to_owned());
+            }
+            '(' | '[' => self.depth += 1,
+            ')' | ']' => self.depth = self.depth.saturating_sub(1),
+            '{' | '}' => return Err("braces are not part of the language".to_owned()),
+            '*' | '/' | '%' => return Err(format!("{first} is not part of the language")),
+            '-' if before == Before::Minus => return Err("two minus signs in a row".to_owned()),
+            '|' => self.before = Before::Bar,
+            '.' => self.before = Before::Dot,
+            '-' => self.before = Before::Minus,
+            _ => {}
+        }
+        if matches!(first, '|' | '+' | '-' | '~' | '=' | '<' | '>' | '!' | '[' | '.') {
+            self.operators += 1;
+        }
+        self.demand_small()
+    }
+
+    fn word(&mut self, word: &str, before: &Before) -> Result<(), String> {
+        match before {
+            Before::Bar if !filters::NAMES.contains(&word) => {
+                return Err(format!(
+                    "there is no filter {word}{}",
+                    suggestion(word, filters::NAMES.iter().copied())
+                ));
+            }
+            Before::Bar => self.before = Before::Filter,
+            Before::Dot => self.before = Before::Name,
+            Before::Nothing | Before::Filter | Before::Name | Before::Minus | Before::Other => {
+                if matches!(word, "is" | "for" | "in") {
+                    return Err(format!("{word} is not part of the language"));
+                }
+                let is_operator = matches!(word, "and" | "or" | "not" | "if" | "else");
+                self.operators += usize::from(is_operator);
+                self.before = if is_operator { Before::Other } else { Before::Name };
+            }
+        }
+        self.demand_small()
+    }
+
+    fn demand_small(&self) -> Result<(), String> {
+        if self.depth > DEEPEST || self.operators > MOST_OPERATORS {
+            return Err(format!(
+                "has more than {DEEPEST} brackets within brackets or {MOST_OPERATORS} operators: use vars"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The first token of a text that is not empty; `None` for a text without closing quote.
+fn next(rest: &str) -> Option<&str> {
+    let first = rest.chars().next()?;
+    if first == '\'' || first == '"' {
+        let mut escaped = false;
+        for (at, c) in rest.char_indices().skip(1) {
+            if c == first && !escaped {
+                return Some(&rest[..at + c.len_utf8()]);
+            }
+            escaped = c == '\\' && !escaped;
+        }
+        return None;
+    }
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let end = if is_word(first) {
+        rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+    } else if first.is_whitespace() {
+        rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())
+    } else {
+        first.len_utf8()
+    };
+    Some(&rest[..end])
+}

@@ -1,0 +1,130 @@
+//! Tokens that a token is made from (`depends_on`): obtained before the own lease is taken, renewed once when the
+//! provider says that one died.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Renewal, View};
+use crate::failure::{Failure, FailureKind};
+use crate::realm::BaseName;
+use crate::secret::SecretId;
+use crate::service::flights::Cause;
+use crate::service::{ServiceError, TokenAnswer};
+use crate::token::TokenText;
+
+/// The deepest chain of secrets that depend on each other.
+const DEEPEST: usize = 5;
+
+/// The tokens that a fetch is made with.
+#[derive(Default)]
+pub(super) struct Bases {
+    names: Vec<BaseName>,
+    answers: Vec<TokenAnswer>,
+    /// Set when the provider says that one is dead.
+    died: AtomicBool,
+    /// Whether they were renewed for this fetch already.
+    is_second: bool,
+}
+
+impl Bases {
+    /// By alias.
+    pub(super) fn tokens(&self) -> BTreeMap<String, TokenText> {
+        let pairs = self.names.iter().zip(&self.answers);
+        pairs.map(|(name, answer)| (name.alias.clone(), answer.token.clone())).collect()
+    }
+
+    /// Whether they are what the rows name now.
+    pub(super) fn fit(&self, view: &View) -> bool {
+        view.bases().is_ok_and(|names| names == self.names)
+    }
+
+    /// Notes that the provider called one dead; `false`: they were renewed before, and it is a failure.
+    pub(super) fn note_death(&self) -> bool {
+        let first = !self.is_second && !self.names.is_empty();
+        self.died.store(first, Ordering::Relaxed);
+        first
+    }
+
+    pub(super) fn have_died(&self) -> bool {
+        self.died.load(Ordering::Relaxed)
+    }
+}
+
+impl View {
+    fn bases(&self) -> Result<Vec<BaseName>, Failure> {
+        self.definition.form().map_or(Ok(Vec::new()), |form| form.bases(&self.inputs.values))
+    }
+}
+
+impl Renewal {
+    /// The tokens that a secret's token is made from.
+    ///
+    /// # Errors
+    /// `Fetch` when one cannot be had, with its own class and retry time; `Config` when the chain is too long or closed.
+    pub(super) async fn obtain_bases(&self, id: &SecretId, view: &View) -> Result<Bases, ServiceError> {
+        let names = view.bases().map_err(ServiceError::Fetch)?;
+        if names.is_empty() {
+            return Ok(Bases::default());
+        }
+        self.demand_end(id, &names).await?;
+        let mut answers = Vec::new();
+        for name in &names {
+            answers.push(self.base(id, name, Cause::Miss).await?);
+        }
+        Ok(Bases { names, answers, ..Bases::default() })
+    }
+
+    /// The same after the provider called one dead: each is renewed if it still is the one that was used.
+    pub(super) async fn renew_bases(&self, id: &SecretId, dead: Bases) -> Result<Bases, ServiceError> {
+        let mut answers = Vec::new();
+        for (name, answer) in dead.names.iter().zip(&dead.answers) {
+            answers.push(self.base(id, name, Cause::Report { version: answer.version }).await?);
+        }
+        Ok(Bases { names: dead.names, answers, is_second: true, died: AtomicBool::new(false) })
+    }
+
+    async fn base(&self, id: &SecretId, name: &BaseName, cause: Cause) -> Result<TokenAnswer, ServiceError> {
+        let base = &name.secret;
+        match Box::pin(self.renew(base, cause)).await {
+            Err(ServiceError::Fetch(failure)) => {
+                let detail =
+                    format!("the token of {base}, on which that of {id} depends: {}", failure.detail);
+                Err(ServiceError::Fetch(Failure { detail, ..failure }))
+            }
+            Err(ServiceError::UnknownSecret(_)) => Err(unknown(id, base)),
+            other => other,
+        }
+    }
+
+    /// Refuses a chain that comes back to where it began, or is too long.
+    async fn demand_end(&self, id: &SecretId, names: &[BaseName]) -> Result<(), ServiceError> {
+        let mut level: Vec<SecretId> = names.iter().map(|name| name.secret.clone()).collect();
+        for _ in 0..DEEPEST {
+            let mut next = Vec::new();
+            for base in level {
+                if base == *id {
+                    let detail =
+                        format!("secret {id} depends on itself, by depends_on of its realm and others");
+                    return Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)));
+                }
+                let view = match self.view(&base).await {
+                    Err(ServiceError::UnknownSecret(_)) => return Err(unknown(id, &base)),
+                    other => other?,
+                };
+                let names = view.bases().map_err(ServiceError::Fetch)?;
+                next.extend(names.into_iter().map(|name| name.secret));
+            }
+            if next.is_empty() {
+                return Ok(());
+            }
+            level = next;
+        }
+        let detail = format!("secret {id} depends on others deeper than {DEEPEST}");
+        Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)))
+    }
+}
+
+fn unknown(id: &SecretId, base: &SecretId) -> ServiceError {
+    let detail = format!("secret {id} depends on secret {base}, which does not exist");
+    ServiceError::Fetch(Failure::new(FailureKind::Config, detail))
+}
