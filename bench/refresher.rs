@@ -15,8 +15,8 @@ use token_server::app::App;
 use token_server::clock::{Clock, ManualClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
-use token_server::realm::{Answer, Plan};
-use token_server::secret::{Credentials, SecretId};
+use token_server::realm::{RawAnswer, Request};
+use token_server::secret::SecretId;
 use token_server::service::{RealmEdit, SecretEdit};
 use token_server::store::{DatabaseUrl, MemoryStore, SqlStore, Store};
 use token_server::upstream::TokenSource;
@@ -37,8 +37,9 @@ struct Instantly;
 
 #[async_trait]
 impl TokenSource for Instantly {
-    async fn fetch(&self, _: &Plan, _: &Credentials, _: Duration) -> Result<Answer, Failure> {
-        Ok(Answer { token: uuid::Uuid::now_v7().to_string().as_str().into(), expires_in: Some(LIFE) })
+    async fn send(&self, _: &Request, _: Duration) -> Result<RawAnswer, Failure> {
+        let token = uuid::Uuid::now_v7().to_string();
+        Ok(RawAnswer::json(200, &json!({"access_token": token, "expires_in": LIFE.as_secs()})))
     }
 }
 

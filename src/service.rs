@@ -37,7 +37,9 @@ pub use readiness::Readiness;
 pub(crate) use realms::stored_definition;
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
-pub use renewal::{QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState};
+pub use renewal::{
+    QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState, Trial, TrialInputs, TrialReport,
+};
 pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};
 pub use tokens::{Refused, Stale, TokenAnswer, Tokens};

@@ -294,6 +294,12 @@ impl Form {
         self.expires == Expires::Untold
     }
 
+    /// How its tokens are renewed.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// How callers send the token.
     #[must_use]
     pub fn token_use(&self) -> Option<&str> {

@@ -5,6 +5,7 @@
 
 mod judge;
 mod render;
+mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,6 +69,8 @@ pub struct Run<'a> {
     facts: Facts,
     requests: Vec<RequestForm>,
     steps: Vec<StepAnswer>,
+    /// The answer that was judged a failure.
+    refused: Option<StepAnswer>,
     steps_value: Value,
     vars: BTreeMap<&'a str, Value>,
     secret_vars: BTreeSet<&'a str>,
@@ -100,6 +103,7 @@ impl Form {
             facts,
             requests,
             steps: Vec::new(),
+            refused: None,
             steps_value: value_of(&Json::Array(Vec::new())),
             vars: BTreeMap::new(),
         })
@@ -256,7 +260,10 @@ impl<'a> Run<'a> {
         let request = self.requests.get(index);
         let response = request.and_then(|request| request.response.as_ref()).unwrap_or(&self.form.response);
         let answer = StepAnswer::read(raw, response);
-        self.judge(index, &answer)?;
+        if let Err(failure) = self.judge(index, &answer) {
+            self.refused = Some(answer);
+            return Err(failure);
+        }
         self.steps.push(answer);
         self.steps_value = value_of(&Json::Array(self.steps.iter().map(StepAnswer::to_json).collect()));
         self.saved(index)

@@ -26,9 +26,9 @@ pub(super) use keys::pem;
 /// The longest template accepted, in bytes.
 const LONGEST: usize = 16 << 10;
 /// The longest value that a template may make, in bytes.
-pub(super) const LARGEST_VALUE: usize = 1 << 20;
+pub(super) const LARGEST_VALUE: usize = 256 << 10;
 /// Instructions of one expression.
-const FUEL: u64 = 10_000;
+const FUEL: u64 = 1_000_000;
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::empty();
@@ -305,7 +305,8 @@ fn split(text: &str) -> Result<Vec<Part>, Wrong> {
 pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
     let text = match value.kind() {
         ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
-        ValueKind::Number | ValueKind::Bool => value.to_string(),
+        ValueKind::Number => value.to_string(),
+        ValueKind::Bool => value.is_true().to_string(),
         ValueKind::None | ValueKind::Undefined => {
             return Err("has no value; give the input a default, or write | default('')".to_owned());
         }

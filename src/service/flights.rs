@@ -39,6 +39,8 @@ pub enum Cause {
     Retry,
     /// A secret's next credentials are to be tried.
     Next,
+    /// An operator tries a definition; nothing is kept.
+    Test,
 }
 
 impl Cause {
@@ -47,7 +49,7 @@ impl Cause {
     pub fn is_forced(self) -> bool {
         match self {
             Self::Flush | Self::Report { .. } => true,
-            Self::Miss | Self::Due | Self::MinTtl { .. } | Self::Retry | Self::Next => false,
+            Self::Miss | Self::Due | Self::MinTtl { .. } | Self::Retry | Self::Next | Self::Test => false,
         }
     }
 
@@ -56,7 +58,7 @@ impl Cause {
     pub fn is_essential(self) -> bool {
         match self {
             Self::Miss | Self::Report { .. } | Self::Retry => true,
-            Self::Due | Self::Flush | Self::MinTtl { .. } | Self::Next => false,
+            Self::Due | Self::Flush | Self::MinTtl { .. } | Self::Next | Self::Test => false,
         }
     }
 
@@ -65,7 +67,7 @@ impl Cause {
     pub fn wants_another(self) -> bool {
         match self {
             Self::Flush | Self::Report { .. } | Self::MinTtl { .. } => true,
-            Self::Miss | Self::Due | Self::Retry | Self::Next => false,
+            Self::Miss | Self::Due | Self::Retry | Self::Next | Self::Test => false,
         }
     }
 
@@ -74,7 +76,7 @@ impl Cause {
     pub fn is_background(self) -> bool {
         match self {
             Self::Due | Self::Next => true,
-            Self::Miss | Self::Flush | Self::Report { .. } | Self::MinTtl { .. } | Self::Retry => false,
+            Self::Miss | Self::Flush | Self::Report { .. } | Self::MinTtl { .. } | Self::Retry | Self::Test => false,
         }
     }
 
@@ -89,6 +91,7 @@ impl Cause {
             Self::MinTtl { .. } => "min_ttl",
             Self::Retry => "retry",
             Self::Next => "next",
+            Self::Test => "test",
         }
     }
 }

@@ -12,6 +12,7 @@ mod inputs;
 mod ledger;
 mod next;
 mod status;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ use fetch::Turn;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_mark;
 pub use status::{QuotaUse, SecretStatus, TokenState};
+pub use trial::{Trial, TrialInputs, TrialReport};
 
 /// Times of a renewal.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ServiceError;
 use super::flights::{Cause, Flights};
 use super::memory::{Entry, Memory};
-use super::renewal::{Renewal, SecretStatus};
+use super::renewal::{Renewal, SecretStatus, Trial, TrialReport};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
 use crate::store::Changes;
@@ -192,6 +192,14 @@ impl Tokens {
         }
         let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
         self.or_held(id, outcome).map(|answer| unrenewed(answer, version))
+    }
+
+    /// Runs a definition once; nothing is stored, nothing handed out.
+    ///
+    /// # Errors
+    /// `Invalid`, `UnknownSecret`, `Store`; `Fetch` when a token that it depends on cannot be had.
+    pub async fn try_definition(&self, trial: Trial) -> Result<TrialReport, ServiceError> {
+        self.renewal.try_definition(trial).await
     }
 
     /// How a secret's renewal stands.

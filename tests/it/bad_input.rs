@@ -136,7 +136,7 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
     let expiry = |value: Value| Fault::Json(json!({"access_token": "bad", "expires_in": value}));
     vec![
         (Fault::Json(json!({"errcode": 40013, "errmsg": "invalid appid"})), 502, "upstream_refused"),
-        (Fault::Status(401, r#"{"error":"invalid_client"}"#.to_owned()), 502, "upstream_refused"),
+        (Fault::Status(401, r#"{"error":"invalid_client"}"#.to_owned()), 502, "config"),
         (Fault::Html, 502, "upstream_malformed"),
         (Fault::TruncatedJson, 502, "upstream_malformed"),
         (Fault::Truncated, 503, "upstream_unreachable"),

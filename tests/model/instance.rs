@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use token_server::clock::{Clock, ManualClock};
 use token_server::failure::Failure;
-use token_server::realm::{Answer, DEFAULT_LIFE, Plan};
-use token_server::secret::{Credentials, SecretId};
+use token_server::realm::{DEFAULT_LIFE, RawAnswer, Request};
+use token_server::secret::SecretId;
 use token_server::service::memory::Memory;
-use token_server::service::{Cause, Renewal, RenewalParts, RenewalSettings, ServiceError, TokenAnswer};
+use token_server::service::{Cause, InputFiles, Renewal, RenewalParts, RenewalSettings, ServiceError, TokenAnswer};
 use token_server::store::{MemoryStore, StoreError, StoreResult};
 use token_server::tasks::Tasks;
 use token_server::telemetry::Metrics;
@@ -56,7 +56,7 @@ struct Provider {
 
 #[async_trait]
 impl TokenSource for Provider {
-    async fn fetch(&self, _: &Plan, credentials: &Credentials, _: Duration) -> Result<Answer, Failure> {
+    async fn send(&self, request: &Request, _: Duration) -> Result<RawAnswer, Failure> {
         // Only the store's calls are made to fail.
         let _ = wait_at(Arc::clone(&self.gate), "send").await;
         let number = {
@@ -65,8 +65,9 @@ impl TokenSource for Provider {
             *issued
         };
         let _ = wait_at(Arc::clone(&self.gate), "answer").await;
-        let token = format!("{number}-{}", credentials.get("key_1").unwrap());
-        Ok(Answer { token: token.as_str().into(), expires_in: Some(Duration::from_hours(2)) })
+        let credential = request.url.query_pairs().find(|(name, _)| name == "appid").unwrap().1.into_owned();
+        let token = format!("{number}-{credential}");
+        Ok(RawAnswer::json(200, &serde_json::json!({"access_token": token, "expires_in": 7200})))
     }
 }
 
@@ -111,6 +112,7 @@ impl Instance {
             clock,
             memory: Arc::new(Memory::new()),
             metrics: Arc::clone(metrics),
+            files: InputFiles::default(),
             tasks: Tasks::default(),
             schedule: tokio::sync::mpsc::unbounded_channel().0,
         };

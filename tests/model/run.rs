@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use token_server::clock::{Clock as _, ManualClock, Timestamp};
-use token_server::secret::{SecretContent, SecretId};
+use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::service::Cause;
 use token_server::store::{Commit, HeldToken, MemoryStore, RealmRow, SecretRow, Store as _, TokenRow};
 use token_server::telemetry::Metrics;
-use token_server::token::Life;
+use token_server::token::{Life, Outputs};
 use tokio::runtime::Runtime;
 
 use crate::instance::{FETCH, Instance, MARGIN, Phase};
@@ -180,7 +180,7 @@ fn hash_of(value: &impl Hash) -> u64 {
 }
 
 async fn set_up(store: &MemoryStore, with_token: bool) {
-    let config = r#"{"url": "http://provider.invalid/", "method": "GET", "token_path": "access_token",
+    let config = r#"{"url": "http://provider.invalid/", "method": "GET", "token_path": "access_token", "expires_in_path": "expires_in",
         "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}]}"#;
     let realm = RealmRow {
         id: "r".to_owned(),
@@ -200,7 +200,7 @@ async fn set_up(store: &MemoryStore, with_token: bool) {
         let lease = store.claim_lease(&id(), "before", START, START.plus(MARGIN)).await.unwrap().unwrap();
         let obtained_at = START.minus(Duration::from_hours(1));
         let life = Life { obtained_at, expires_at: Some(START.plus(Duration::from_hours(1))) };
-        let token = HeldToken { text: "0-credential 1".into(), life, realm_version: 1, secret_version: 1 };
+        let token = HeldToken { text: "0-credential 1".into(), life, realm_version: 1, secret_version: 1, outputs: Outputs::default() };
         let commit = Commit {
             token,
             version: 1,
@@ -221,6 +221,8 @@ fn secret(version: i64) -> SecretRow {
         id: id(),
         content: SecretContent { credentials, fixed: None },
         next: None,
+        pushed: Credentials::default(),
+        pushed_version: 0,
         version,
         revision: version,
         created_at: START,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use token_server::clock::{Clock as _, Timestamp};
 use token_server::failure::{Failure, FailureKind};
-use token_server::realm::{Answer, Plan};
-use token_server::secret::Credentials;
+use serde_json::json;
+use token_server::realm::{RawAnswer, Request};
 use token_server::upstream::TokenSource;
 
 use crate::dice::Dice;
@@ -108,8 +108,8 @@ impl Drop for UnderWay<'_> {
 
 #[async_trait]
 impl TokenSource for SimProvider {
-    async fn fetch(&self, _: &Plan, credentials: &Credentials, timeout: Duration) -> Result<Answer, Failure> {
-        let app = credentials.get("key_1").unwrap();
+    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure> {
+        let app = &app_of(request);
         let _under_way = self.begin(app);
         let (there, back, fails) = {
             let mut dice = self.dice.lock().unwrap();
@@ -122,6 +122,11 @@ impl TokenSource for SimProvider {
         let issued = self.issue(app, fails);
         tokio::time::sleep(back).await;
         let token = issued.ok_or_else(|| Failure::new(FailureKind::Busy, "simulated"))?;
-        Ok(Answer { token: token.as_str().into(), expires_in: Some(LIFE) })
+        Ok(RawAnswer::json(200, &json!({"access_token": token, "expires_in": LIFE.as_secs()})))
     }
+}
+
+/// The credential that a request names: realms here send it as `appid`.
+pub(crate) fn app_of(request: &Request) -> String {
+    request.url.query_pairs().find(|(name, _)| name == "appid").map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

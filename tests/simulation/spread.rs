@@ -10,10 +10,10 @@ use token_server::app::App;
 use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
-use token_server::realm::{Answer, Plan};
-use token_server::secret::{Credentials, SecretId};
+use token_server::realm::{RawAnswer, Request};
+use token_server::secret::SecretId;
 use token_server::service::{RealmEdit, SecretEdit};
-use token_server::store::{MemoryStore, Store as _};
+use token_server::store::{DueWindow, MemoryStore, Store as _};
 use token_server::upstream::TokenSource;
 
 const SECRETS: usize = 10_000;
@@ -28,8 +28,8 @@ struct Instantly;
 
 #[async_trait]
 impl TokenSource for Instantly {
-    async fn fetch(&self, _: &Plan, credentials: &Credentials, _: Duration) -> Result<Answer, Failure> {
-        Ok(Answer { token: credentials.get("key_1").unwrap_or("token").into(), expires_in: Some(LIFE) })
+    async fn send(&self, _: &Request, _: Duration) -> Result<RawAnswer, Failure> {
+        Ok(RawAnswer::json(200, &json!({"access_token": "token", "expires_in": LIFE.as_secs()})))
     }
 }
 
@@ -48,7 +48,8 @@ async fn dues(keys: impl Iterator<Item = String>) -> Vec<f64> {
         app.api.tokens.get(SecretId::new("r", key).borrowed()).await.unwrap();
     }
     let (now, most) = (clock.now(), u64::try_from(SECRETS).unwrap() + 1);
-    let committed = store.list_due(now.plus(LIFE), now, None, most).await.unwrap();
+    let window = DueWindow { by: now.plus(LIFE), asked_since: now, grants_by: now };
+    let committed = store.list_due(&window, None, most).await.unwrap();
     let begins = now.plus(LIFE).minus(AHEAD);
     assert!(committed.iter().all(|due| due.due_at >= begins), "before the window");
     committed.iter().map(|due| due.due_at.since(begins).as_secs_f64()).collect()

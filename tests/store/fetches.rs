@@ -1,7 +1,7 @@
 //! The log of fetches, the ledger that quotas are counted in, and what is due.
 
 use token_server::secret::SecretId;
-use token_server::store::{Commit, DueToken, FetchFilter, FetchOutcome, FetchRow, Page, Usage};
+use token_server::store::{Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Page, Usage};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, commit};
@@ -108,6 +108,10 @@ async fn committed(store: &Instances, key: &str, due_at: i64, was_asked: bool) -
     DueToken { id, due_at: at(due_at) }
 }
 
+fn window(by: i64, asked_since: i64) -> DueWindow {
+    DueWindow { by: at(by), asked_since: at(asked_since), grants_by: at(0) }
+}
+
 async fn due_tokens_are_paged_soonest_first(store: Instances) {
     let mut expected = Vec::new();
     for (key, due_at) in [("e", 5000), ("c", 6000), ("d", 6000), ("b", 6000), ("a", 6001)] {
@@ -116,24 +120,24 @@ async fn due_tokens_are_paged_soonest_first(store: Instances) {
     expected.sort_by(|one, other| (one.due_at, &one.id).cmp(&(other.due_at, &other.id)));
     let (mut found, mut after): (Vec<DueToken>, Option<DueToken>) = (Vec::new(), None);
     loop {
-        let page = store.list_due(at(6001), at(0), after.as_ref(), 2).await.unwrap();
+        let page = store.list_due(&window(6001, 0), after.as_ref(), 2).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
         found.extend(page);
     }
     assert_eq!(found, expected);
-    assert_eq!(store.list_due(at(6000), at(0), None, 10).await.unwrap(), expected[..4]);
+    assert_eq!(store.list_due(&window(6000, 0), None, 10).await.unwrap(), expected[..4]);
 }
 
 async fn only_what_was_asked_for_is_due(store: Instances) {
     let asked = committed(&store, "asked", 5000, true).await;
     let by_itself = committed(&store, "by itself", 5001, false).await;
     assert_eq!(
-        store.list_due(at(9000), at(2000), None, 10).await.unwrap(),
+        store.list_due(&window(9000, 2000), None, 10).await.unwrap(),
         std::slice::from_ref(&asked),
         "committed at 2000"
     );
-    assert_eq!(store.list_due(at(9000), at(2001), None, 10).await.unwrap(), []);
+    assert_eq!(store.list_due(&window(9000, 2001), None, 10).await.unwrap(), []);
     store.note_asked(&by_itself.id, at(3000)).await.unwrap();
-    assert_eq!(store.list_due(at(9000), at(2000), None, 10).await.unwrap(), [asked, by_itself]);
+    assert_eq!(store.list_due(&window(9000, 2000), None, 10).await.unwrap(), [asked, by_itself]);
 }

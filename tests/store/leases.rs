@@ -1,7 +1,7 @@
 //! Leases and what is written under them.
 
 use token_server::secret::SecretId;
-use token_server::store::{Commit, Foreign, HeldToken, Lease, TokenRow};
+use token_server::store::{Commit, Foreign, Grant, HeldToken, Lease, TokenRow};
 use token_server::token::{Life, TokenText};
 
 use crate::databases::Instances;
@@ -160,6 +160,7 @@ async fn a_token_that_never_expires_replaces_one_that_does(store: Instances) {
         life: Life { obtained_at: at(3000), expires_at: None },
         realm_version: 5,
         secret_version: 6,
+        outputs: [("instance_url".to_owned(), serde_json::json!("https://x.example"))].into_iter().collect(),
     };
     let commit = Commit { token: token.clone(), due_at: None, ..commit("", 2) };
     assert!(store.commit_token(&second, &commit).await.unwrap());
@@ -239,7 +240,8 @@ async fn a_retired_token_is_blank_and_keeps_its_counters(store: Instances) {
     store.retire_tokens(&id().realm, Some(&id().key), at(4000)).await.unwrap();
     let retired = row(&store).await;
     assert!(retired.lease_epoch >= failed.epoch);
-    let expected = TokenRow { version: 2, lease_epoch: retired.lease_epoch, ..TokenRow::blank(&id()) };
+    let grant = Grant { generation: 1, ..Grant::default() };
+    let expected = TokenRow { version: 2, lease_epoch: retired.lease_epoch, grant, ..TokenRow::blank(&id()) };
     assert_eq!(retired, expected);
     let next = lease(&store, "two").await;
     assert!(next.epoch > failed.epoch);

@@ -16,6 +16,7 @@ mod content;
 mod databases;
 mod fetches;
 mod format;
+mod grants;
 mod keywords;
 mod leases;
 mod migrations;

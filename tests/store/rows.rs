@@ -2,9 +2,9 @@
 
 use token_server::clock::Timestamp;
 use token_server::failure::{Failure, FailureKind, ProviderSays};
-use token_server::secret::{SecretContent, SecretId};
+use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::store::{Commit, HeldToken, Page, RealmRow, RecordedFailure, SecretRow};
-use token_server::token::{Life, TokenText};
+use token_server::token::{Life, Outputs, TokenText};
 
 /// The whole list.
 pub(crate) const ALL: Page = Page { offset: 0, limit: 1000 };
@@ -35,6 +35,8 @@ pub(crate) fn secret(realm: &str, key: &str) -> SecretRow {
         id: SecretId::new(realm, key),
         content: credentials(&[("key_1", "wx0123456789"), ("key_2", "hush")]),
         next: None,
+        pushed: Credentials::default(),
+        pushed_version: 0,
         version: 1,
         revision: 1,
         created_at: at(1000),
@@ -56,6 +58,7 @@ pub(crate) fn commit(text: &str, version: i64) -> Commit {
             life: Life { obtained_at: at(1000), expires_at: Some(at(8000)) },
             realm_version: 3,
             secret_version: 4,
+            outputs: Outputs::default(),
         },
         version,
         due_at: Some(at(6000)),
@@ -85,6 +88,8 @@ pub(crate) fn refusal() -> RecordedFailure {
                 message: Some("invalid ip, hint: [爱] \"'\\".to_owned()),
             },
             retry_after: None,
+            is_answer: false,
+            is_unsent: false,
         },
     }
 }

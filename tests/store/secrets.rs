@@ -1,7 +1,7 @@
 //! Secret rows: written once, changed by revision, deleted into tombstones, listed by realm and key.
 
 use token_server::clock::Timestamp;
-use token_server::secret::{SecretContent, SecretId};
+use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::store::{NextCredentials, Page, SecretFilter, SecretRow};
 
 use crate::databases::Instances;
@@ -37,6 +37,8 @@ fn edited(row: &SecretRow, revision: i64, deleted_at: Option<Timestamp>) -> Secr
             failure: Some(refusal()),
             failure_count: 2,
         }),
+        pushed: Credentials::default(),
+        pushed_version: 0,
         version: 2,
         revision,
         created_at: at(1_700_000_000_001),
@@ -146,6 +148,7 @@ async fn secrets_are_deleted_by_name_or_by_realm_and_their_content_goes(store: I
     }
     let tombstone = |key| SecretRow {
         content: SecretContent::default(),
+        pushed_version: 1,
         version: 2,
         revision: 2,
         updated_at: at(3000),

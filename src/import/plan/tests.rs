@@ -385,6 +385,7 @@ fn of_two_tokens_the_later_one_stays() {
         life: Life { obtained_at: at(-100), expires_at: seconds.map(at) },
         realm_version: 1,
         secret_version,
+        outputs: crate::token::Outputs::default(),
     };
     for (ours, lease_until, expected) in [
         (None, -1, "Token Taken"),

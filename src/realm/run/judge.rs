@@ -187,7 +187,7 @@ impl Run<'_> {
         template.json(&scope).ok().flatten().map(|value| value.real)
     }
 
-    fn find(&self, place: &Location) -> Option<Json> {
+    pub(super) fn find(&self, place: &Location) -> Option<Json> {
         match place.var() {
             Some(name) => self.var_text(name).map(Json::from),
             None => place.find(self.steps.get(place.step(self.requests.len()))?),
@@ -278,7 +278,7 @@ impl crate::realm::template::Scope for WithToken<'_, '_> {
 }
 
 impl Condition {
-    fn location(&self) -> Option<&Location> {
+    pub(super) fn location(&self) -> Option<&Location> {
         match self {
             Self::Status(_) => None,
             Self::Equals { at, .. } | Self::NotEquals { at, .. } | Self::Absent(at) | Self::Present(at) => {
@@ -287,7 +287,7 @@ impl Condition {
         }
     }
 
-    fn holds(&self, answer: &StepAnswer) -> bool {
+    pub(super) fn holds(&self, answer: &StepAnswer) -> bool {
         let found = |at: &Location| at.find(answer).filter(|value| !value.is_null());
         let is_one = |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
         match self {

@@ -23,7 +23,7 @@ impl Held<'_> {
         match cause {
             Cause::Miss => true,
             // The next credentials bring a token of their own.
-            Cause::Next => false,
+            Cause::Next | Cause::Test => false,
             Cause::Due => self.row.due_at.is_none_or(|due_at| now < due_at),
             Cause::Flush | Cause::Retry => self.row.version > asked_at,
             Cause::Report { version } => self.row.version > version,
@@ -88,7 +88,7 @@ impl View {
         let fetched_at = held.token.life.obtained_at;
         let interval = match cause {
             Cause::Report { .. } => self.policy.min_interval.max(REPORT_FLOOR),
-            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Retry | Cause::Next => {
+            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Retry | Cause::Next | Cause::Test => {
                 self.policy.min_interval
             }
         };
@@ -100,7 +100,7 @@ impl View {
     fn grant_floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
         let unknown_until = match cause {
             Cause::Report { .. } | Cause::Retry => None,
-            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Next => {
+            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Next | Cause::Test => {
                 self.unknown_until(held.token.life.expires_at)
             }
         };

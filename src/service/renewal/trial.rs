@@ -1,0 +1,213 @@
+//! Trying a definition once: nothing is stored, nothing is handed out, and all that happened is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::ledger::Admission;
+use super::{Renewal, View};
+use crate::clock::millis;
+use crate::failure::{Failure, FailureKind};
+use crate::realm::{Answer, Definition, Expiry, Facts, Form, Rehearsed, Reissue, Run};
+use crate::secret::{Credentials, SecretId};
+use crate::service::ServiceError;
+use crate::service::flights::Cause;
+use crate::store::FetchRow;
+use crate::token::TokenText;
+
+/// What to try.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// By what.
+    pub definition: Definition,
+    /// With which values.
+    pub with: TrialInputs,
+    /// Tokens of `depends_on` that are given rather than obtained.
+    pub tokens: BTreeMap<String, TokenText>,
+    /// Whether to send what a forced refresh sends.
+    pub forced: bool,
+}
+
+/// The values of a trial.
+#[derive(Clone, Debug)]
+pub enum TrialInputs {
+    /// Given with the request; `state` are values that a provider replaced.
+    Given {
+        /// By name.
+        inputs: Credentials,
+        /// By name.
+        state: Credentials,
+    },
+    /// Those of a stored secret.
+    Stored(SecretId),
+}
+
+/// What happened.
+#[derive(Debug)]
+pub struct TrialReport {
+    /// Each request with its answer and how long it took.
+    pub steps: Vec<Json>,
+    /// What was looked for, where, and whether it was found.
+    pub findings: Vec<Json>,
+    /// A token came out; it is not handed out.
+    pub token: Option<Json>,
+    /// Why none did.
+    pub failure: Option<Failure>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+impl Renewal {
+    /// Runs a definition once.
+    ///
+    /// # Errors
+    /// `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a base token cannot be had.
+    pub(in crate::service) async fn try_definition(&self, trial: Trial) -> Result<TrialReport, ServiceError> {
+        let Some(form) = trial.definition.form() else {
+            return Err(ServiceError::invalid("/config", "a fixed realm fetches nothing"));
+        };
+        let (view, mut warnings) = match &trial.with {
+            TrialInputs::Stored(id) => {
+                let mut view = self.view(id).await?;
+                view.inputs = self.inputs(form, &view.secret, view.row.as_ref()).await;
+                (Some((id.clone(), view)), warnings_of(form))
+            }
+            TrialInputs::Given { .. } => (None, Vec::new()),
+        };
+        if view.is_some() && form.rotates() {
+            let detail = "this realm spends a grant that works once: give inputs with one that may be spent";
+            return Err(ServiceError::invalid("/inputs", detail));
+        }
+        warnings.extend(trial.definition.warnings());
+        let facts = self.trial_facts(&trial, form, view.as_ref()).await?;
+        let call = match &view {
+            Some((id, view)) if form.calls() => Some(self.admit_trial(id, view).await?),
+            _ => None,
+        };
+        let began = tokio::time::Instant::now();
+        let report = self.go_through(form, facts, warnings).await;
+        if let Some(call) = call {
+            self.conclude_trial(&call, began.elapsed(), report.failure.as_ref()).await;
+        }
+        Ok(report)
+    }
+
+    async fn trial_facts(
+        &self,
+        trial: &Trial,
+        form: &Form,
+        view: Option<&(SecretId, View)>,
+    ) -> Result<Facts, ServiceError> {
+        let (id, inputs, has_saved) = match (&trial.with, view) {
+            (TrialInputs::Given { inputs, state }, _) => {
+                let mut values = inputs.clone();
+                for (name, value) in state.iter() {
+                    values.set(name, value);
+                }
+                (SecretId::new("trial", "trial"), values, !state.is_empty())
+            }
+            (TrialInputs::Stored(_), Some((id, view))) => {
+                if let Some(failure) = &view.inputs.failure {
+                    return Err(ServiceError::Fetch(failure.clone()));
+                }
+                (id.clone(), view.inputs.values.clone(), false)
+            }
+            (TrialInputs::Stored(id), None) => return Err(ServiceError::UnknownSecret(id.clone())),
+        };
+        let mut tokens = trial.tokens.clone();
+        for base in form.bases(&inputs).map_err(ServiceError::Fetch)? {
+            if !tokens.contains_key(&base.alias) {
+                let answer = Box::pin(self.renew(&base.secret, Cause::Miss)).await?;
+                tokens.insert(base.alias, answer.token);
+            }
+        }
+        Ok(Facts {
+            secret: id,
+            inputs,
+            tokens,
+            has_saved,
+            forced: trial.forced,
+            now: self.parts.clock.now(),
+            uuid: uuid::Uuid::new_v4().to_string(),
+            nonce: uuid::Uuid::new_v4().simple().to_string(),
+        })
+    }
+
+    /// A call with stored credentials counts like any other.
+    async fn admit_trial(&self, id: &SecretId, view: &View) -> Result<String, ServiceError> {
+        match self.admit(id, view, Cause::Test).await? {
+            Admission::Go(call) => Ok(call),
+            Admission::Withheld(until) => {
+                let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
+                let retry_after = Some(until.since(self.parts.clock.now()));
+                Err(ServiceError::Fetch(Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) }))
+            }
+        }
+    }
+
+    async fn conclude_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
+        let outcome = crate::store::FetchOutcome {
+            outcome: failure.map_or(FetchRow::OK, |failure| failure.kind.code()).to_owned(),
+            provider_code: failure.and_then(|failure| failure.provider.code.clone()),
+            provider_message: failure.and_then(|failure| failure.provider.message.clone()),
+            duration_ms: Some(millis(took)),
+        };
+        if let Err(error) = self.parts.store.finish_fetch(call, &outcome).await {
+            tracing::warn!(%error, "the outcome of a trial could not be logged");
+        }
+    }
+
+    async fn go_through(&self, form: &Form, facts: Facts, warnings: Vec<String>) -> TrialReport {
+        let mut report =
+            TrialReport { steps: Vec::new(), findings: Vec::new(), token: None, failure: None, warnings };
+        let mut run = match form.begin(facts) {
+            Ok(run) => run,
+            Err(failure) => return TrialReport { failure: Some(failure), ..report },
+        };
+        let outcome = self.send_all(&mut run, &mut report.steps).await;
+        report.findings = run.findings(outcome.as_ref().ok());
+        match outcome {
+            Ok(answer) => report.token = Some(described(&answer)),
+            Err(failure) => report.failure = Some(run.masked(failure)),
+        }
+        report
+    }
+
+    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Answer, Failure> {
+        let end = tokio::time::Instant::now() + self.settings.fetch_timeout;
+        while let Some(request) = run.next()? {
+            let began = tokio::time::Instant::now();
+            let shown = Rehearsed::of(&request, false);
+            let sent = self.parts.upstream.send(&request, end.saturating_duration_since(began)).await;
+            let duration_ms = millis(began.elapsed());
+            let came = sent.is_ok();
+            let taken = sent.and_then(|raw| run.take(raw));
+            let answer = run.shown_answer().filter(|_| came);
+            steps.push(json!({"request": shown, "answer": answer, "duration_ms": duration_ms}));
+            taken?;
+        }
+        run.conclude()
+    }
+}
+
+/// What is told of a token that came out.
+fn described(answer: &Answer) -> Json {
+    let expires_in = match answer.expiry {
+        Expiry::In(life) => Some(millis(life)),
+        Expiry::Untold | Expiry::Never => None,
+    };
+    json!({"length": answer.token.expose().chars().count(), "fingerprint": answer.token.fingerprint(),
+        "expires_in": expires_in, "never_expires": answer.expiry == Expiry::Never,
+        "outputs": answer.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()})
+}
+
+fn warnings_of(form: &Form) -> Vec<String> {
+    match form.policy().reissue {
+        Reissue::Replaces { .. } if form.calls() => vec![
+            "by its policy this provider replaces its token: the token that is handed out may have died by this trial"
+                .to_owned(),
+        ],
+        Reissue::Replaces { .. } | Reissue::Same { .. } | Reissue::Coexists => Vec::new(),
+    }
+}
