@@ -25,8 +25,7 @@ check:
 	! grep -E '^name = "(openssl|openssl-sys|native-tls)"$$' Cargo.lock
 
 gen:
-	cargo run -q -- openapi >openapi.json.new
-	mv openapi.json.new openapi.json
+	cargo run -q -- generate
 
 build:
 	cargo build --release

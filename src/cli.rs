@@ -1,10 +1,12 @@
 //! The command line: one file per command.
 
+mod catalog;
 mod client;
 mod config;
 mod dev;
 mod document;
 mod exit;
+mod generate;
 mod healthcheck;
 mod import;
 mod log;
@@ -62,9 +64,14 @@ enum Command {
     Config(config::ConfigArgs),
     /// Ask a running server whether it is ready; for containers and load balancers.
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// List and show the providers that are described already.
+    Catalog(catalog::CatalogArgs),
     /// Print the API's OpenAPI description.
     #[command(hide = true)]
     Openapi,
+    /// Write the files that are made of the code.
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 /// Where the configuration comes from.
@@ -131,6 +138,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Config(args) => config::run(&args, output),
         Command::Healthcheck(args) => healthcheck::run(&args, output).await,
+        Command::Catalog(args) => catalog::run(&args, output),
+        Command::Generate(args) => generate::run(&args),
         Command::Openapi => output::print(&crate::http::description().to_pretty_json()?),
     }
 }

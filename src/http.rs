@@ -1,11 +1,13 @@
 //! The HTTP API: extract, call one service method, map.
 
 mod body;
+mod catalog;
 mod cron;
 mod error;
 mod guard;
 mod health;
 mod hit;
+mod inputs;
 mod log;
 mod metrics;
 mod name;
@@ -18,12 +20,14 @@ mod secrets;
 pub mod server;
 mod status;
 mod tokens;
+mod trials;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -66,6 +70,8 @@ const LARGEST_BODY: usize = 1 << 20;
 pub fn router(api: Api) -> Router {
     let (router, description) = routes_and_description();
     router
+        // A realm may be called `test` too.
+        .route("/api/realm/test", get(trials::show_test).delete(trials::delete_test))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
@@ -91,6 +97,12 @@ fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(realms::show, realms::delete))
         .routes(routes!(secrets::list, secrets::save))
         .routes(routes!(secrets::show, secrets::delete))
+        .routes(routes!(inputs::push))
+        .routes(routes!(trials::unsaved))
+        .routes(routes!(trials::saved))
+        .routes(routes!(catalog::list))
+        .routes(routes!(catalog::show))
+        .routes(routes!(catalog::schema))
         .routes(routes!(log::list))
         .routes(routes!(status::status))
         .routes(routes!(status::retry))

@@ -38,7 +38,8 @@ pub(crate) use realms::stored_definition;
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
 pub use renewal::{
-    QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState, Trial, TrialInputs, TrialReport,
+    GrantStatus, QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState, Trial,
+    TrialInputs, TrialReport,
 };
 pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};

@@ -1,13 +1,16 @@
-//! `realm list|show|apply|check|delete`
+//! `realm list|show|apply|check|test|delete`
 
 mod check;
+mod trial;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::Exit;
 use super::client::{Client, ServerFlags};
 use super::document;
 use super::output::{Output, note, print};
+use crate::realm::catalog;
 
 /// Realms of a running server.
 #[derive(Debug, Args)]
@@ -36,11 +39,19 @@ enum Action {
     /// Create or update realms from JSON, YAML or TOML: an object, an array of them, or a list as the API answers it.
     Apply {
         /// The files; - is standard input.
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(required_unless_present = "preset", value_name = "FILE")]
         files: Vec<String>,
+        /// A preset of the catalog instead of a file.
+        #[arg(long, value_name = "PRESET", conflicts_with = "files")]
+        preset: Option<String>,
+        /// The realm's id, with --preset; default the preset's.
+        #[arg(long, requires = "preset")]
+        id: Option<String>,
     },
     /// Check a definition without a server: what would be sent, and how recorded answers are judged.
     Check(check::CheckArgs),
+    /// Run a definition once against its provider: what was sent and answered, secrets masked; nothing is stored.
+    Test(trial::TestArgs),
     /// Delete a realm.
     Delete {
         /// Its id.
@@ -77,6 +88,7 @@ pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> 
     let client = args.server.client()?;
     match &args.action {
         Action::Check(_) => Ok(()),
+        Action::Test(args) => trial::run(&client, args, output).await,
         Action::List { keyword, page } => {
             let mut query = page.query();
             query.extend(keyword.clone().map(|keyword| ("keyword", keyword)));
@@ -84,7 +96,16 @@ pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> 
             list(output, &answer, &["id", "mode", "version", "updated_at", "comment"])
         }
         Action::Show { id } => output.print_one(&client.get(&["api", "realm", id], &[]).await?),
-        Action::Apply { files } => apply(&client, "realm", files, output).await,
+        Action::Apply { preset: Some(preset), id, .. } => {
+            let preset = catalog::preset(preset).map_err(Exit::failed)?;
+            let realm = preset.realm(id.as_deref().unwrap_or(&preset.id));
+            let applied = post(&client, "realm", &realm, &preset.id).await?;
+            print_applied(output, "realm", &[applied])?;
+            let inputs = preset.inputs().join(", ");
+            note(&format!("a secret of it has: {inputs}"));
+            Ok(())
+        }
+        Action::Apply { files, .. } => apply(&client, "realm", files, output).await,
         Action::Delete { id, cascade } => {
             let query = [("cascade", cascade.to_string())];
             client.delete(&["api", "realm", id], &query).await?;
@@ -114,15 +135,24 @@ pub(super) async fn apply(
     let mut applied = Vec::new();
     for file in files {
         for (index, document) in document::read_all(file)?.iter().enumerate() {
-            let outcome = client.post(&["api", what], document).await;
-            let answer = outcome.map_err(|error| error.context(format!("{file}, document {}", index + 1)))?;
-            for warning in answer["warnings"].as_array().into_iter().flatten() {
-                note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
-            }
-            applied.push(answer);
+            applied.push(post(client, what, document, &format!("{file}, document {}", index + 1)).await?);
         }
     }
+    print_applied(output, what, &applied)
+}
+
+/// Posts one document; `name` is said when it is refused.
+async fn post(client: &Client, what: &str, document: &Value, name: &str) -> anyhow::Result<Value> {
+    let answer =
+        client.post(&["api", what], document).await.map_err(|error| error.context(name.to_owned()))?;
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+    }
+    Ok(answer)
+}
+
+fn print_applied(output: Output, what: &str, applied: &[Value]) -> anyhow::Result<()> {
     let columns: &[&str] =
         if what == "realm" { &["id", "mode", "version"] } else { &["realm", "key", "version"] };
-    output.print_items(&Value::from(applied.clone()), &applied, columns)
+    output.print_items(&Value::from(applied.to_vec()), applied, columns)
 }

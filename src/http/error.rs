@@ -82,6 +82,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)
     }
 
+    /// There is no such preset.
+    pub(super) fn no_preset(detail: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_preset", detail)
+    }
+
     /// Unknown names in a request's arguments are a bad request (inherited); in its path they are 404.
     pub(super) fn unknown_is_bad_request(mut self) -> Self {
         if self.status == StatusCode::NOT_FOUND {

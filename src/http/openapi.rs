@@ -14,6 +14,7 @@ use utoipa::OpenApi;
         (name = "token", description = "What applications ask"),
         (name = "realm", description = "One kind of token at one provider, and how to fetch it"),
         (name = "secret", description = "One app's credentials in a realm"),
+        (name = "catalog", description = "Providers that are described already"),
         (name = "log", description = "Every call of a provider"),
         (name = "health", description = "Whether the process lives and can serve")
     )

@@ -11,7 +11,7 @@ use super::query::Query;
 use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
-use crate::service::{QuotaUse, SecretStatus};
+use crate::service::{GrantStatus, QuotaUse, SecretStatus};
 use crate::store::{Foreign, NextCredentials, RecordedFailure};
 
 /// How a secret's renewal stands. Times are epoch milliseconds.
@@ -20,7 +20,7 @@ use crate::store::{Foreign, NextCredentials, RecordedFailure};
 pub(super) struct StatusBody {
     realm: String,
     key: String,
-    /// `none`, `valid`, `stale` (valid, and the last renewal failed) or `expired`.
+    /// `none`, `valid`, `stale` (valid, and the last renewal failed), `expired` or `reauthorise` (the grant is gone).
     state: &'static str,
     /// How many tokens there were so far.
     token_version: i64,
@@ -38,6 +38,8 @@ pub(super) struct StatusBody {
     failed_attempts: i64,
     /// Not before when the next attempt is made by itself.
     next_attempt_at: Option<i64>,
+    /// The grant, where the realm has rotating inputs.
+    grant: Option<GrantBody>,
     /// How much of each quota of the realm's policy is used.
     quotas: Vec<QuotaBody>,
     /// The provider is down: this instance makes no call before.
@@ -46,6 +48,33 @@ pub(super) struct StatusBody {
     foreign_refreshes: ForeignBody,
     /// The credentials that are to replace the current ones, once they are seen to work.
     next: Option<NextBody>,
+}
+
+/// A credential that the provider replaces with each use.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "Grant")]
+pub(super) struct GrantBody {
+    /// `unused`, `held`, `unknown` (a use whose outcome is not known; it is tried once more near the token's expiry) or
+    /// `gone` (authorise again and store the new one).
+    state: &'static str,
+    /// How often it was replaced.
+    generation: i64,
+    expires_at: Option<i64>,
+    /// What to do, if less than a fifth of its life is left.
+    warning: Option<&'static str>,
+}
+
+impl From<GrantStatus> for GrantBody {
+    fn from(grant: GrantStatus) -> Self {
+        let warning =
+            "less than a fifth of the grant's life is left; when it ends, somebody must authorise again";
+        Self {
+            state: grant.state,
+            generation: grant.generation,
+            expires_at: grant.expires_at.map(Timestamp::epoch_ms),
+            warning: grant.ends_soon.then_some(warning),
+        }
+    }
 }
 
 /// A quota and how much of it is used.
@@ -113,6 +142,7 @@ impl From<SecretStatus> for StatusBody {
             last_failure: failure.map(FailureBody::from),
             failed_attempts: failure.map_or(0, |recorded| recorded.count),
             next_attempt_at: failure.map(|recorded| recorded.next_attempt_at.epoch_ms()),
+            grant: status.grant.map(GrantBody::from),
             quotas: status.quotas.iter().map(QuotaBody::from).collect(),
             held_back_until: status.held_back_until.map(Timestamp::epoch_ms),
             foreign_refreshes: row.map(|row| row.foreign).unwrap_or_default().into(),

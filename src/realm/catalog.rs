@@ -78,7 +78,27 @@ pub fn preset(id: &str) -> Result<&'static Preset, String> {
     })
 }
 
+/// Presets in whose id or titles a text is, whatever its case; all for an empty one.
+#[must_use]
+pub fn search(text: &str) -> Vec<&'static Preset> {
+    let text = text.to_lowercase();
+    let has = |preset: &&Preset| {
+        [&preset.id, &preset.title.en, &preset.title.zh]
+            .iter()
+            .any(|name| name.to_lowercase().contains(&text))
+    };
+    PRESETS.iter().filter(has).collect()
+}
+
 impl Preset {
+    /// The names of the inputs that a secret of it has.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<String> {
+        let definition = super::Definition::read(Some(&self.config), None).ok();
+        let references = definition.as_ref().map(super::Definition::input_names).unwrap_or_default();
+        references.into_iter().map(str::to_owned).collect()
+    }
+
     /// A realm of it, to be posted.
     #[must_use]
     pub fn realm(&self, id: &str) -> Json {

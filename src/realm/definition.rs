@@ -177,6 +177,25 @@ impl Definition {
         self.form().map(Form::references).unwrap_or_default()
     }
 
+    /// The names of all values that a secret may have.
+    #[must_use]
+    pub fn input_names(&self) -> Vec<&str> {
+        let Some(form) = self.form() else { return Vec::new() };
+        if form.style != Style::Inherited {
+            return form.inputs.iter().map(|input| input.name.as_str()).collect();
+        }
+        let templates = form.requests.iter().flat_map(general::request_templates);
+        templates.filter_map(Template::dollar_name).collect()
+    }
+
+    /// The names of values that a general form does not declare.
+    #[must_use]
+    pub fn undeclared<'a>(&self, values: &'a Credentials) -> Vec<&'a str> {
+        let form = self.form().filter(|form| matches!(form.style, Style::General | Style::OAuth2));
+        let Some(form) = form else { return Vec::new() };
+        values.names().filter(|name| form.input(name).is_none()).collect()
+    }
+
     /// What is allowed, but worth a second look.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {

@@ -111,7 +111,7 @@ impl Rehearsal {
             "never_expires": answer.is_some_and(|answer| answer.expiry == Expiry::Never),
             "outputs": outputs,
             "save": save,
-            "error": self.outcome.as_ref().err().map(error),
+            "error": self.outcome.as_ref().err().map(RehearsalError::json),
         })
     }
 }
@@ -119,10 +119,16 @@ impl Rehearsal {
 /// What `expires_in` says of a token that never expires (inherited).
 const NEVER: i64 = 2_147_483_647;
 
-/// `{"class", "code", "message"}`: the provider's own words where it has some.
-pub(crate) fn error(failure: &Failure) -> Json {
-    let message = failure.provider.message.as_deref().unwrap_or(&failure.detail);
-    json!({"class": class(failure.kind), "code": failure.provider.code, "message": message, "detail": failure.detail})
+/// A failure in a report.
+pub struct RehearsalError;
+
+impl RehearsalError {
+    /// `{"class", "code", "message", "detail"}`: the provider's own words where it has some.
+    #[must_use]
+    pub fn json(failure: &Failure) -> Json {
+        let message = failure.provider.message.as_deref().unwrap_or(&failure.detail);
+        json!({"class": class(failure.kind), "code": failure.provider.code, "message": message, "detail": failure.detail})
+    }
 }
 
 /// The word for a class in reports.

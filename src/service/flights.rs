@@ -76,7 +76,12 @@ impl Cause {
     pub fn is_background(self) -> bool {
         match self {
             Self::Due | Self::Next => true,
-            Self::Miss | Self::Flush | Self::Report { .. } | Self::MinTtl { .. } | Self::Retry | Self::Test => false,
+            Self::Miss
+            | Self::Flush
+            | Self::Report { .. }
+            | Self::MinTtl { .. }
+            | Self::Retry
+            | Self::Test => false,
         }
     }
 

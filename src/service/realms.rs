@@ -29,6 +29,8 @@ pub struct Realms {
 
 /// How often a write that lost a race is tried again.
 pub(super) const WRITE_TRIES: u32 = 10;
+/// How many realms are looked at for a cycle.
+const MOST_BASES: usize = 100;
 /// How many secrets a saved realm's warnings look at.
 const WARN_SECRETS: u64 = 100;
 
@@ -45,6 +47,14 @@ impl Realms {
     /// `UnknownRealm`, `Store`.
     pub async fn show(&self, id: &str) -> Result<RealmRow, ServiceError> {
         self.find_live(id).await?.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
+    }
+
+    /// What a saved realm says.
+    ///
+    /// # Errors
+    /// `UnknownRealm`, `StoredRealm`, `Store`.
+    pub async fn definition(&self, id: &str) -> Result<Definition, ServiceError> {
+        stored_definition(&self.show(id).await?)
     }
 
     /// A page of realms.
@@ -64,6 +74,7 @@ impl Realms {
             let stored = self.store.find_realm(&edit.id).await?;
             let row = merge(edit.clone(), stored.as_ref(), self.clock.now());
             let definition = Definition::read(config_of(&row)?.as_ref(), row.logic_code.as_deref())?;
+            self.demand_no_cycle(&row.id, &definition).await?;
             let row = with_versions(row, &definition, stored.as_ref());
             let written = match &stored {
                 None => self.store.insert_realm(&row).await?,
@@ -76,6 +87,28 @@ impl Realms {
             }
         }
         Err(too_many_writers(&edit.id))
+    }
+
+    /// Refuses a realm that depends on itself by others that are saved; what only secrets decide shows when fetching.
+    async fn demand_no_cycle(&self, id: &str, definition: &Definition) -> Result<(), ServiceError> {
+        let bases = |definition: &Definition| -> Vec<String> {
+            let form = definition.form();
+            form.into_iter().flat_map(|form| form.literal_bases()).map(str::to_owned).collect()
+        };
+        let (mut seen, mut open) = (std::collections::BTreeSet::new(), bases(definition));
+        while let Some(base) = open.pop() {
+            if base == id {
+                let detail = format!("realm {id} depends on itself, by the realms that it depends on");
+                return Err(ServiceError::invalid("/config/depends_on", detail));
+            }
+            if !seen.insert(base.clone()) || seen.len() > MOST_BASES {
+                continue;
+            }
+            if let Some(row) = self.find_live(&base).await? {
+                open.extend(stored_definition(&row).map(|definition| bases(&definition)).unwrap_or_default());
+            }
+        }
+        Ok(())
     }
 
     /// Deletes a realm; with `cascade` its secrets too. A cascade that was cut off can be repeated.

@@ -40,7 +40,7 @@ use decide::{Held, Hold};
 use fetch::Turn;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_mark;
-pub use status::{QuotaUse, SecretStatus, TokenState};
+pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
 
 /// Times of a renewal.

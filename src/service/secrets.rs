@@ -6,7 +6,7 @@ use super::edit::{NextValue, Patch, SecretEdit};
 use super::realms::{WRITE_TRIES, stored_definition, too_many_writers};
 use super::{ServiceError, Tokens};
 use crate::clock::{Clock, Timestamp};
-use crate::realm::{Definition, Mode};
+use crate::realm::{Definition, Mode, Origin};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId};
 use crate::store::{Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
 use crate::token::TokenText;
@@ -87,12 +87,38 @@ impl Secrets {
                 if row.next.is_some() {
                     self.tokens.try_next_behind(&id);
                 }
-                let missing = definition.missing(&row.content.credentials);
-                let warnings = missing.iter().map(|reference| reference.missing_in(&id)).collect();
+                let warnings = warnings(&definition, &row);
                 return Ok(Secret { row, warnings });
             }
         }
         Err(too_many_writers(&id))
+    }
+
+    /// Writes an input that its realm declares as pushed; `None` takes it away. Answers the pushed version.
+    ///
+    /// # Errors
+    /// `Invalid`: the realm has no such input, or the value is too large; `UnknownRealm`, `UnknownSecret`, `Store`.
+    pub async fn push(&self, id: &SecretId, name: &str, value: Option<String>) -> Result<i64, ServiceError> {
+        let realm = self.realm(&id.realm).await?;
+        let definition = stored_definition(&realm)?;
+        demand_pushed(&definition, id, name)?;
+        if value.as_ref().is_some_and(|value| value.len() > super::edit::LARGEST_CREDENTIAL) {
+            let detail = format!("must not be larger than {} bytes", super::edit::LARGEST_CREDENTIAL);
+            return Err(ServiceError::invalid("/value", detail));
+        }
+        for _ in 0..WRITE_TRIES {
+            let row = self.store.find_secret(id).await?.filter(|row| row.deleted_at.is_none());
+            let row = row.ok_or_else(|| ServiceError::UnknownSecret(id.clone()))?;
+            let mut pushed = row.pushed.clone();
+            match &value {
+                Some(value) => pushed.set(name, value.as_str()),
+                None => pushed.remove(name),
+            }
+            if self.store.update_pushed(id, &pushed, row.pushed_version, self.clock.now()).await? {
+                return Ok(row.pushed_version + 1);
+            }
+        }
+        Err(too_many_writers(id))
     }
 
     /// Above any that a token was made with: the row may be gone, and the retirement of its token lost with it.
@@ -177,6 +203,41 @@ fn merge(
     })
 }
 
+/// What a secret lacks, and what its realm does not know.
+fn warnings(definition: &Definition, row: &SecretRow) -> Vec<String> {
+    let mut inputs = row.content.credentials.clone();
+    for (name, value) in row.pushed.iter() {
+        inputs.set(name, value);
+    }
+    let missing = definition.missing(&inputs);
+    let missing = missing.iter().map(|reference| reference.missing_in(&row.id));
+    let surplus = definition.undeclared(&row.content.credentials);
+    let surplus = surplus.into_iter().map(|name| {
+        format!(
+            "realm {} has no input {name}: this credential of secret {} is not used",
+            row.id.realm, row.id
+        )
+    });
+    missing.chain(surplus).collect()
+}
+
+fn demand_pushed(definition: &Definition, id: &SecretId, name: &str) -> Result<(), ServiceError> {
+    let names: Vec<&str> = definition
+        .form()
+        .into_iter()
+        .flat_map(|form| form.inputs_from(Origin::Pushed))
+        .map(|input| input.name.as_str())
+        .collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(ServiceError::invalid(
+        "name",
+        format!("{name} is no pushed input of realm {}; it has: {known}", id.realm),
+    ))
+}
+
 /// The next credentials after the edit, tried at once; none where they change nothing.
 fn merge_next(
     edit: &SecretEdit,
@@ -206,6 +267,11 @@ fn merge_next(
             values.iter().filter_map(value).collect()
         }
     };
+    let rotating = definition.form().into_iter().flat_map(|form| form.inputs_from(Origin::Rotating));
+    for input in rotating.filter(|input| values.get(&input.name).is_some()) {
+        let detail = format!("{} rotates: store the new grant as the credential itself", input.name);
+        return Err(ServiceError::invalid("/next", detail));
+    }
     let changed = values.iter().filter(|(name, value)| content.credentials.get(name) != Some(value));
     let credentials: Credentials = changed.collect();
     let added = credentials.names().filter(|name| content.credentials.get(name).is_none()).count();

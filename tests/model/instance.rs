@@ -12,7 +12,9 @@ use token_server::failure::Failure;
 use token_server::realm::{DEFAULT_LIFE, RawAnswer, Request};
 use token_server::secret::SecretId;
 use token_server::service::memory::Memory;
-use token_server::service::{Cause, InputFiles, Renewal, RenewalParts, RenewalSettings, ServiceError, TokenAnswer};
+use token_server::service::{
+    Cause, InputFiles, Renewal, RenewalParts, RenewalSettings, ServiceError, TokenAnswer,
+};
 use token_server::store::{MemoryStore, StoreError, StoreResult};
 use token_server::tasks::Tasks;
 use token_server::telemetry::Metrics;

@@ -200,7 +200,13 @@ async fn set_up(store: &MemoryStore, with_token: bool) {
         let lease = store.claim_lease(&id(), "before", START, START.plus(MARGIN)).await.unwrap().unwrap();
         let obtained_at = START.minus(Duration::from_hours(1));
         let life = Life { obtained_at, expires_at: Some(START.plus(Duration::from_hours(1))) };
-        let token = HeldToken { text: "0-credential 1".into(), life, realm_version: 1, secret_version: 1, outputs: Outputs::default() };
+        let token = HeldToken {
+            text: "0-credential 1".into(),
+            life,
+            realm_version: 1,
+            secret_version: 1,
+            outputs: Outputs::default(),
+        };
         let commit = Commit {
             token,
             version: 1,

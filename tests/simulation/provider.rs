@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 use token_server::clock::{Clock as _, Timestamp};
 use token_server::failure::{Failure, FailureKind};
-use serde_json::json;
 use token_server::realm::{RawAnswer, Request};
 use token_server::upstream::TokenSource;
 
@@ -128,5 +128,10 @@ impl TokenSource for SimProvider {
 
 /// The credential that a request names: realms here send it as `appid`.
 pub(crate) fn app_of(request: &Request) -> String {
-    request.url.query_pairs().find(|(name, _)| name == "appid").map(|(_, value)| value.into_owned()).unwrap_or_default()
+    request
+        .url
+        .query_pairs()
+        .find(|(name, _)| name == "appid")
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
 }

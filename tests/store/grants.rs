@@ -38,7 +38,13 @@ fn values(text: &str) -> Credentials {
 }
 
 fn grant(text: &str, generation: i64) -> Grant {
-    Grant { generation, values: values(text), seed: "seed".to_owned(), expires_at: Some(at(5000)), intent: None }
+    Grant {
+        generation,
+        values: values(text),
+        seed: "seed".to_owned(),
+        expires_at: Some(at(5000)),
+        intent: None,
+    }
 }
 
 async fn a_grant_is_spent_by_one_of_many_contenders(store: Instances) {
@@ -80,7 +86,10 @@ async fn a_grant_of_unknown_state_is_spent_again_by_one(store: Instances) {
     assert!(!store.begin_spend(&id(), None, &intent("b", 0)).await.unwrap(), "its state must be known");
     assert!(store.begin_spend(&id(), Some(&intent("a", 0)), &intent("b", 0)).await.unwrap());
     assert!(!store.begin_spend(&id(), Some(&intent("a", 0)), &intent("c", 0)).await.unwrap());
-    assert!(store.end_spend(&id(), &intent("a", 0), Some(&grant("first", 1))).await.unwrap(), "it holds the live one");
+    assert!(
+        store.end_spend(&id(), &intent("a", 0), Some(&grant("first", 1))).await.unwrap(),
+        "it holds the live one"
+    );
     assert!(!store.end_spend(&id(), &intent("b", 0), Some(&grant("second", 1))).await.unwrap());
     assert_eq!(stored(&store).await, grant("first", 1));
 }
@@ -108,7 +117,10 @@ async fn a_token_whose_grant_ends_is_due_though_nobody_asked(store: Instances) {
 async fn outputs_come_back_with_their_token(store: Instances) {
     let held = lease(&store).await;
     let mut first = commit("t-1", 1);
-    first.token.outputs = [("url".to_owned(), serde_json::json!("https://x.example")), ("n".to_owned(), 7.into())].into_iter().collect();
+    first.token.outputs =
+        [("url".to_owned(), serde_json::json!("https://x.example")), ("n".to_owned(), 7.into())]
+            .into_iter()
+            .collect();
     assert!(store.commit_token(&held, &first).await.unwrap());
     assert_eq!(store.find_token(&id()).await.unwrap().unwrap().token, Some(first.token));
     let held = store.claim_lease(&id(), "one", at(1), at(9000)).await.unwrap().unwrap();
@@ -120,9 +132,11 @@ async fn pushed_inputs_are_fenced_and_survive_edits(store: Instances) {
     assert!(store.insert_secret(&secret("r", "k")).await.unwrap());
     assert!(store.update_pushed(&id(), &values("first"), 0, at(2000)).await.unwrap());
     assert!(!store.update_pushed(&id(), &values("late"), 0, at(2001)).await.unwrap());
-    let pushed = SecretRow { pushed: values("first"), pushed_version: 1, changed_at: at(2000), ..secret("r", "k") };
+    let pushed =
+        SecretRow { pushed: values("first"), pushed_version: 1, changed_at: at(2000), ..secret("r", "k") };
     assert_eq!(store.find_secret(&id()).await.unwrap(), Some(pushed.clone()));
-    let edited = SecretRow { revision: 2, pushed: Credentials::default(), pushed_version: 0, ..secret("r", "k") };
+    let edited =
+        SecretRow { revision: 2, pushed: Credentials::default(), pushed_version: 0, ..secret("r", "k") };
     assert!(store.update_secret(&edited, 1).await.unwrap());
     let expected = SecretRow { pushed: values("first"), pushed_version: 1, ..edited };
     assert_eq!(store.find_secret(&id()).await.unwrap(), Some(expected));

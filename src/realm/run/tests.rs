@@ -100,7 +100,8 @@ fn good_answers_give_token_and_life() {
         (json!({"access_token": "t", "expires_in": null}), None),
     ] {
         let answer = answered(&inherited("GET"), facts(&[("key_1", "x")]), &[(200, body.clone())]).unwrap();
-        let expected = seconds.map_or(Expiry::Untold, |seconds| Expiry::In(std::time::Duration::from_secs(seconds)));
+        let expected =
+            seconds.map_or(Expiry::Untold, |seconds| Expiry::In(std::time::Duration::from_secs(seconds)));
         assert_eq!((answer.token.expose(), answer.expiry), ("t", expected), "{body}");
     }
 }
@@ -168,7 +169,11 @@ fn later_requests_use_the_answers_of_earlier_ones() {
     let mut run = definition.form().unwrap().begin(facts(&[("id", "x")])).unwrap();
     run.next().unwrap().unwrap();
     run.take(RawAnswer::json(200, &json!({}))).unwrap();
-    assert_eq!(run.next().unwrap_err().kind, FailureKind::Malformed, "an answer that lacks it is no fault of the operator");
+    assert_eq!(
+        run.next().unwrap_err().kind,
+        FailureKind::Malformed,
+        "an answer that lacks it is no fault of the operator"
+    );
 }
 
 #[test]
@@ -233,11 +238,18 @@ fn secrets_are_masked_in_what_is_shown() {
 fn oauth2_is_expanded_as_the_rfc_says() {
     let config = json!({"oauth2": {"token_endpoint": "https://as.example/token", "scope": ["a", "b"], "audience": "https://api"}});
     let request = first(&config, facts(&[("client_id", "i d"), ("client_secret", "s:+")])).unwrap();
-    assert_eq!(request.body.unwrap().text, "grant_type=client_credentials&scope=a+b&audience=https%3A%2F%2Fapi");
+    assert_eq!(
+        request.body.unwrap().text,
+        "grant_type=client_credentials&scope=a+b&audience=https%3A%2F%2Fapi"
+    );
     assert_eq!(request.headers[0], ("Authorization".to_owned(), "Basic aStkOnMlM0ElMkI=".to_owned()));
     let post = json!({"oauth2": {"token_endpoint": "https://as.example/token", "grant_type": "refresh_token",
         "token_endpoint_auth_method": "client_secret_post"}});
-    let request = first(&post, facts(&[("client_id", "i"), ("client_secret", "s"), ("refresh_token", "r")])).unwrap();
-    assert_eq!(request.body.unwrap().text, "grant_type=refresh_token&refresh_token=r&client_id=i&client_secret=s");
+    let request =
+        first(&post, facts(&[("client_id", "i"), ("client_secret", "s"), ("refresh_token", "r")])).unwrap();
+    assert_eq!(
+        request.body.unwrap().text,
+        "grant_type=refresh_token&refresh_token=r&client_id=i&client_secret=s"
+    );
     assert!(request.spends);
 }

@@ -3,16 +3,28 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Run;
+use crate::realm::Answer;
 use crate::realm::document::StepAnswer;
 use crate::realm::form::{Condition, Expires, Output, Unit};
 use crate::realm::location::{Location, scalar};
-use crate::realm::Answer;
 use crate::secret::MASK;
 
 /// Members and headers whose values are never shown, wherever they stand: parts of their names.
 const HIDDEN: [&str; 14] = [
-    "token", "secret", "ticket", "password", "passwd", "assertion", "signature", "session", "cookie", "credential",
-    "key", "authorization", "jwt", "grant",
+    "token",
+    "secret",
+    "ticket",
+    "password",
+    "passwd",
+    "assertion",
+    "signature",
+    "session",
+    "cookie",
+    "credential",
+    "key",
+    "authorization",
+    "jwt",
+    "grant",
 ];
 /// Members whose names sound like that and are harmless.
 const HARMLESS: [&str; 5] = ["type", "expire", "status", "_at", "url"];
@@ -45,22 +57,26 @@ impl Run<'_> {
     /// Values that are secret for sure: what goes in, and what the realm takes out.
     fn known_secrets(&self, answer: &StepAnswer) -> Vec<String> {
         let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
-        let inputs = self.facts.inputs.iter().filter(|(name, _)| !declared(name)).map(|(_, value)| value.to_owned());
+        let inputs =
+            self.facts.inputs.iter().filter(|(name, _)| !declared(name)).map(|(_, value)| value.to_owned());
         let tokens = self.facts.tokens.values().map(|token| token.expose().to_owned());
         let taken = self.form.token.iter().chain(self.form.save.iter().map(|save| &save.from));
         let outputs = self.form.outputs.iter().filter_map(|(_, output)| match output {
             Output::Found(location) => Some(location),
             Output::Made(_) => None,
         });
-        let taken = taken.chain(outputs).filter_map(|location| location.find(answer).as_ref().and_then(scalar));
+        let taken =
+            taken.chain(outputs).filter_map(|location| location.find(answer).as_ref().and_then(scalar));
         inputs.chain(tokens).chain(taken).filter(|text| text.len() >= 4).collect()
     }
 
     /// What was looked for, where, and whether it was found.
     #[must_use]
     pub fn findings(&self, answer: Option<&Answer>) -> Vec<Json> {
-        let mut all: Vec<Json> = self.form.success_when.iter().filter_map(|condition| self.tested(condition)).collect();
-        let found = self.form.token.iter().find(|place| self.find(place).is_some_and(|value| !value.is_null()));
+        let mut all: Vec<Json> =
+            self.form.success_when.iter().filter_map(|condition| self.tested(condition)).collect();
+        let found =
+            self.form.token.iter().find(|place| self.find(place).is_some_and(|value| !value.is_null()));
         let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
         all.push(json!({"what": "token", "from": found.map_or(places.join(", "), |place| place.as_str().to_owned()),
             "found": answer.is_some()}));
@@ -75,7 +91,9 @@ impl Run<'_> {
         }
         for save in &self.form.save {
             let found = self.find(&save.from).is_some_and(|value| !value.is_null());
-            all.push(json!({"what": format!("save.{}", save.input), "from": save.from.as_str(), "found": found}));
+            all.push(
+                json!({"what": format!("save.{}", save.input), "from": save.from.as_str(), "found": found}),
+            );
         }
         all
     }
@@ -100,18 +118,24 @@ impl Run<'_> {
     fn expiry_finding(&self) -> Option<Json> {
         match &self.form.expires {
             Expires::Told { at, unit, .. } => {
-                let found = at.iter().find_map(|place| Some((place, self.find(place).filter(|value| !value.is_null())?)));
+                let found = at
+                    .iter()
+                    .find_map(|place| Some((place, self.find(place).filter(|value| !value.is_null())?)));
                 let from: Vec<_> = at.iter().map(Location::as_str).collect();
                 let unit = Unit::ALL.iter().find(|(_, other)| other == unit).map(|(name, _)| *name);
                 let (from, value) = found.map_or((from.join(", "), None), |(place, value)| {
                     (place.as_str().to_owned(), Some(cut(&value.to_string())))
                 });
-                Some(json!({"what": "expires", "from": from, "unit": unit, "value": value, "found": value.is_some()}))
+                Some(
+                    json!({"what": "expires", "from": from, "unit": unit, "value": value, "found": value.is_some()}),
+                )
             }
-            Expires::Lifetime(lifetime) => {
-                Some(json!({"what": "expires", "from": "lifetime", "value": lifetime.as_secs(), "found": true}))
+            Expires::Lifetime(lifetime) => Some(
+                json!({"what": "expires", "from": "lifetime", "value": lifetime.as_secs(), "found": true}),
+            ),
+            Expires::JwtExp { .. } => {
+                Some(json!({"what": "expires", "from": "the exp claim of the token", "found": true}))
             }
-            Expires::JwtExp { .. } => Some(json!({"what": "expires", "from": "the exp claim of the token", "found": true})),
             Expires::Never => Some(json!({"what": "expires", "from": "never", "found": true})),
             Expires::Untold => None,
         }
@@ -127,9 +151,11 @@ fn hidden(name: &str, value: &Json, known: &[String]) -> Json {
     match value {
         Json::String(text) => hidden_text(name, text, known).into(),
         Json::Array(list) => list.iter().map(|item| hidden(name, item, known)).collect(),
-        Json::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), hidden(name, value, known))).collect::<Map<_, _>>().into()
-        }
+        Json::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), hidden(name, value, known)))
+            .collect::<Map<_, _>>()
+            .into(),
         Json::Number(_) if known.contains(&value.to_string()) => MASK.into(),
         Json::Null | Json::Bool(_) | Json::Number(_) => value.clone(),
     }

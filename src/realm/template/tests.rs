@@ -44,7 +44,10 @@ fn expressions_and_filters_make_what_they_say() {
         ("{{ 'abc' | sha1 | hex | upper }}", "A9993E364706816ABA3E25717850C26C9CD0D89D"),
         ("{{ 'abc' | sha256 | hex | slice(0, 8) }}", "ba7816bf"),
         ("{{ 'what do ya want for nothing?' | hmac_md5('Jefe') | hex }}", "750c783e6ab0b503eaa86e310a5db738"),
-        ("{{ 'what do ya want for nothing?' | hmac_sha1('Jefe') | hex }}", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        (
+            "{{ 'what do ya want for nothing?' | hmac_sha1('Jefe') | hex }}",
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
+        ),
         ("{{ 'a' | hmac_sha256('b' | sha256) | hex | slice(0, 4) }}x", "e540x"),
         ("{{ now | date('%Y-%m-%d') }} {{ now | date('%H:%M', 'Asia/Shanghai') }}", "2025-10-09 16:53"),
         ("{{ 'a:b:c' | split(':', 1) }}{{ 'a:b:c' | split(':', -1) }}", "bc"),
@@ -105,9 +108,25 @@ fn what_could_hang_or_overflow_is_refused_before_it_is_parsed() {
     let many = format!("{{{{ {}1 }}}}", "not ".repeat(200));
     let huge = "x".repeat(LONGEST + 1);
     for template in [
-        "{% if x %}", "{# x #}", "{{ x", "{{ }}", "{{ 'x }}", "{{ x * 9 }}", "{{ x | nothing }}", "{{ range(9) }}",
-        "{{ x.upper() }}", "{{ {'a': 1} }}", "{{ x is defined }}", "{{ x in y }}", "{{ a - - b }}", "{{ a b }}",
-        &dashes, &brackets, &long, &many, &huge,
+        "{% if x %}",
+        "{# x #}",
+        "{{ x",
+        "{{ }}",
+        "{{ 'x }}",
+        "{{ x * 9 }}",
+        "{{ x | nothing }}",
+        "{{ range(9) }}",
+        "{{ x.upper() }}",
+        "{{ {'a': 1} }}",
+        "{{ x is defined }}",
+        "{{ x in y }}",
+        "{{ a - - b }}",
+        "{{ a b }}",
+        &dashes,
+        &brackets,
+        &long,
+        &many,
+        &huge,
     ] {
         assert!(Template::read(template, "/at").is_err(), "{template}");
     }

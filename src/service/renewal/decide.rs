@@ -88,9 +88,13 @@ impl View {
         let fetched_at = held.token.life.obtained_at;
         let interval = match cause {
             Cause::Report { .. } => self.policy.min_interval.max(REPORT_FLOOR),
-            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Retry | Cause::Next | Cause::Test => {
-                self.policy.min_interval
-            }
+            Cause::Miss
+            | Cause::Due
+            | Cause::Flush
+            | Cause::MinTtl { .. }
+            | Cause::Retry
+            | Cause::Next
+            | Cause::Test => self.policy.min_interval,
         };
         let floor = fetched_at.plus(interval);
         if let Cause::MinTtl { ms } = cause { floor.max(self.min_ttl_floor(held, ms)) } else { floor }

@@ -357,6 +357,9 @@ impl Renewal {
         let id = &lease.id;
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.parts.clock.now();
+        if view.grant_ends_soon(at) {
+            tracing::warn!(realm = id.realm, key = id.key, "less than a fifth of the grant's life is left");
+        }
         let count = view.failure().map_or(0, |failure| failure.count) + 1;
         let wait = back_off(failure.kind, count, &view.policy, id);
         let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));

@@ -1,7 +1,8 @@
 //! How a secret's renewal stands, for its operator.
 
-use super::Renewal;
+use super::{Renewal, View};
 use crate::clock::Timestamp;
+use crate::failure::FailureKind;
 use crate::realm::{Definition, Quota};
 use crate::secret::SecretId;
 use crate::service::ServiceError;
@@ -18,10 +19,53 @@ pub struct SecretStatus {
     pub row: Option<TokenRow>,
     /// The credentials that are to replace the current ones.
     pub next: Option<NextCredentials>,
+    /// The grant, where the realm has rotating inputs.
+    pub grant: Option<GrantStatus>,
     /// How much of the provider's quotas is used.
     pub quotas: Vec<QuotaUse>,
     /// Until when this instance holds calls to the provider back, since it is down.
     pub held_back_until: Option<Timestamp>,
+}
+
+/// How a credential stands that the provider replaces with each use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantStatus {
+    /// `unused`, `held`, `unknown` (a use whose outcome is not known) or `gone`.
+    pub state: &'static str,
+    /// How often it was replaced.
+    pub generation: i64,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// Less than a fifth of its life is left.
+    pub ends_soon: bool,
+}
+
+impl View {
+    fn grant_status(&self, is_gone: bool, now: Timestamp) -> Option<GrantStatus> {
+        self.definition.form().filter(|form| form.rotates())?;
+        let grant = self.grant();
+        let state = match (is_gone, &grant.intent, self.inputs.has_saved) {
+            (true, ..) => "gone",
+            (false, Some(_), _) => "unknown",
+            (false, None, true) => "held",
+            (false, None, false) => "unused",
+        };
+        let expires_at = grant.expires_at.filter(|_| self.inputs.has_saved);
+        Some(GrantStatus {
+            state,
+            generation: grant.generation,
+            expires_at,
+            ends_soon: self.grant_ends_soon(now),
+        })
+    }
+
+    /// Whether less than a fifth of the grant's life is left; it began with the token.
+    pub(super) fn grant_ends_soon(&self, now: Timestamp) -> bool {
+        let obtained_at =
+            self.row.as_ref().and_then(|row| row.token.as_ref()).map(|token| token.life.obtained_at);
+        let ends = self.grant().expires_at.zip(obtained_at);
+        ends.is_some_and(|(ends, began)| now >= ends.minus(ends.since(began) / 5))
+    }
 }
 
 /// How much of a quota is used.
@@ -46,6 +90,8 @@ pub enum TokenState {
     Stale,
     /// It does not work any more.
     Expired,
+    /// There is none, and none will come: the grant is gone, somebody must authorise again.
+    Reauthorise,
 }
 
 impl TokenState {
@@ -57,6 +103,7 @@ impl TokenState {
             Self::Valid => "valid",
             Self::Stale => "stale",
             Self::Expired => "expired",
+            Self::Reauthorise => "reauthorise",
         }
     }
 }
@@ -70,7 +117,9 @@ impl Renewal {
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let failed = view.failure().is_some();
+        let is_gone = view.failure().is_some_and(|failure| failure.failure.kind == FailureKind::Reauthorise);
         let state = match (view.held(now), view.current()) {
+            (None, _) if is_gone => TokenState::Reauthorise,
             (Some(_), _) if failed => TokenState::Stale,
             (Some(_), _) => TokenState::Valid,
             (None, Some(_)) => TokenState::Expired,
@@ -92,6 +141,7 @@ impl Renewal {
             state,
             row,
             quotas: self.quota_use(id, &view).await?,
+            grant: view.grant_status(is_gone, now),
             held_back_until: self.circuits.open_until(&id.realm, view.realm_version),
             next: view.secret.next,
         })

@@ -139,7 +139,8 @@ impl Renewal {
         match self.admit(id, view, Cause::Test).await? {
             Admission::Go(call) => Ok(call),
             Admission::Withheld(until) => {
-                let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
+                let detail =
+                    "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
                 let retry_after = Some(until.since(self.parts.clock.now()));
                 Err(ServiceError::Fetch(Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) }))
             }

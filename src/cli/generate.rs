@@ -1,0 +1,27 @@
+//! Writes the files that are made of the code; `make gen`.
+
+use std::path::Path;
+
+use clap::Args;
+
+use crate::realm::{reference, schema};
+
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    /// The folder of the sources.
+    #[arg(default_value = ".")]
+    folder: std::path::PathBuf,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+    let write = |name: &str, text: &str| -> anyhow::Result<()> {
+        let path = args.folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(std::fs::write(path, text)?)
+    };
+    write("openapi.json", &(crate::http::description().to_pretty_json()? + "\n"))?;
+    write("schema/realm.json", &schema::text())?;
+    write("docs/realm-language.md", &reference::language())?;
+    write("docs/catalog.md", &reference::catalog())
+}

@@ -1,0 +1,183 @@
+//! `POST /api/realm/test`, `POST /api/realm/{id}/test`: a definition is run once and tells what happened.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::body::JsonBody;
+use super::error::ProblemBody;
+use super::name::Name;
+use super::{Api, Problem};
+use crate::realm::{Definition, Issues, Object, RehearsalError};
+use crate::secret::{Credentials, SecretId};
+use crate::service::{Trial, TrialInputs, TrialReport};
+use crate::token::TokenText;
+
+/// What is tried, and with which values.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "Trial")]
+#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+pub(super) struct TrialBody {
+    /// An unsaved definition; only of `/api/realm/test`.
+    config: Option<Map<String, Value>>,
+    /// The URL of a function, instead.
+    logic_code: Option<String>,
+    /// Values to try with, by name.
+    inputs: Option<BTreeMap<String, String>>,
+    /// Values that a provider replaced (rotating inputs).
+    state: Option<BTreeMap<String, String>>,
+    /// Tokens of `depends_on` by alias; those that are not given are taken from the secrets that it names.
+    tokens: Option<BTreeMap<String, String>>,
+    /// Take the values of this stored secret instead.
+    key: Option<String>,
+    /// Its realm; only of `/api/realm/test`.
+    realm: Option<String>,
+    /// Send what a forced refresh sends.
+    forced: Option<bool>,
+}
+
+/// What happened; secrets are masked, nothing is stored, no token is handed out.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "TrialReport")]
+pub(super) struct TrialReportBody {
+    /// Whether a token came out.
+    success: bool,
+    /// Each request with its answer and `duration_ms`.
+    #[schema(value_type = Vec<Object>)]
+    steps: Vec<Value>,
+    /// What was looked for, where, and whether it was found.
+    #[schema(value_type = Vec<Object>)]
+    findings: Vec<Value>,
+    /// Length, SHA-256, milliseconds to live and names of outputs of the token.
+    #[schema(value_type = Option<Object>)]
+    token: Option<Value>,
+    /// `{"class", "code", "message", "detail"}`
+    #[schema(value_type = Option<Object>)]
+    error: Option<Value>,
+    /// What the operator should know.
+    warnings: Vec<String>,
+}
+
+impl From<TrialReport> for TrialReportBody {
+    fn from(report: TrialReport) -> Self {
+        Self {
+            success: report.token.is_some(),
+            steps: report.steps,
+            findings: report.findings,
+            token: report.token,
+            error: report.failure.as_ref().map(RehearsalError::json),
+            warnings: report.warnings,
+        }
+    }
+}
+
+/// Run an unsaved definition once. It really asks the provider.
+#[utoipa::path(post, path = "/api/realm/test", tag = "realm", request_body = TrialBody,
+    responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
+              (status = 400, description = "the definition is wrong", body = ProblemBody)))]
+pub(super) async fn unsaved(
+    State(api): State<Api>,
+    body: JsonBody,
+) -> Result<Json<TrialReportBody>, Problem> {
+    let body = body.required()?;
+    let definition = Definition::read(body.get("config"), body.get("logic_code").and_then(Value::as_str));
+    let definition = definition.map_err(Problem::invalid)?;
+    run(&api, Ask::read(&body, None)?, definition).await
+}
+
+/// Run a saved definition once, with given values or those of a stored secret. It really asks the provider.
+#[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = TrialBody, params(("id" = String, Path)),
+    responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
+              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub(super) async fn saved(
+    State(api): State<Api>,
+    Name(id): Name,
+    body: JsonBody,
+) -> Result<Json<TrialReportBody>, Problem> {
+    let body = body.0.unwrap_or_else(|| Value::Object(Map::new()));
+    let definition = api.realms.definition(&id).await?;
+    run(&api, Ask::read(&body, Some(&id))?, definition).await
+}
+
+/// A realm may be called `test` too.
+pub(super) async fn show_test(state: State<Api>) -> Result<Json<super::realms::RealmBody>, Problem> {
+    super::realms::show(state, Name("test".to_owned())).await
+}
+
+/// A realm may be called `test` too.
+pub(super) async fn delete_test(
+    state: State<Api>,
+    query: super::query::Query,
+) -> Result<http::StatusCode, Problem> {
+    super::realms::delete(state, Name("test".to_owned()), query).await
+}
+
+async fn run(api: &Api, ask: Ask, definition: Definition) -> Result<Json<TrialReportBody>, Problem> {
+    let trial = Trial { definition, with: ask.with, tokens: ask.tokens, forced: ask.forced };
+    Ok(Json(api.tokens.try_definition(trial).await?.into()))
+}
+
+struct Ask {
+    with: TrialInputs,
+    tokens: BTreeMap<String, TokenText>,
+    forced: bool,
+}
+
+impl Ask {
+    fn read(body: &Value, realm: Option<&str>) -> Result<Self, Problem> {
+        let mut issues = Issues::default();
+        let Some(mut object) = Object::read(body, "", &mut issues) else {
+            return Err(Problem::invalid(issues.into_vec()));
+        };
+        let inputs = texts(&mut object, "inputs", &mut issues);
+        let state = texts(&mut object, "state", &mut issues).unwrap_or_default();
+        let tokens = texts(&mut object, "tokens", &mut issues).unwrap_or_default();
+        let key = object.text("key", &mut issues).map(str::to_owned);
+        let named =
+            object.text("realm", &mut issues).filter(|_| realm.is_none()).or(realm).map(str::to_owned);
+        let forced = object.member("forced").and_then(Value::as_bool).unwrap_or_default();
+        object.member("config");
+        object.member("logic_code");
+        object.finish(&["id", "comment"], |_| false, &mut issues);
+        if inputs.is_some() && key.is_some() {
+            issues.add("/key", "give inputs, or the key of a stored secret, not both");
+        }
+        let with = match (key, named) {
+            (Some(key), Some(realm)) => Some(TrialInputs::Stored(SecretId::new(realm, key))),
+            (Some(_), None) => {
+                issues.add("/realm", "required beside key: the realm of the stored secret");
+                None
+            }
+            (None, _) => Some(TrialInputs::Given {
+                inputs: inputs.unwrap_or_default().into_iter().collect::<Credentials>(),
+                state: state.into_iter().collect::<Credentials>(),
+            }),
+        };
+        let with = issues.conclude(with).map_err(Problem::invalid)?;
+        let tokens = tokens.into_iter().map(|(alias, token)| (alias, TokenText::from(token))).collect();
+        Ok(Self { with, tokens, forced })
+    }
+}
+
+/// An object of texts; numbers and booleans are taken as written.
+fn texts(
+    object: &mut Object<'_>,
+    name: &'static str,
+    issues: &mut Issues,
+) -> Option<BTreeMap<String, String>> {
+    let value = object.member(name).filter(|value| !value.is_null())?;
+    let inside = Object::read(value, &object.pointer_of(name), issues)?;
+    let mut all = BTreeMap::new();
+    for (name, value) in inside.others(|_| true) {
+        match value {
+            Value::String(text) => drop(all.insert(name.to_owned(), text.clone())),
+            Value::Number(_) | Value::Bool(_) => drop(all.insert(name.to_owned(), value.to_string())),
+            Value::Null => {}
+            Value::Array(_) | Value::Object(_) => issues.add(inside.pointer_of(name), "expected a text"),
+        }
+    }
+    Some(all)
+}
