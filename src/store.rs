@@ -111,8 +111,16 @@ pub trait Store: Send + Sync + 'static {
     async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()>;
     /// Notes what became of the call.
     async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()>;
-    /// How many calls began after `since`, of a realm or of one of its secrets.
-    async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage>;
+    /// How many calls began after `since`, of a realm or of one of its secrets; those that ask count from `asking_since` on.
+    async fn fetch_usage(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        since: Timestamp,
+        asking_since: Timestamp,
+    ) -> StoreResult<Usage>;
+    /// Takes back that a call was to be made.
+    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()>;
     /// Calls, latest first.
     async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>>;
     /// Removes at most `most` calls that began before `before`; answers how many.

@@ -49,21 +49,78 @@ pub(super) async fn run(args: &LogArgs, output: Output) -> anyhow::Result<()> {
 
 /// A line for each call that has ended, in the order they began; what was printed is not printed again.
 async fn follow(client: &Client, query: Vec<(&'static str, String)>, output: Output) -> anyhow::Result<()> {
-    let mut printed = std::collections::BTreeSet::new();
+    let mut followed = Followed::default();
     loop {
-        let answer = client.get(&["api", "log"], &query).await?;
-        let items = answer["data"]["list"].as_array().cloned().unwrap_or_default();
-        let ended = items.iter().rev().filter(|item| item["outcome"] != "pending");
-        for item in ended {
-            if printed.insert(item["id"].as_str().unwrap_or_default().to_owned()) {
-                print(&line(item, output))?;
+        let mut items = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let query = paged(&query, page);
+            let answer = client.get(&["api", "log"], &query).await?;
+            let more = answer["data"]["list"].as_array().cloned().unwrap_or_default();
+            let is_last = more.len() < PAGE || followed.knows_all_below(&more);
+            items.extend(more);
+            if is_last || followed.is_new() {
+                break;
             }
         }
-        // Ids grow with time: the ones below the page are not seen again.
-        if let Some(first) = items.last().and_then(|item| item["id"].as_str()) {
-            printed = printed.split_off(first);
+        for item in followed.take(items) {
+            print(&line(&item, output))?;
         }
         tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
+const PAGE: usize = 200;
+/// So many pages are looked back for calls that have ended meanwhile.
+const MOST_PAGES: usize = 50;
+
+fn paged(query: &[(&'static str, String)], page: usize) -> Vec<(&'static str, String)> {
+    let own = query.iter().filter(|(name, _)| !matches!(*name, "page" | "pageSize")).cloned();
+    own.chain([("page", page.to_string()), ("pageSize", PAGE.to_string())]).collect()
+}
+
+/// What was printed, and which calls have not ended: as far back as the oldest of these is looked. Ids grow with time.
+#[derive(Default)]
+struct Followed {
+    printed: std::collections::BTreeSet<String>,
+    open: std::collections::BTreeSet<String>,
+    newest: Option<String>,
+}
+
+impl Followed {
+    fn is_new(&self) -> bool {
+        self.newest.is_none()
+    }
+
+    /// Whether nothing older than this page is waited for or was not seen.
+    fn knows_all_below(&self, page: &[Value]) -> bool {
+        let oldest = page.last().and_then(|item| item["id"].as_str()).unwrap_or_default();
+        let waited_for = self.open.first().or(self.newest.as_ref());
+        waited_for.is_none_or(|id| oldest <= id.as_str())
+    }
+
+    /// The ended calls of these that were not printed, in the order they began.
+    fn take(&mut self, items: Vec<Value>) -> Vec<Value> {
+        let id_of = |item: &Value| item["id"].as_str().unwrap_or_default().to_owned();
+        let mut fresh = Vec::new();
+        self.newest = items.first().map(id_of).max(self.newest.take()).or_else(|| Some(String::new()));
+        let oldest = items.last().map(id_of);
+        for item in items.into_iter().rev() {
+            let id = id_of(&item);
+            if matches!(item["outcome"].as_str(), Some("pending" | "asking")) {
+                self.open.insert(id);
+            } else {
+                self.open.remove(&id);
+                if self.printed.insert(id) {
+                    fresh.push(item);
+                }
+            }
+        }
+        // What is below all that is looked at again need not be kept.
+        let keep_from = self.open.first().cloned().min(oldest.clone()).or(oldest);
+        if let Some(from) = keep_from {
+            self.printed = self.printed.split_off(&from);
+        }
+        fresh
     }
 }
 

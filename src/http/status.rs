@@ -12,7 +12,7 @@ use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::service::{GrantStatus, QuotaUse, SecretStatus};
-use crate::store::{Foreign, NextCredentials, RecordedFailure};
+use crate::store::{FetchRow, Foreign, NextCredentials, RecordedFailure};
 
 /// How a secret's renewal stands. Times are epoch milliseconds.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -32,7 +32,7 @@ pub(super) struct StatusBody {
     renewal_due_at: Option<i64>,
     /// Until when the token before it works.
     previous_valid_until: Option<i64>,
-    /// The last failure since the last success.
+    /// The last failure, also if a call succeeded since.
     last_failure: Option<FailureBody>,
     /// Failures since the last success.
     failed_attempts: i64,
@@ -121,7 +121,7 @@ pub(super) struct NextBody {
 pub(super) struct FailureBody {
     at: i64,
     /// As in a problem.
-    code: &'static str,
+    code: String,
     detail: String,
     provider_code: Option<String>,
     provider_message: Option<String>,
@@ -139,7 +139,9 @@ impl From<SecretStatus> for StatusBody {
             expires_at: life.and_then(|life| life.expires_at).map(Timestamp::epoch_ms),
             renewal_due_at: row.and_then(|row| row.due_at).map(Timestamp::epoch_ms),
             previous_valid_until: row.and_then(|row| row.previous_valid_until).map(Timestamp::epoch_ms),
-            last_failure: failure.map(FailureBody::from),
+            last_failure: failure
+                .map(FailureBody::from)
+                .or_else(|| status.last_failed_call.as_ref().map(FailureBody::from)),
             failed_attempts: failure.map_or(0, |recorded| recorded.count),
             next_attempt_at: failure.map(|recorded| recorded.next_attempt_at.epoch_ms()),
             grant: status.grant.map(GrantBody::from),
@@ -157,10 +159,22 @@ impl From<&RecordedFailure> for FailureBody {
     fn from(recorded: &RecordedFailure) -> Self {
         Self {
             at: recorded.at.epoch_ms(),
-            code: recorded.failure.kind.code(),
+            code: recorded.failure.kind.code().to_owned(),
             detail: recorded.failure.detail.clone(),
             provider_code: recorded.failure.provider.code.clone(),
             provider_message: recorded.failure.provider.message.clone(),
+        }
+    }
+}
+
+impl From<&FetchRow> for FailureBody {
+    fn from(call: &FetchRow) -> Self {
+        Self {
+            at: call.at.epoch_ms(),
+            code: call.outcome.clone(),
+            detail: "a call before the last success".to_owned(),
+            provider_code: call.provider_code.clone(),
+            provider_message: call.provider_message.clone(),
         }
     }
 }

@@ -74,6 +74,27 @@ pub(super) fn says_error(document: &Value) -> bool {
     errcode.is_some_and(|code| code != "0") || error.is_some_and(|error| !error.is_empty())
 }
 
+/// What the inherited form knows of codes, since it cannot say it: `errcode` of WeChat's family, `error` of RFC 6749 §5.2.
+///
+/// Source: developers.weixin.qq.com, return codes of `cgi-bin/token`; the same numbers mean the same in WeCom.
+pub(super) fn known_class(document: &Value) -> Option<FailureKind> {
+    let code = |name: &str| document.get(name).and_then(words).unwrap_or_default();
+    match code("errcode").as_str() {
+        // Wrong secret, app id, corp id; this machine's address is not on the list.
+        "40001" | "40013" | "40056" | "40125" | "40164" => return Some(FailureKind::Config),
+        "45009" => return Some(FailureKind::Quota),
+        "-1" => return Some(FailureKind::Busy),
+        _ => {}
+    }
+    match code("error").as_str() {
+        "invalid_client" | "unauthorized_client" | "unsupported_grant_type" | "invalid_scope" => {
+            Some(FailureKind::Config)
+        }
+        "temporarily_unavailable" => Some(FailureKind::Busy),
+        _ => None,
+    }
+}
+
 /// The pairs of members in which providers put code and message, most telling first.
 const CODE_AND_MESSAGE: [(&str, &[&str]); 8] = [
     ("errcode", &["errmsg"]),

@@ -123,6 +123,9 @@ impl Definition {
                 } else {
                     inherited::read(config, &mut issues)
                 };
+                if let Some(code) = logic_code.filter(|code| !code.is_empty()) {
+                    http_url(code, "/logic_code", &mut issues);
+                }
                 form.map(|form| Self::Config(Box::new(form)))
             }
             (_, Some(code)) if !code.is_empty() => {
@@ -285,7 +288,15 @@ pub(super) fn http_url(text: &str, pointer: &str, issues: &mut Issues) -> Option
         issues.add(pointer, format!("must not be longer than {LONGEST_URL} bytes"));
         return None;
     }
+    let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#']));
     match Url::parse(text) {
+        Ok(_) if !has_host => {
+            issues.add(
+                pointer,
+                "expected an http or https URL with a host, e.g. https://api.example.com/token",
+            );
+            None
+        }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
         Ok(url) => {
             issues.add(pointer, format!("expected an http or https URL, found the scheme {}:", url.scheme()));

@@ -40,6 +40,7 @@ use decide::{Held, Hold};
 use fetch::Turn;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_mark;
+use ledger::Withheld;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
 
@@ -85,6 +86,7 @@ pub struct Renewal {
     parts: RenewalParts,
     permits: Permits,
     circuits: Circuits,
+    withheld: Withheld,
     settings: RenewalSettings,
     /// This process, in leases.
     owner: String,
@@ -114,7 +116,14 @@ impl Renewal {
     #[must_use]
     pub fn new(parts: RenewalParts, settings: RenewalSettings) -> Self {
         let owner = uuid::Uuid::now_v7().to_string();
-        Self { parts, permits: Permits::default(), circuits: Circuits::default(), settings, owner }
+        Self {
+            parts,
+            permits: Permits::default(),
+            circuits: Circuits::default(),
+            withheld: Withheld::default(),
+            settings,
+            owner,
+        }
     }
 
     /// Where entries are kept.

@@ -45,6 +45,8 @@ const GRANT_RETRY: Duration = Duration::from_hours(24);
 pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &SecretId) -> Duration {
     match kind {
         FailureKind::Config => return policy.config_retry,
+        // Our own count knows better; what the provider says without it lasts for a while.
+        FailureKind::Quota => return policy.config_retry,
         // Only an edit, or somebody's hand, brings another.
         FailureKind::Reauthorise => return GRANT_RETRY,
         _ => {}

@@ -343,17 +343,34 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage> {
+    async fn fetch_usage(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        since: Timestamp,
+        asking_since: Timestamp,
+    ) -> StoreResult<Usage> {
         let state = self.enter("fetch_usage").await?;
-        let counts = |row: &&FetchRow| {
-            let is_of = row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
-            is_of && row.at > since && row.outcome != FetchRow::WITHHELD
-        };
-        let times = state.fetches.values().filter(counts).map(|row| row.at);
-        Ok(times.fold(Usage::default(), |usage, at| Usage {
-            count: usage.count + 1,
-            oldest_at: Some(usage.oldest_at.map_or(at, |oldest| oldest.min(at))),
-        }))
+        let is_of =
+            |row: &&FetchRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
+        let mut usage = Usage::default();
+        for row in state.fetches.values().filter(is_of).filter(|row| row.at > since) {
+            match row.outcome.as_str() {
+                FetchRow::WITHHELD => {}
+                FetchRow::ASKING => usage.count += u64::from(row.at > asking_since),
+                _ => {
+                    usage.made += 1;
+                    usage.count += 1;
+                    usage.oldest_at = usage.oldest_at.into_iter().chain([row.at]).min();
+                }
+            }
+        }
+        Ok(usage)
+    }
+
+    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
+        self.enter("withdraw_fetch").await?.fetches.remove(id);
+        Ok(())
     }
 
     async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {

@@ -313,6 +313,8 @@ impl FetchRow {
     pub const OK: &str = "ok";
     /// It brought the token that was held.
     pub const REPEATED: &str = "repeated";
+    /// Looks whether a quota allows it.
+    pub const ASKING: &str = "asking";
     /// Begun; what became of it is not known (yet, or ever: its process died).
     pub const PENDING: &str = "pending";
     /// Not made, since a quota was used up.
@@ -350,9 +352,11 @@ pub struct FetchFilter {
 /// How many calls fall into a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many, the pending ones included, the withheld ones not.
+    /// How many were made, the pending ones included.
+    pub made: u64,
+    /// The same with those that ask at this moment whether they may be.
     pub count: u64,
-    /// When the first of them began.
+    /// When the first of those that were made began.
     pub oldest_at: Option<Timestamp>,
 }
 

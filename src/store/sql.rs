@@ -309,8 +309,18 @@ impl Store for SqlStore {
         fetches::finish(self, id, outcome).await
     }
 
-    async fn fetch_usage(&self, realm: &str, key: Option<&str>, since: Timestamp) -> StoreResult<Usage> {
-        fetches::usage(self, realm, key, since).await
+    async fn fetch_usage(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        since: Timestamp,
+        asking_since: Timestamp,
+    ) -> StoreResult<Usage> {
+        fetches::usage(self, realm, key, (since, asking_since)).await
+    }
+
+    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
+        fetches::withdraw(self, id).await
     }
 
     async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {

@@ -135,7 +135,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
 fn faults() -> Vec<(Fault, u16, &'static str)> {
     let expiry = |value: Value| Fault::Json(json!({"access_token": "bad", "expires_in": value}));
     vec![
-        (Fault::Json(json!({"errcode": 40013, "errmsg": "invalid appid"})), 502, "upstream_refused"),
+        (Fault::Json(json!({"errcode": 40013, "errmsg": "invalid appid"})), 502, "config"),
         (Fault::Status(401, r#"{"error":"invalid_client"}"#.to_owned()), 502, "config"),
         (Fault::Html, 502, "upstream_malformed"),
         (Fault::TruncatedJson, 502, "upstream_malformed"),
@@ -221,7 +221,7 @@ async fn the_providers_code_and_message_reach_the_operator_masked() {
     let refusal = json!({"errcode": 40013, "errmsg": "invalid appid: invented-appid, rid: 1"});
     world.provider.script(Fault::Json(refusal));
     let reply = server.token().await;
-    assert_eq!(reply.problem(), (502, "upstream_refused"));
+    assert_eq!(reply.problem(), (502, "config"));
     assert_eq!(reply.body["provider_code"], "40013");
     assert_eq!(reply.body["provider_message"], "invalid appid: ******************, rid: 1");
 }

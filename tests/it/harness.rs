@@ -77,6 +77,10 @@ impl Server {
         read(self.client.post(format!("{}{path}", self.url)).body(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
+        read(self.client.put(format!("{}{path}", self.url)).body(body.to_string())).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Reply {
         read(self.client.delete(format!("{}{path}", self.url))).await
     }

@@ -30,7 +30,7 @@ async fn every_call_is_logged_with_cause_and_outcome() {
     server.flush().await.ok();
     let rows = logged(&server, "").await;
     assert_eq!(members(&rows, "cause"), ["flush", "miss"], "latest first; memory hits are no calls");
-    assert_eq!(members(&rows, "outcome"), ["upstream_refused", "ok"]);
+    assert_eq!(members(&rows, "outcome"), ["config", "ok"]);
     assert_eq!((&rows[0]["provider_code"], &rows[0]["at"]), (&json!("40164"), &json!(world.now_ms())));
     assert_eq!(rows[0]["provider_message"], "no: ******************");
     assert!(rows[0]["duration_ms"].is_i64() && rows[0]["instance"].is_string());
@@ -137,4 +137,41 @@ async fn a_realm_bounds_its_fetches_at_once() {
     for key in ["k1", "k2", "k3"] {
         assert_eq!(ask(key).await.status, 200, "{key}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_ask_at_one_moment_use_a_quota_up_exactly() {
+    let world = World::on_real_time().await;
+    let mut realm = world.realm();
+    realm["config"]["policy"] = json!({"quota": [{"limit": 12, "per": "1d", "scope": "realm"}]});
+    let (server, other) = (world.serve().await, world.serve().await);
+    server.post("/api/realm", &realm).await.ok();
+    world.provider.script(Fault::Json(good("t", 7200)));
+    for number in 0..30 {
+        let mut secret = secret();
+        secret["key"] = format!("k{number}").into();
+        server.post("/api/secret", &secret).await.ok();
+    }
+    let asks = (0..30).map(|number| {
+        let server = if number % 2 == 0 { &server } else { &other };
+        server.get_owned(format!("/api/token?realm=r&key=k{number}"))
+    });
+    let statuses: Vec<u16> =
+        futures_util::future::join_all(asks).await.iter().map(|reply| reply.status).collect();
+    let with = |status: u16| statuses.iter().filter(|other| **other == status).count();
+    assert_eq!((with(200), with(429), world.provider.calls()), (12, 18, 12), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushes_at_a_quota_that_is_used_up_are_written_down_once() {
+    let world = World::new().await;
+    let server = world.serve_policy(json!({"quota": [{"limit": 3, "per": "1h", "reserve": 1}]})).await;
+    world.provider.script(Fault::Json(good("t", 7200)));
+    server.token().await.ok();
+    for _ in 0..10 {
+        server.flush().await.ok();
+    }
+    assert_eq!(world.provider.calls(), 2);
+    let rows = server.get("/api/log?realm=r&outcome=withheld").await.ok();
+    assert_eq!(rows["data"]["total"], 1, "{rows}");
 }

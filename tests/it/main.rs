@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod bases;
+mod catalog;
 mod description;
 mod failures;
 mod faulty_provider;
+mod general;
+mod grants;
 mod harness;
 mod hit_path;
 mod log;
@@ -17,3 +21,4 @@ mod report;
 mod rotation;
 mod secrets;
 mod tokens;
+mod trials;

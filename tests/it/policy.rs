@@ -162,14 +162,11 @@ async fn an_edit_or_a_manual_retry_ends_the_pause() {
     let world = World::new().await;
     let server = world.serve_policy(json!({"cool_down": "1h"})).await;
     world.provider.script(Fault::Json(json!({"errcode": 40164, "errmsg": "invalid ip"})));
-    assert_eq!(server.token().await.problem(), (502, "upstream_refused"));
-    assert_eq!(
-        server.post("/api/secret/k/retry?realm=r", &json!({})).await.problem(),
-        (502, "upstream_refused")
-    );
+    assert_eq!(server.token().await.problem(), (502, "config"));
+    assert_eq!(server.post("/api/secret/k/retry?realm=r", &json!({})).await.problem(), (502, "config"));
     assert_eq!(world.provider.calls(), 2);
     world.provider.script(Fault::Json(good("t-1", 7200)));
-    assert_eq!(server.token().await.problem(), (502, "upstream_refused"), "still paused");
+    assert_eq!(server.token().await.problem(), (502, "config"), "still paused");
     assert_eq!(server.post("/api/secret/k/retry?realm=r", &json!({})).await.ok()["token"], "t-1");
     world.provider.script(Fault::Status(500, "{}".to_owned()));
     server.post("/api/secret", &json!({"realm": "r", "key": "k", "key_1": "other"})).await.ok();

@@ -77,7 +77,9 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
     }
     let withheld = FetchOutcome { outcome: FetchRow::WITHHELD.to_owned(), ..FetchOutcome::default() };
     store.finish_fetch("id-004", &withheld).await.unwrap();
-    let usage = |count, oldest: Option<i64>| Usage { count, oldest_at: oldest.map(at) };
+    let asking = FetchRow { outcome: FetchRow::ASKING.to_owned(), ..fetch(5, "c", 5000) };
+    store.insert_fetch(&asking).await.unwrap();
+    let usage = |made, oldest: Option<i64>| Usage { made, count: made, oldest_at: oldest.map(at) };
     for (key, since, expected) in [
         (None, 0, usage(3, Some(1000))),
         (None, 1000, usage(2, Some(2000))),
@@ -85,9 +87,17 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
         (Some("a"), 1000, usage(1, Some(3000))),
         (Some("A"), 0, usage(0, None)),
     ] {
-        assert_eq!(store.fetch_usage("r", key, at(since)).await.unwrap(), expected, "{key:?} since {since}");
+        assert_eq!(
+            store.fetch_usage("r", key, at(since), at(5000)).await.unwrap(),
+            expected,
+            "{key:?} since {since}"
+        );
     }
-    assert_eq!(store.fetch_usage("other", None, at(0)).await.unwrap(), usage(0, None));
+    assert_eq!(store.fetch_usage("other", None, at(0), at(0)).await.unwrap(), usage(0, None));
+    let with_asking = store.fetch_usage("r", None, at(0), at(4999)).await.unwrap();
+    assert_eq!(with_asking, Usage { count: 4, ..usage(3, Some(1000)) }, "what asks counts for a while");
+    store.withdraw_fetch("id-005").await.unwrap();
+    assert_eq!(store.fetch_usage("r", None, at(0), at(0)).await.unwrap(), usage(3, Some(1000)));
 }
 
 async fn old_fetches_are_removed_in_batches(store: Instances) {

@@ -54,7 +54,10 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
         check_base(form, &base.key, issues);
     }
     check_cycles(form, issues);
-    check_locations(form, issues);
+    // A request that could not be read would be missed here too.
+    if issues.is_empty() {
+        check_locations(form, issues);
+    }
     check_saves(form, issues);
 }
 

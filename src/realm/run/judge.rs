@@ -8,9 +8,11 @@ use serde_json::Value as Json;
 
 use super::{Run, Saved};
 use crate::failure::{Failure, FailureKind, ProviderSays};
-use crate::realm::answer::{Answer, Expiry, no_json, provider_says, says_error, status_kind, words};
+use crate::realm::answer::{
+    Answer, Expiry, known_class, no_json, provider_says, says_error, status_kind, words,
+};
 use crate::realm::document::StepAnswer;
-use crate::realm::form::{Codes, Condition, Expires, Output, Unit};
+use crate::realm::form::{Codes, Condition, Expires, Output, Style, Unit};
 use crate::realm::location::{Location, scalar};
 use crate::realm::template::Template;
 use crate::realm::time::{date_ms, days_hours_minutes, rfc3339_ms};
@@ -27,7 +29,9 @@ impl Run<'_> {
         };
         let names_status = conditions.iter().any(|condition| matches!(condition, Condition::Status(_)));
         if !names_status && !(200..300).contains(&answer.status) {
-            return Err(self.refusal(answer));
+            let says_nothing = answer.document.is_none() && !(300..400).contains(&answer.status);
+            let failure = if says_nothing { no_json(answer) } else { self.refusal(answer) };
+            return Err(Failure { retry_after: retry_after(answer), ..failure });
         }
         if answer.document.is_none() && self.needs_body(is_last, conditions) {
             return Err(Failure { retry_after: retry_after(answer), ..no_json(answer) });
@@ -69,6 +73,9 @@ impl Run<'_> {
         let says = self.says(answer);
         let by_status = status_kind(answer.status);
         let by_code = says.code.as_deref().and_then(|code| self.class_of(code));
+        let known =
+            || answer.document.as_ref().filter(|_| self.form.style == Style::Inherited).and_then(known_class);
+        let by_code = by_code.or_else(known);
         let kind = by_code.or(by_status).unwrap_or(FailureKind::Refused);
         let status = answer.status;
         let detail = match kind {

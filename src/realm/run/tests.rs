@@ -111,8 +111,10 @@ fn bad_answers_are_failures_of_the_right_kind() {
     use FailureKind::{Busy, Config, Malformed, Refused};
     let definition = definition(&inherited("GET"));
     for (status, body, kind) in [
-        (200, r#"{"errcode":40013,"errmsg":"invalid appid"}"#, Refused),
-        (200, r#"{"errcode":40001,"errmsg":"bad","access_token":"stale","expires_in":7200}"#, Refused),
+        (200, r#"{"errcode":40013,"errmsg":"invalid appid"}"#, Config),
+        (200, r#"{"errcode":40001,"errmsg":"bad","access_token":"stale","expires_in":7200}"#, Config),
+        (200, r#"{"errcode":-1,"errmsg":"system busy"}"#, Busy),
+        (200, r#"{"errcode":41001,"errmsg":"other"}"#, Refused),
         (200, r#"{"error":"invalid_grant","access_token":"stale"}"#, Refused),
         (200, r#"{"access_token":"t","expires_in":0.5}"#, Malformed),
         (200, r#"{"access_token":""}"#, Malformed),

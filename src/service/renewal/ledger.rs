@@ -1,7 +1,12 @@
 //! Every call of a provider, before and after: the log for operators, and what quotas are counted in.
 //!
-//! A call is written down first and counted with itself, so that instances that ask together never exceed a quota
-//! together; at worst both withhold.
+//! Where there are quotas a call is written down as asking first and counted with all others, so that instances that ask
+//! together never exceed a quota together. Where more ask at one moment than are allowed, they withdraw and ask again
+//! apart; only calls that were made use a quota up.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::exchange::Broken;
 use super::{QuotaUse, Renewal, View};
@@ -9,7 +14,7 @@ use crate::clock::{Timestamp, millis};
 use crate::realm::{Answer, Quota, Scope};
 use crate::secret::SecretId;
 use crate::service::flights::Cause;
-use crate::store::{FetchOutcome, FetchRow, StoreError};
+use crate::store::{FetchOutcome, FetchRow, StoreError, Usage};
 use crate::token::TokenText;
 
 /// Whether a call may be made.
@@ -20,6 +25,53 @@ pub(super) enum Admission {
     Withheld(Timestamp),
 }
 
+/// How long a call that is not admitted yet counts: its process has died since.
+const ASKING_COUNTS: Duration = Duration::from_secs(10);
+/// How long calls that ask at the same moment are sorted out.
+const SORT_OUT: Duration = Duration::from_secs(3);
+/// The first and the longest pause between.
+const FIRST_PAUSE_MS: u64 = 20;
+const LONGEST_PAUSE_MS: u64 = 400;
+
+/// What the quotas say of a call that is written down.
+enum Verdict {
+    Allowed,
+    /// Used up by calls that were made; until when.
+    UsedUp(Timestamp),
+    /// Others ask at this moment: not all of them will be let through.
+    Contended,
+}
+
+/// Until when quotas allow no more: what need not be asked again, nor written down.
+#[derive(Default)]
+pub(super) struct Withheld(Mutex<HashMap<SecretId, Noted>>);
+
+/// Under which definition and policy, and until when.
+type Noted = ((i64, i64), Timestamp);
+
+/// So many are kept.
+const MOST_NOTED: usize = 10_000;
+
+impl Withheld {
+    fn until(&self, id: &SecretId, view: &View, now: Timestamp) -> Option<Timestamp> {
+        let noted = self.locked();
+        let (marks, until) = noted.get(id)?;
+        (*marks == (view.realm_version, view.settings_mark) && now < *until).then_some(*until)
+    }
+
+    fn note(&self, id: &SecretId, view: &View, until: Timestamp) {
+        let mut noted = self.locked();
+        if noted.len() >= MOST_NOTED {
+            noted.clear();
+        }
+        noted.insert(id.clone(), ((view.realm_version, view.settings_mark), until));
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<SecretId, Noted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Renewal {
     /// Writes a call down and looks whether the quotas allow it.
     pub(super) async fn admit(
@@ -28,49 +80,106 @@ impl Renewal {
         view: &View,
         cause: Cause,
     ) -> Result<Admission, StoreError> {
-        let row = FetchRow {
+        if view.policy.quotas.is_empty() {
+            let row = self.new_call(id, cause, FetchRow::PENDING);
+            self.parts.store.insert_fetch(&row).await?;
+            return Ok(Admission::Go(row.id));
+        }
+        if let Some(until) =
+            self.withheld.until(id, view, self.parts.clock.now()).filter(|_| !cause.is_essential())
+        {
+            return Ok(Admission::Withheld(until));
+        }
+        let give_up_at = tokio::time::Instant::now() + SORT_OUT;
+        let mut longest_ms = FIRST_PAUSE_MS;
+        loop {
+            let row = self.new_call(id, cause, FetchRow::ASKING);
+            self.parts.store.insert_fetch(&row).await?;
+            match self.judge(&row, view, cause).await? {
+                Verdict::Allowed => {
+                    self.set_outcome(&row.id, FetchRow::PENDING).await?;
+                    return Ok(Admission::Go(row.id));
+                }
+                Verdict::UsedUp(until) => {
+                    self.set_outcome(&row.id, FetchRow::WITHHELD).await?;
+                    self.parts.metrics.count_upstream(&id.realm, FetchRow::WITHHELD, Duration::ZERO);
+                    self.withheld.note(id, view, until);
+                    return Ok(Admission::Withheld(until));
+                }
+                Verdict::Contended => self.parts.store.withdraw_fetch(&row.id).await?,
+            }
+            if tokio::time::Instant::now() >= give_up_at {
+                return Ok(Admission::Withheld(self.parts.clock.now().plus(Duration::from_secs(1))));
+            }
+            // Random, so that those that ask together come back apart.
+            let share = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+            tokio::time::sleep(Duration::from_millis(1 + longest_ms * share / 256)).await;
+            longest_ms = (longest_ms * 2).min(LONGEST_PAUSE_MS);
+        }
+    }
+
+    fn new_call(&self, id: &SecretId, cause: Cause, outcome: &str) -> FetchRow {
+        FetchRow {
             id: uuid::Uuid::now_v7().to_string(),
             at: self.parts.clock.now(),
             secret: id.clone(),
             cause: cause.as_str().to_owned(),
-            outcome: FetchRow::PENDING.to_owned(),
+            outcome: outcome.to_owned(),
             provider_code: None,
             provider_message: None,
             duration_ms: None,
             instance: self.owner.clone(),
-        };
-        self.parts.store.insert_fetch(&row).await?;
-        for quota in &view.policy.quotas {
-            if let Some(until) = self.used_up(&row, quota, cause).await? {
-                let outcome =
-                    FetchOutcome { outcome: FetchRow::WITHHELD.to_owned(), ..FetchOutcome::default() };
-                self.parts.store.finish_fetch(&row.id, &outcome).await?;
-                self.parts.metrics.count_upstream(&id.realm, FetchRow::WITHHELD, std::time::Duration::ZERO);
-                return Ok(Admission::Withheld(until));
-            }
         }
-        Ok(Admission::Go(row.id))
     }
 
-    /// Until when a quota allows no more for this cause.
-    async fn used_up(
-        &self,
-        row: &FetchRow,
-        quota: &Quota,
-        cause: Cause,
-    ) -> Result<Option<Timestamp>, StoreError> {
+    async fn set_outcome(&self, call: &str, outcome: &str) -> Result<(), StoreError> {
+        let outcome = FetchOutcome { outcome: outcome.to_owned(), ..FetchOutcome::default() };
+        self.parts.store.finish_fetch(call, &outcome).await
+    }
+
+    /// What all quotas say together; the one that frees last counts.
+    async fn judge(&self, row: &FetchRow, view: &View, cause: Cause) -> Result<Verdict, StoreError> {
         let SecretId { realm, key } = &row.secret;
-        let key = (quota.scope == Scope::Secret).then_some(key.as_str());
-        let usage = self.parts.store.fetch_usage(realm, key, quota.window.counts_after(row.at)).await?;
-        let (count, limit) = (usage.count, quota.limit);
-        let is_much = |count: u64| count.saturating_mul(5) >= limit.saturating_mul(4);
-        // Once for each time that the line is crossed.
-        if is_much(count) && !is_much(count.saturating_sub(1)) {
-            let per = quota.window.per();
-            tracing::warn!(realm, key, count, limit, ?per, "80 % of a quota is used");
+        let (mut used_up, mut is_contended) = (None::<Timestamp>, false);
+        let mut crossed = Vec::new();
+        for quota in &view.policy.quotas {
+            let of_key = (quota.scope == Scope::Secret).then_some(key.as_str());
+            let usage = self.usage(realm, of_key, quota, row.at).await?;
+            let limit = quota.limit;
+            let allowed = if cause.is_essential() { limit } else { limit.saturating_sub(quota.reserve) };
+            if usage.made >= allowed {
+                used_up = used_up.max(Some(quota.window.frees_at(row.at, usage.oldest_at)));
+            } else if usage.count > allowed {
+                is_contended = true;
+            }
+            let is_much = |count: u64| count.saturating_mul(5) >= limit.saturating_mul(4);
+            // Once for each time that the line is crossed.
+            if is_much(usage.made + 1) && !is_much(usage.made) {
+                crossed.push((quota, usage.made + 1));
+            }
         }
-        let allowed = if cause.is_essential() { limit } else { limit.saturating_sub(quota.reserve) };
-        Ok((count > allowed).then(|| quota.window.frees_at(row.at, usage.oldest_at)))
+        match (used_up, is_contended) {
+            (Some(until), _) => Ok(Verdict::UsedUp(until)),
+            (None, true) => Ok(Verdict::Contended),
+            (None, false) => {
+                for (quota, count) in crossed {
+                    let (limit, per) = (quota.limit, quota.window.per());
+                    tracing::warn!(realm, key, count, limit, ?per, "80 % of a quota is used");
+                }
+                Ok(Verdict::Allowed)
+            }
+        }
+    }
+
+    async fn usage(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Result<Usage, StoreError> {
+        let since = quota.window.counts_after(now);
+        self.parts.store.fetch_usage(realm, key, since, now.minus(ASKING_COUNTS)).await
     }
 
     /// How much of each quota of a secret is used.
@@ -79,9 +188,9 @@ impl Renewal {
         let mut all = Vec::new();
         for quota in &view.policy.quotas {
             let key = (quota.scope == Scope::Secret).then_some(id.key.as_str());
-            let usage = self.parts.store.fetch_usage(&id.realm, key, quota.window.counts_after(now)).await?;
-            let frees_at = (usage.count > 0).then(|| quota.window.frees_at(now, usage.oldest_at));
-            all.push(QuotaUse { quota: quota.clone(), used: usage.count, frees_at });
+            let usage = self.usage(&id.realm, key, quota, now).await?;
+            let frees_at = (usage.made > 0).then(|| quota.window.frees_at(now, usage.oldest_at));
+            all.push(QuotaUse { quota: quota.clone(), used: usage.made, frees_at });
         }
         Ok(all)
     }

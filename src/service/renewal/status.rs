@@ -6,7 +6,7 @@ use crate::failure::FailureKind;
 use crate::realm::{Definition, Quota};
 use crate::secret::SecretId;
 use crate::service::ServiceError;
-use crate::store::{NextCredentials, TokenRow};
+use crate::store::{FetchFilter, FetchRow, NextCredentials, Page, StoreError, TokenRow};
 
 /// What is known of a secret's token.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct SecretStatus {
     pub row: Option<TokenRow>,
     /// The credentials that are to replace the current ones.
     pub next: Option<NextCredentials>,
+    /// The last call that failed, also if others succeeded since; as far back as the log's last hundred calls.
+    pub last_failed_call: Option<FetchRow>,
     /// The grant, where the realm has rotating inputs.
     pub grant: Option<GrantStatus>,
     /// How much of the provider's quotas is used.
@@ -68,6 +70,9 @@ impl View {
     }
 }
 
+/// How many calls of a secret are looked through for the last failed one.
+const LOOKED_THROUGH: u64 = 100;
+
 /// How much of a quota is used.
 #[derive(Clone, Debug)]
 pub struct QuotaUse {
@@ -109,6 +114,18 @@ impl TokenState {
 }
 
 impl Renewal {
+    async fn last_failed_call(&self, id: &SecretId) -> Result<Option<FetchRow>, StoreError> {
+        let filter = FetchFilter {
+            realm: Some(id.realm.clone()),
+            key: Some(id.key.clone()),
+            ..FetchFilter::default()
+        };
+        let calls = self.parts.store.list_fetches(&filter, Page { offset: 0, limit: LOOKED_THROUGH }).await?;
+        let good =
+            [FetchRow::OK, FetchRow::REPEATED, FetchRow::PENDING, FetchRow::ASKING, FetchRow::WITHHELD];
+        Ok(calls.items.into_iter().find(|call| !good.contains(&call.outcome.as_str())))
+    }
+
     /// How a secret's renewal stands.
     ///
     /// # Errors
@@ -140,6 +157,7 @@ impl Renewal {
             id: id.clone(),
             state,
             row,
+            last_failed_call: self.last_failed_call(id).await?,
             quotas: self.quota_use(id, &view).await?,
             grant: view.grant_status(is_gone, now),
             held_back_until: self.circuits.open_until(&id.realm, view.realm_version),

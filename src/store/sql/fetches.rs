@@ -46,24 +46,39 @@ pub(super) async fn usage(
     store: &SqlStore,
     realm: &str,
     key: Option<&str>,
-    since: Timestamp,
+    (since, asking_since): (Timestamp, Timestamp),
 ) -> StoreResult<Usage> {
+    let is_alive = Condition::any()
+        .add(Column::Outcome.ne(FetchRow::ASKING))
+        .add(Column::At.gt(asking_since.epoch_ms()));
     let mut query = Entity::find()
         .select_only()
+        .column(Column::Outcome)
         .column_as(Column::Id.count(), "count")
         .column_as(Expr::col(Column::At).min(), "oldest_at")
         .filter(Column::Realm.eq(realm))
         .filter(Column::At.gt(since.epoch_ms()))
-        .filter(Column::Outcome.ne(FetchRow::WITHHELD));
+        .filter(Column::Outcome.ne(FetchRow::WITHHELD))
+        .filter(is_alive)
+        .group_by(Column::Outcome);
     if let Some(key) = key {
         query = query.filter(Column::Key.eq(key));
     }
-    let row = store.run(|| query.clone().into_tuple::<(i64, Option<i64>)>().one(&store.db)).await?;
-    let (count, oldest_at) = row.unwrap_or_default();
-    Ok(Usage {
-        count: u64::try_from(count).unwrap_or_default(),
-        oldest_at: oldest_at.map(Timestamp::from_epoch_ms),
-    })
+    let rows = store.run(|| query.clone().into_tuple::<(String, i64, Option<i64>)>().all(&store.db)).await?;
+    Ok(rows.into_iter().fold(Usage::default(), |usage, (outcome, count, oldest_at)| {
+        let count = u64::try_from(count).unwrap_or_default();
+        if outcome == FetchRow::ASKING {
+            return Usage { count: usage.count + count, ..usage };
+        }
+        let oldest_at = oldest_at.map(Timestamp::from_epoch_ms);
+        let oldest_at = usage.oldest_at.into_iter().chain(oldest_at).min();
+        Usage { made: usage.made + count, count: usage.count + count, oldest_at }
+    }))
+}
+
+pub(super) async fn withdraw(store: &SqlStore, id: &str) -> StoreResult<()> {
+    let statement = Entity::delete_many().filter(Column::Id.eq(id));
+    store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
 }
 
 pub(super) async fn list(
