@@ -15,7 +15,7 @@ use super::suggestion::suggestion;
 use super::template::{JwtAlgorithm, Template};
 use super::{Path, duration, read_url};
 
-/// How the client proves who it is (RFC 6749 §2.3, OpenID Connect Core §9, RFC 8705).
+/// How the client proves who it is (RFC 6749 §2.3, `OpenID` Connect Core §9, RFC 8705).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {
     Basic,
@@ -95,9 +95,9 @@ fn fill_in(form: &mut Form) {
     let grant = "invalid_grant".to_owned();
     let mut reauthorise = Vec::new();
     if form.rotates() {
-        reauthorise.push(grant)
+        reauthorise.push(grant);
     } else {
-        config.push(grant)
+        config.push(grant);
     }
     form.errors = ErrorsForm {
         code: member("error"),
@@ -155,7 +155,12 @@ fn read_assertion(value: &Json, issues: &mut Issues) -> Option<Var> {
         Json::Object(members) if members.len() == 1 && members.contains_key("jwt") => {
             VarValue::Jwt(Box::new(jwt(&members["jwt"], &format!("{at}/jwt"), issues)?))
         }
-        value => VarValue::Template(template(value, &at, issues)?),
+        value @ (Json::Null
+        | Json::Bool(_)
+        | Json::Number(_)
+        | Json::String(_)
+        | Json::Array(_)
+        | Json::Object(_)) => VarValue::Template(template(value, &at, issues)?),
     };
     Some(Var { name: ASSERTION.to_owned(), value })
 }

@@ -129,11 +129,13 @@ fn entry(page: &mut String, preset: &Preset) {
 fn label(label: &Json) -> String {
     match label {
         Json::String(text) => text.clone(),
-        label => [&label["en"], &label["zh"]]
-            .iter()
-            .filter_map(|text| text.as_str())
-            .collect::<Vec<_>>()
-            .join(" · "),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            [&label["en"], &label["zh"]]
+                .iter()
+                .filter_map(|text| text.as_str())
+                .collect::<Vec<_>>()
+                .join(" · ")
+        }
     }
 }
 

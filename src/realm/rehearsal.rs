@@ -72,7 +72,7 @@ impl Rehearsal {
         show_secrets: bool,
     ) -> Result<Option<Answer>, Failure> {
         let mut answers = answers.into_iter();
-        while let Some(request) = run.next()? {
+        while let Some(request) = run.next_request()? {
             self.requests.push(Rehearsed::of(&request, show_secrets));
             let Some(answer) = answers.next() else { return Ok(None) };
             let saved = run.take(answer)?;

@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`: an earlier answer lacks it.
-    pub fn next(&mut self) -> Result<Option<Request>, Failure> {
+    pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else { return Ok(None) };
         self.work_out_for(super::general::request_templates(&request))?;
         let tls = self.tls()?;

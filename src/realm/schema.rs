@@ -55,9 +55,9 @@ struct Realm {
 #[serde(untagged)]
 enum Config {
     /// The inherited form.
-    Inherited(Inherited),
+    Inherited(Box<Inherited>),
     /// The general form, or `oauth2` with general members beside it.
-    General(General),
+    General(Box<General>),
 }
 
 /// The inherited form: one request, a top-level token. Stays valid as it is.

@@ -1,4 +1,4 @@
-//! Templates: text with `{{ expression }}` parts, evaluated by MiniJinja over our own filters and nothing else.
+//! Templates: text with `{{ expression }}` parts, evaluated by `MiniJinja` over our own filters and nothing else.
 //!
 //! An expression is bounded before it is parsed (size, nesting, operators), while it runs (fuel) and in what it makes
 //! (size), so that no definition can hang the process or fill its memory. What was made from a secret is known:
@@ -364,7 +364,12 @@ pub(super) fn json_of(value: &Value) -> Result<Json, Wrong> {
             });
             members.collect::<Result<serde_json::Map<_, _>, Wrong>>().map(Json::Object)
         }
-        _ => text_of(value).map(Json::from),
+        ValueKind::Undefined
+        | ValueKind::String
+        | ValueKind::Bytes
+        | ValueKind::Plain
+        | ValueKind::Invalid
+        | _ => text_of(value).map(Json::from),
     }
 }
 

@@ -44,12 +44,16 @@ const GRANT_RETRY: Duration = Duration::from_hours(24);
 /// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a quarter of it spread by secret.
 pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &SecretId) -> Duration {
     match kind {
-        FailureKind::Config => return policy.config_retry,
-        // Our own count knows better; what the provider says without it lasts for a while.
-        FailureKind::Quota => return policy.config_retry,
+        // Our own count knows better when a quota is free; what the provider says without it lasts for a while.
+        FailureKind::Config | FailureKind::Quota => return policy.config_retry,
         // Only an edit, or somebody's hand, brings another.
         FailureKind::Reauthorise => return GRANT_RETRY,
-        _ => {}
+        FailureKind::Refused
+        | FailureKind::Busy
+        | FailureKind::Dependency
+        | FailureKind::Unreachable
+        | FailureKind::TimedOut
+        | FailureKind::Malformed => {}
     }
     let doublings = u32::try_from(count.clamp(1, 10) - 1).unwrap_or_default();
     let wait = policy.cool_down.saturating_mul(1 << doublings).min(LAST_RETRY.max(policy.cool_down));

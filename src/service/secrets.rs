@@ -267,8 +267,8 @@ fn merge_next(
             values.iter().filter_map(value).collect()
         }
     };
-    let rotating = definition.form().into_iter().flat_map(|form| form.inputs_from(Origin::Rotating));
-    for input in rotating.filter(|input| values.get(&input.name).is_some()) {
+    let mut rotating = definition.form().into_iter().flat_map(|form| form.inputs_from(Origin::Rotating));
+    if let Some(input) = rotating.find(|input| values.get(&input.name).is_some()) {
         let detail = format!("{} rotates: store the new grant as the credential itself", input.name);
         return Err(ServiceError::invalid("/next", detail));
     }

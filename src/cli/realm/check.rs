@@ -132,7 +132,7 @@ fn named_text((name, value): (&String, &Value)) -> Option<(String, String)> {
     let text = match value {
         Value::Null => return None,
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     };
     Some((name.clone(), text))
 }

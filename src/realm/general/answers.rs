@@ -30,7 +30,7 @@ pub(super) fn read(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues
     match token {
         Some(token) => form.token = locations(token, "/config/token", issues),
         None if form.token.is_empty() => {
-            issues.add("/config/token", "required: where the token is, e.g. $.access_token")
+            issues.add("/config/token", "required: where the token is, e.g. $.access_token");
         }
         None => {}
     }
@@ -60,7 +60,9 @@ pub(super) fn locations(value: &Json, at: &str, issues: &mut Issues) -> Vec<Loca
             issues.add(at, format!("expected 1 to {MOST_PLACES} locations"));
             Vec::new()
         }
-        value => location(value, at, issues).into_iter().collect(),
+        value @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => {
+            location(value, at, issues).into_iter().collect()
+        }
     }
 }
 
@@ -168,7 +170,8 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
     match value {
         Json::String(text) if text == "never" => return Some(Expires::Never),
         Json::String(text) if text == "jwt_exp" => return Some(Expires::JwtExp { default: None }),
-        _ => {}
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
+        }
     }
     let mut object = Object::read(value, at, issues)?;
     let path = object.member("path").map(|path| locations(path, &format!("{at}/path"), issues));
@@ -222,7 +225,12 @@ fn read_outputs(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
             Json::String(text) if text.contains("{{") => {
                 Template::read(text, &place).map_err(|wrong| issues.add(&place, wrong)).ok().map(Output::Made)
             }
-            value => location(value, &place, issues).map(Output::Found),
+            value @ (Json::Null
+            | Json::Bool(_)
+            | Json::Number(_)
+            | Json::String(_)
+            | Json::Array(_)
+            | Json::Object(_)) => location(value, &place, issues).map(Output::Found),
         };
         form.outputs.extend(output.map(|output| (name.clone(), output)));
     }

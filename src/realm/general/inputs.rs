@@ -96,7 +96,7 @@ pub(super) fn flag(object: &mut Object<'_>, name: &'static str, issues: &mut Iss
     match object.member(name)? {
         Json::Null => None,
         Json::Bool(value) => Some(*value),
-        other => {
+        other @ (Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_)) => {
             issues.add(object.pointer_of(name), format!("expected true or false, found {}", kind(other)));
             None
         }

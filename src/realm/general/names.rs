@@ -79,7 +79,7 @@ impl<'a> Known<'a> {
             let (first, rest) = name.split_once('.').unwrap_or((name, ""));
             if first == "tokens" {
                 self.check_alias(rest, template, issues);
-            } else if !self.names.contains(first) && !(is_output && first == "token") {
+            } else if !(self.names.contains(first) || is_output && first == "token") {
                 let near = suggestion(first, self.names.iter().copied());
                 let told = format!("{first} is no input and no var of this realm{near}");
                 issues.add(template.pointer(), told);
@@ -100,7 +100,7 @@ impl<'a> Known<'a> {
 fn check_base(form: &Form, template: &Template, issues: &mut Issues) {
     for name in template.names() {
         let input = form.input(top(name));
-        if input.is_none() || input.is_some_and(|input| input.from == Origin::Rotating) {
+        if input.is_none_or(|input| input.from == Origin::Rotating) {
             let near = suggestion(name, form.inputs.iter().map(|input| input.name.as_str()));
             issues.add(
                 template.pointer(),
@@ -205,7 +205,7 @@ pub(in crate::realm) fn request_templates(request: &RequestForm) -> Vec<&Templat
         BodyForm::None | BodyForm::Secret => {}
         BodyForm::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
         BodyForm::Json(tree) | BodyForm::JsonAs(tree, _) | BodyForm::Xml(_, tree) => {
-            tree_templates(tree, &mut all)
+            tree_templates(tree, &mut all);
         }
         BodyForm::Text(template) => all.push(template),
     }

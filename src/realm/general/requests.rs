@@ -35,7 +35,7 @@ fn list(value: Option<&Json>, at: &str, issues: &mut Issues) -> Option<Vec<Reque
             issues.add(at, format!("at most {MOST_STEPS} requests"));
             None
         }
-        other => {
+        other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => {
             issues.add(at, format!("expected an array, found {}", kind(other)));
             None
         }

@@ -261,7 +261,9 @@ pub(super) fn jwt(run: &Run<'_>, form: &Jwt) -> Result<String, Wrong> {
 /// An element: `@name` are its attributes, `#text` its text, lists repeat it.
 fn xml(name: &str, value: &Json, out: &mut String) {
     if let Json::Array(list) = value {
-        list.iter().for_each(|item| xml(name, item, out));
+        for item in list {
+            xml(name, item, out);
+        }
         return;
     }
     let members = value.as_object();
@@ -269,7 +271,9 @@ fn xml(name: &str, value: &Json, out: &mut String) {
     out.push_str(name);
     for (attribute, value) in members.into_iter().flatten() {
         if let Some(attribute) = attribute.strip_prefix('@') {
-            out.push_str(&format!(" {attribute}=\"{}\"", escape(xml_text(value))));
+            for part in [" ", attribute, "=\"", &escape(xml_text(value)), "\""] {
+                out.push_str(part);
+            }
         }
     }
     out.push('>');
@@ -278,14 +282,16 @@ fn xml(name: &str, value: &Json, out: &mut String) {
         Some(members) => {
             for (member, value) in members.iter().filter(|(member, _)| !member.starts_with('@')) {
                 if member == "#text" {
-                    out.push_str(&escape(xml_text(value)))
+                    out.push_str(&escape(xml_text(value)));
                 } else {
-                    xml(member, value, out)
+                    xml(member, value, out);
                 }
             }
         }
     }
-    out.push_str(&format!("</{name}>"));
+    for part in ["</", name, ">"] {
+        out.push_str(part);
+    }
 }
 
 /// Text that XML 1.0 can hold: it has no control characters.
@@ -293,7 +299,7 @@ fn xml_text(value: &Json) -> String {
     let text = match value {
         Json::Null => String::new(),
         Json::String(text) => text.clone(),
-        other => other.to_string(),
+        other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => other.to_string(),
     };
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect()
 }

@@ -23,17 +23,17 @@ fn definition(config: &Value) -> Definition {
 fn first(config: &Value, facts: Facts) -> Result<Request, Failure> {
     let definition = definition(config);
     let mut run = definition.form().unwrap().begin(facts)?;
-    run.next().map(Option::unwrap)
+    run.next_request().map(Option::unwrap)
 }
 
 fn answered(config: &Value, facts: Facts, answers: &[(u16, Value)]) -> Result<Answer, Failure> {
     let definition = definition(config);
     let mut run = definition.form().unwrap().begin(facts)?;
     for (status, body) in answers {
-        run.next()?.unwrap();
+        run.next_request()?.unwrap();
         run.take(RawAnswer::json(*status, body))?;
     }
-    assert!(run.next()?.is_none(), "there are more requests");
+    assert!(run.next_request()?.is_none(), "there are more requests");
     run.conclude()
 }
 
@@ -85,7 +85,7 @@ fn a_credential_that_is_no_header_value_is_refused() {
 fn a_function_gets_the_secret_as_json() {
     let definition = Definition::read(None, Some("https://fn.example.com/")).unwrap();
     let mut run = definition.form().unwrap().begin(facts(&[("key_1", "a"), ("corpid", "b")])).unwrap();
-    let body = run.next().unwrap().unwrap().body.unwrap().text;
+    let body = run.next_request().unwrap().unwrap().body.unwrap().text;
     assert_eq!(body, r#"{"realm":"r","key":"k","key_1":"a","credentials":{"corpid":"b"}}"#);
 }
 
@@ -136,7 +136,7 @@ fn bad_answers_are_failures_of_the_right_kind() {
         (503, "<html>", Busy),
     ] {
         let mut run = definition.form().unwrap().begin(facts(&[("key_1", "x")])).unwrap();
-        run.next().unwrap();
+        run.next_request().unwrap();
         let raw = RawAnswer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
         let outcome = run.take(raw).and_then(|_| run.conclude());
         assert_eq!(outcome.unwrap_err().kind, kind, "{status} {body}");
@@ -161,18 +161,18 @@ fn later_requests_use_the_answers_of_earlier_ones() {
         "requests": [{"url": "https://one.example"}, {"url": "https://two.example", "text": "{{ got }}"}]});
     let definition = definition(&config);
     let mut run = definition.form().unwrap().begin(facts(&[("id", "x")])).unwrap();
-    run.next().unwrap().unwrap();
+    run.next_request().unwrap().unwrap();
     run.take(RawAnswer::json(200, &json!({"a": {"b-c": "v"}, "n": 7}))).unwrap();
-    assert_eq!(run.next().unwrap().unwrap().body.unwrap().text, "v!");
+    assert_eq!(run.next_request().unwrap().unwrap().body.unwrap().text, "v!");
     run.take(RawAnswer::json(200, &json!({"token": "t"}))).unwrap();
     let answer = run.conclude().unwrap();
     assert_eq!(answer.outputs, [("header".to_owned(), json!("Bearer t")), ("first".to_owned(), json!(7))]);
 
     let mut run = definition.form().unwrap().begin(facts(&[("id", "x")])).unwrap();
-    run.next().unwrap().unwrap();
+    run.next_request().unwrap().unwrap();
     run.take(RawAnswer::json(200, &json!({}))).unwrap();
     assert_eq!(
-        run.next().unwrap_err().kind,
+        run.next_request().unwrap_err().kind,
         FailureKind::Malformed,
         "an answer that lacks it is no fault of the operator"
     );
@@ -206,14 +206,14 @@ fn what_rotates_is_told_when_its_step_succeeded() {
                      {"url": "https://two.example"}]});
     let definition = definition(&config);
     let mut run = definition.form().unwrap().begin(facts(&[("refresh_token", "old")])).unwrap();
-    assert!(run.next().unwrap().unwrap().spends);
+    assert!(run.next_request().unwrap().unwrap().spends);
     let saved = run.take(RawAnswer::json(200, &json!({"r": "new", "left": 100}))).unwrap();
     assert_eq!(saved.values.get("refresh_token"), Some("new"));
     assert_eq!(saved.expires_at, Some(Timestamp::from_epoch_ms(1_760_000_100_500)));
-    assert!(!run.next().unwrap().unwrap().spends);
+    assert!(!run.next_request().unwrap().unwrap().spends);
     let failure = {
         let mut run = definition.form().unwrap().begin(facts(&[("refresh_token", "old")])).unwrap();
-        run.next().unwrap();
+        run.next_request().unwrap();
         run.take(RawAnswer::json(400, &json!({"error": "invalid_grant"}))).unwrap_err()
     };
     assert_eq!(failure.kind, FailureKind::Reauthorise);

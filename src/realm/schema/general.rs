@@ -98,7 +98,7 @@ pub(super) struct OAuth2 {
     /// The `assertion` parameter: a template or `{"jwt": …}`.
     #[schemars(example = json!({"jwt": {"alg": "RS256", "key": "private_key", "claims": {"iss": "{{ client_id }}"}, "lifetime": "5m"}}))]
     assertion: Option<Var>,
-    /// How the client's own JWT is signed: default RS256, with client_secret_jwt HS256.
+    /// How the client's own JWT is signed: default RS256, with `client_secret_jwt` HS256.
     #[schemars(example = &"ES256")]
     assertion_alg: Option<String>,
     /// Its audience: a template; default the token endpoint.
@@ -157,7 +157,7 @@ pub(super) enum Var {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Jwt {
-    /// HS256, RS256, RS512, PS256, ES256 or EdDSA.
+    /// HS256, RS256, RS512, PS256, ES256 or `EdDSA`.
     #[schemars(example = &"RS256")]
     alg: String,
     /// A template, or the name of an input or var: PEM of a private key (PKCS #8, PKCS #1 or SEC 1), for HS256 text or bytes.

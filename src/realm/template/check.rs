@@ -1,6 +1,6 @@
 //! What an expression may look like, checked before it is parsed.
 //!
-//! MiniJinja's parser recurses: a few kilobytes of `-` overflow the stack. And it looks filters up only when an
+//! `MiniJinja`'s parser recurses: a few kilobytes of `-` overflow the stack. And it looks filters up only when an
 //! expression runs; ours are known when it is saved.
 
 use super::filters;

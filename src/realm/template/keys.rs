@@ -24,7 +24,7 @@ pub(super) fn rsa(text: &str) -> Result<KeyPair, String> {
     let read = match &key {
         PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
         PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
-        _ => return Err("the key is not an RSA private key".to_owned()),
+        PrivateKeyDer::Sec1(_) | _ => return Err("the key is not an RSA private key".to_owned()),
     };
     read.map_err(|_| "the key is not an RSA private key of 2048 to 8192 bits".to_owned())
 }

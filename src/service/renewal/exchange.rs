@@ -49,13 +49,12 @@ impl Renewal {
     ) -> Result<Answer, Broken> {
         let end = tokio::time::Instant::now() + timeout;
         let mut grant = turn.view.grant();
-        while let Some(request) = run.next()? {
+        while let Some(request) = run.next_request()? {
             let intent = if request.spends { Some(self.intend(turn, &grant).await?) } else { None };
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             let sent = self.parts.upstream.send(&request, left).await;
-            let sent = sent.map_err(|failure| match failure.kind {
-                FailureKind::TimedOut => timed_out(timeout),
-                _ => failure,
+            let sent = sent.map_err(|failure| {
+                if failure.kind == FailureKind::TimedOut { timed_out(timeout) } else { failure }
             });
             crash_point("step_answered");
             match sent.and_then(|raw| run.take(raw)) {
@@ -114,7 +113,7 @@ impl Renewal {
             seed: view.inputs.seed.clone(),
             instance: self.owner.clone(),
         });
-        let next = next_grant(grant, view, saved);
+        let next = next_grant(grant, view, &saved);
         match self.store_grant(&lease.id, &intent, &next).await {
             Ok(true) => {
                 crash_point("grant_stored");
@@ -200,7 +199,7 @@ impl Renewal {
 }
 
 /// The grant after a step: what was saved over what was there.
-fn next_grant(before: &Grant, view: &View, saved: Saved) -> Grant {
+fn next_grant(before: &Grant, view: &View, saved: &Saved) -> Grant {
     let is_same = before.seed == view.inputs.seed;
     let mut values = if is_same { before.values.clone() } else { crate::secret::Credentials::default() };
     for (name, value) in saved.values.iter() {

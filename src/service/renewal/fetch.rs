@@ -141,7 +141,7 @@ impl Renewal {
         let timeout = self.timeout(view).min(left);
         let outcome = self.exchange(turn, run, timeout).await.map_err(|broken| match broken {
             Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
-            other => other,
+            other @ (Broken::Store(_) | Broken::Overtaken) => other,
         });
         let (took, code) = (began.elapsed(), Self::outcome_code(&outcome));
         let SecretId { realm, key } = &lease.id;

@@ -73,7 +73,9 @@ type Tokens = std::collections::BTreeMap<String, TokenText>;
 fn seed(form: &Form, stored: &Credentials) -> String {
     let mut text = String::new();
     for input in form.inputs_from(Origin::Rotating) {
-        text.push_str(&format!("{}\0{}\0", input.name, stored.get(&input.name).unwrap_or_default()));
+        for part in [&input.name, "\0", stored.get(&input.name).unwrap_or_default(), "\0"] {
+            text.push_str(part);
+        }
     }
     TokenText::from(text).fingerprint()
 }

@@ -132,6 +132,6 @@ impl View {
             secret.content.credentials.set(name, value);
             inputs.values.set(name, value);
         }
-        Some(Self { secret, inputs, ..self.clone() })
+        Some(Self { inputs, secret, ..self.clone() })
     }
 }

@@ -117,9 +117,9 @@ impl Renewal {
         };
         let mut tokens = trial.tokens.clone();
         for base in form.bases(&inputs).map_err(ServiceError::Fetch)? {
-            if !tokens.contains_key(&base.alias) {
+            if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias) {
                 let answer = Box::pin(self.renew(&base.secret, Cause::Miss)).await?;
-                tokens.insert(base.alias, answer.token);
+                e.insert(answer.token);
             }
         }
         Ok(Facts {
@@ -177,7 +177,7 @@ impl Renewal {
 
     async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Answer, Failure> {
         let end = tokio::time::Instant::now() + self.settings.fetch_timeout;
-        while let Some(request) = run.next()? {
+        while let Some(request) = run.next_request()? {
             let began = tokio::time::Instant::now();
             let shown = Rehearsed::of(&request, false);
             let sent = self.parts.upstream.send(&request, end.saturating_duration_since(began)).await;
