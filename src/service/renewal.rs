@@ -5,9 +5,11 @@
 //! change nothing. What is good enough, and what is allowed, is decided in `decide`.
 
 mod bases;
+mod commit;
 mod decide;
 mod exchange;
 mod fetch;
+mod held;
 mod inputs;
 mod ledger;
 mod next;
@@ -22,21 +24,20 @@ use tokio::sync::mpsc;
 use super::circuits::{Circuits, Refusal};
 use super::flights::Cause;
 use super::input_files::InputFiles;
-use super::memory::{Entry, Mark, Memory};
+use super::memory::{Mark, Memory};
 use super::permits::{Permit, Permits};
 use super::{ServiceError, Stale, TokenAnswer};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::failpoint::crash_point;
-use crate::failure::{Failure, FailureKind};
-use crate::realm::{Definition, Form, Policy};
+use crate::failure::Failure;
+use crate::realm::{Definition, Policy};
 use crate::secret::SecretId;
-use crate::store::{DueToken, HeldToken, Lease, RecordedFailure, SecretRow, Store, TokenRow};
+use crate::store::{DueToken, Lease, RecordedFailure, SecretRow, Store, TokenRow};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::token::{Life, Outputs, Source};
 use crate::upstream::TokenSource;
 use bases::Bases;
-use decide::{Held, Hold};
+use decide::Hold;
 use fetch::Turn;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_mark;
@@ -347,81 +348,6 @@ impl Renewal {
                 Err(error)
             }
         }
-    }
-
-    /// Keeps a stored token in memory and answers it.
-    fn keep(
-        &self,
-        id: &SecretId,
-        view: &View,
-        held: Held<'_>,
-        due_at: Option<Timestamp>,
-        stale: Option<Stale>,
-    ) -> TokenAnswer {
-        let previous = held.row.previous_valid_until;
-        let entry = Entry {
-            due_at,
-            stale,
-            previous_valid_until: previous,
-            ..self.entry(view, held.token, held.row.version)
-        };
-        let answer = entry.answer(Source::Database);
-        self.parts.memory.keep(view.mark, id, entry);
-        answer
-    }
-
-    /// The entry of a fetched token, not yet due.
-    fn entry(&self, view: &View, token: &HeldToken, version: i64) -> Entry {
-        Entry {
-            token: token.text.clone(),
-            life: token.life,
-            version,
-            realm_version: token.realm_version,
-            secret_version: token.secret_version,
-            due_at: None,
-            stale: None,
-            asked: Arc::default(),
-            previous_valid_until: None,
-            outputs: token.outputs.clone(),
-            token_use: view.definition.form().and_then(Form::token_use).map(Arc::from),
-            is_fixed: false,
-            is_unstored: false,
-            trust_for: self.settings.trust_for.max(view.policy.overlap().unwrap_or_default() / 2),
-            dies_when_renewed: view.policy.overlap().is_some_and(|overlap| overlap.is_zero()),
-        }
-    }
-
-    /// Another instance renews; what is held is good until its token is seen.
-    fn leave_to_holder(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
-        let now = self.parts.clock.now();
-        let held = view.held(now).ok_or(ServiceError::Waited(Duration::ZERO))?;
-        Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
-    }
-
-    fn give_fixed(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
-        let now = self.parts.clock.now();
-        let config = |detail: String| Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)));
-        let Some(fixed) = &view.secret.content.fixed else {
-            return config(format!("realm {} is fixed, and secret {id} has no token: save one", id.realm));
-        };
-        // Its life is the operator's business: no margin is taken off.
-        let life = Life { obtained_at: fixed.expires_at.unwrap_or(now), expires_at: fixed.expires_at };
-        if !life.usable_at(now) {
-            return config(format!(
-                "the token that the operator gave for secret {id} has expired: save a new one"
-            ));
-        }
-        let token = HeldToken {
-            text: fixed.token.clone(),
-            life,
-            realm_version: view.realm_version,
-            secret_version: view.secret.version,
-            outputs: Outputs::default(),
-        };
-        let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret.version) };
-        let answer = entry.answer(Source::Fixed);
-        self.parts.memory.keep(view.mark, id, entry);
-        Ok(answer)
     }
 
     async fn release(&self, lease: Option<&Lease>) {

@@ -1,6 +1,9 @@
 //! The store in this process's memory: for simulations and tests of the service; passes the suite of the SQL store.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod changes;
+mod fetches;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -350,22 +353,7 @@ impl Store for MemoryStore {
         since: Timestamp,
         asking_since: Timestamp,
     ) -> StoreResult<Usage> {
-        let state = self.enter("fetch_usage").await?;
-        let is_of =
-            |row: &&FetchRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
-        let mut usage = Usage::default();
-        for row in state.fetches.values().filter(is_of).filter(|row| row.at > since) {
-            match row.outcome.as_str() {
-                FetchRow::WITHHELD => {}
-                FetchRow::ASKING => usage.count += u64::from(row.at > asking_since),
-                _ => {
-                    usage.made += 1;
-                    usage.count += 1;
-                    usage.oldest_at = usage.oldest_at.into_iter().chain([row.at]).min();
-                }
-            }
-        }
-        Ok(usage)
+        Ok(fetches::usage(&self.enter("fetch_usage").await?.fetches, (realm, key), since, asking_since))
     }
 
     async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
@@ -374,18 +362,7 @@ impl Store for MemoryStore {
     }
 
     async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {
-        let is =
-            |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        let matches = |row: &&FetchRow| {
-            is(&filter.realm, &row.secret.realm)
-                && is(&filter.key, &row.secret.key)
-                && is(&filter.outcome, &row.outcome)
-                && filter.from.is_none_or(|from| row.at >= from)
-                && filter.to.is_none_or(|to| row.at < to)
-        };
-        let mut rows: Vec<_> =
-            self.enter("list_fetches").await?.fetches.values().filter(matches).cloned().collect();
-        rows.sort_by(|a, b| b.id.cmp(&a.id));
+        let rows = fetches::matching(&self.enter("list_fetches").await?.fetches, filter);
         Ok(page_of(rows, |row: &FetchRow| (-row.at.epoch_ms(), String::new()), page))
     }
 
@@ -400,33 +377,11 @@ impl Store for MemoryStore {
     }
 
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
-        let state = self.enter("list_changes").await?;
-        let realms = state.realms.values().filter(|row| row.changed_at >= since);
-        let secrets = state.secrets.values().filter(|row| row.changed_at >= since);
-        let tokens = state.tokens.iter().filter(|(_, (.., changed_at))| *changed_at >= since);
-        let live = |version, deleted_at: Option<Timestamp>| deleted_at.is_none().then_some(version);
-        Ok(Changes {
-            realms: realms.map(|row| (row.id.clone(), live(row.version, row.deleted_at))).collect(),
-            secrets: secrets.map(|row| (row.id.clone(), live(row.version, row.deleted_at))).collect(),
-            tokens: tokens
-                .map(|(id, (row, ..))| (id.clone(), row.token.as_ref().map(|_| row.version)))
-                .collect(),
-        })
+        Ok(changes::since(&*self.enter("list_changes").await?, since))
     }
 
     async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes> {
-        let state = self.enter("list_current").await?;
-        let live = |version, deleted_at: Option<Timestamp>| deleted_at.is_none().then_some(version);
-        let realm =
-            |id: &str| state.realms.get(id).and_then(|row: &RealmRow| live(row.version, row.deleted_at));
-        let secret = |id| state.secrets.get(id).and_then(|row: &SecretRow| live(row.version, row.deleted_at));
-        let token = |id| state.tokens.get(id).and_then(|(row, ..)| row.token.as_ref().map(|_| row.version));
-        let realms: BTreeSet<&String> = ids.iter().map(|id| &id.realm).collect();
-        Ok(Changes {
-            realms: realms.into_iter().map(|id| (id.clone(), realm(id))).collect(),
-            secrets: ids.iter().map(|id| (id.clone(), secret(id))).collect(),
-            tokens: ids.iter().map(|id| (id.clone(), token(id))).collect(),
-        })
+        Ok(changes::current(&*self.enter("list_current").await?, ids))
     }
 
     async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {
