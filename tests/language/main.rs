@@ -1,0 +1,12 @@
+//! The realm language against what real providers want: their requests, their answers, their signatures.
+
+#![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
+
+mod catalog;
+mod example;
+mod exchange;
+mod jwt;
+mod keys;
+mod program;
+mod providers;
+mod xml;
