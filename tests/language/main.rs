@@ -9,4 +9,5 @@ mod jwt;
 mod keys;
 mod program;
 mod providers;
+mod traps;
 mod xml;
