@@ -3,10 +3,12 @@
 use std::sync::OnceLock;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Map, Value};
 
 /// One key of each kind, and a certificate of the RSA key.
@@ -29,7 +31,7 @@ pub(crate) fn keys() -> &'static Keys {
             certificate,
             rsa,
             ec: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
-            ed25519: KeyPair::generate_for(&PKCS_ED25519).unwrap(),
+            ed25519: new_ed25519(),
         }
     })
 }
@@ -37,6 +39,12 @@ pub(crate) fn keys() -> &'static Keys {
 fn new_rsa() -> KeyPair {
     let key = aws_lc_rs::rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
     let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    KeyPair::from_pem(&pem("PRIVATE KEY", der.as_ref())).unwrap()
+}
+
+/// In the first version of PKCS #8, as OpenSSL writes it; not every library reads the second, which rcgen writes.
+fn new_ed25519() -> KeyPair {
+    let der = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
     KeyPair::from_pem(&pem("PRIVATE KEY", der.as_ref())).unwrap()
 }
 

@@ -9,5 +9,6 @@ mod jwt;
 mod keys;
 mod program;
 mod providers;
+mod signing;
 mod traps;
 mod xml;
