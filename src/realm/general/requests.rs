@@ -134,7 +134,7 @@ fn check_xml_names(value: &Json, at: &str, issues: &mut Issues) {
                 if !is_name(name) {
                     issues.add(crate::realm::issue::pointer(at, name), "is not a name of XML");
                 }
-                check_xml_names(inside, at, issues);
+                check_xml_names(inside, &crate::realm::issue::pointer(at, name), issues);
             }
         }
         Json::Array(list) => list.iter().for_each(|inside| check_xml_names(inside, at, issues)),
