@@ -74,7 +74,8 @@ pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Form> {
     fill_in(&mut form);
     let request = RequestForm {
         method: http::Method::POST,
-        url: url?,
+        // One that cannot be read is told already.
+        url: url.unwrap_or_else(|| literal("")),
         query: Vec::new(),
         headers,
         body: BodyForm::Form(body),

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use super::inputs::flag;
 use super::values::members;
+use crate::realm::Path;
 use crate::realm::duration;
 use crate::realm::form::{
     Codes, Condition, ErrorsForm, Expires, Form, Format, Output, ResponseForm, Save, Unit,
@@ -245,7 +246,10 @@ fn read_saves(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
     form.save.clear();
     for (input, value) in saves {
         let place = pointer(at, input);
-        form.save.extend(read_save(input, value, &place, issues));
+        // One that cannot be read is known all the same, so that only the cause is told.
+        let unread =
+            || Save { input: input.clone(), from: Location::of_path(Path::of_name(input)), expires: None };
+        form.save.push(read_save(input, value, &place, issues).unwrap_or_else(unread));
     }
 }
 

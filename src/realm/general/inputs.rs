@@ -18,11 +18,13 @@ pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
         let place = pointer(at, name);
         super::names::check_name(name, &place, issues);
         let before = form.input(name).cloned();
-        if let Some(input) = read_input(name, value, before.as_ref(), &place, issues) {
-            match form.inputs.iter_mut().find(|other| other.name == *name) {
-                Some(other) => *other = input,
-                None => form.inputs.push(input),
-            }
+        // One that cannot be read is known all the same, so that only the cause is told.
+        let from = Origin::Stored;
+        let unread = || Input { name: name.clone(), required: false, default: None, secret: true, from };
+        let input = read_input(name, value, before.as_ref(), &place, issues).unwrap_or_else(unread);
+        match form.inputs.iter_mut().find(|other| other.name == *name) {
+            Some(other) => *other = input,
+            None => form.inputs.push(input),
         }
     }
 }

@@ -29,16 +29,31 @@ fn list(value: Option<&Json>, at: &str, issues: &mut Issues) -> Option<Vec<Reque
     match value? {
         Json::Array(list) if list.len() <= MOST_STEPS => {
             let requests = list.iter().enumerate();
-            Some(requests.filter_map(|(index, item)| read(item, &format!("{at}/{index}"), issues)).collect())
+            let read =
+                |(index, item)| read(item, &format!("{at}/{index}"), issues).unwrap_or_else(|| unread(at));
+            Some(requests.map(read).collect())
         }
         Json::Array(_) => {
             issues.add(at, format!("at most {MOST_STEPS} requests"));
-            None
+            Some(vec![unread(at); MOST_STEPS])
         }
         other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => {
             issues.add(at, format!("expected an array, found {}", kind(other)));
-            None
+            Some(vec![unread(at)])
         }
+    }
+}
+
+/// In place of a request that cannot be read, so that only the cause is told.
+fn unread(at: &str) -> RequestForm {
+    RequestForm {
+        method: http::Method::GET,
+        url: Template::literal("".into(), at),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: BodyForm::None,
+        response: None,
+        success_when: Vec::new(),
     }
 }
 
@@ -134,7 +149,7 @@ fn check_xml_names(value: &Json, at: &str, issues: &mut Issues) {
                 if !is_name(name) {
                     issues.add(crate::realm::issue::pointer(at, name), "is not a name of XML");
                 }
-                check_xml_names(inside, at, issues);
+                check_xml_names(inside, &crate::realm::issue::pointer(at, name), issues);
             }
         }
         Json::Array(list) => list.iter().for_each(|inside| check_xml_names(inside, at, issues)),

@@ -107,10 +107,11 @@ pub(super) fn read_vars(value: Option<&Json>, form: &mut Form, issues: &mut Issu
     for (name, value) in vars {
         let place = pointer(at, name);
         super::names::check_name(name, &place, issues);
-        if let Some(value) = var_value(value, &place, issues) {
-            form.vars.retain(|var| var.name != *name);
-            form.vars.push(Var { name: name.clone(), value });
-        }
+        // One that cannot be read is known all the same, so that only the cause is told.
+        let unread = || VarValue::Template(Template::literal("".into(), &place));
+        let value = var_value(value, &place, issues).unwrap_or_else(unread);
+        form.vars.retain(|var| var.name != *name);
+        form.vars.push(Var { name: name.clone(), value });
     }
 }
 

@@ -1,0 +1,18 @@
+//! The realm language against what real providers want: their requests, their answers, their signatures.
+
+#![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
+
+mod catalog;
+mod example;
+mod exchange;
+mod jwt;
+mod keys;
+mod leaks;
+mod misfits;
+mod program;
+mod providers;
+mod refusals;
+mod robust;
+mod signing;
+mod traps;
+mod xml;
