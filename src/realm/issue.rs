@@ -44,12 +44,6 @@ impl Issues {
         self.0.extend(more);
     }
 
-    /// Whether nothing was noted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// All that was noted.
     #[must_use]
     pub fn into_vec(self) -> Vec<Issue> {

@@ -7,6 +7,7 @@ mod judge;
 mod render;
 mod trace;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
@@ -74,6 +75,8 @@ pub struct Run<'a> {
     steps_value: Value,
     vars: BTreeMap<&'a str, Value>,
     secret_vars: BTreeSet<&'a str>,
+    /// Texts that were made of secrets and sent.
+    secret_texts: RefCell<BTreeSet<String>>,
     rotating_vars: BTreeSet<&'a str>,
 }
 
@@ -99,6 +102,7 @@ impl Form {
         Ok(Run {
             secret_vars: self.vars_with(is_secret),
             rotating_vars: self.vars_with(rotates),
+            secret_texts: RefCell::default(),
             form: self,
             facts,
             requests,
@@ -226,6 +230,10 @@ impl Scope for Run<'_> {
             }
         }
     }
+
+    fn note_secret(&self, text: &str) {
+        self.secret_texts.borrow_mut().insert(text.to_owned());
+    }
 }
 
 impl<'a> Run<'a> {
@@ -290,6 +298,9 @@ impl<'a> Run<'a> {
             if let Some(text) = value.as_str() {
                 secrets.set(format!("vars.{name}"), text);
             }
+        }
+        for (number, text) in self.secret_texts.borrow().iter().enumerate() {
+            secrets.set(format!("sent.{number}"), text.as_str());
         }
         failure.masked(&secrets)
     }

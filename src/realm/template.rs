@@ -80,6 +80,8 @@ pub(super) trait Scope {
     fn value(&self, name: &str) -> Option<Value>;
     /// Whether it may not be shown.
     fn is_secret(&self, name: &str) -> bool;
+    /// Learns a text that was made of what may not be shown, to mask it where a provider repeats it.
+    fn note_secret(&self, _text: &str) {}
 }
 
 /// Why a template made nothing: words for the operator, with its place and without any value.
@@ -174,7 +176,12 @@ impl Template {
             return Ok(None);
         }
         let real = text_of(&real).map_err(|wrong| self.at(&wrong))?;
-        let shown = if self.is_secret(scope) { MASK.to_owned() } else { real.clone() };
+        let shown = if self.is_secret(scope) {
+            scope.note_secret(&real);
+            MASK.to_owned()
+        } else {
+            real.clone()
+        };
         Ok(Some(Rendered { real, shown }))
     }
 
@@ -196,7 +203,12 @@ impl Template {
             return Ok(None);
         }
         let real = json_of(&value).map_err(|wrong| self.at(&wrong))?;
-        let shown = if self.is_secret(scope) { MASK.into() } else { real.clone() };
+        let shown = if self.is_secret(scope) {
+            scope.note_secret(real.as_str().unwrap_or_default());
+            MASK.into()
+        } else {
+            real.clone()
+        };
         Ok(Some(Rendered { real, shown }))
     }
 
@@ -217,6 +229,9 @@ impl Template {
                     let value = expression.eval(scope).and_then(|value| text_of(&value));
                     let value = value.map_err(|wrong| self.at(&wrong))?;
                     let is_secret = expression.names.iter().any(|name| scope.is_secret(top(name)));
+                    if is_secret {
+                        scope.note_secret(&value);
+                    }
                     shown.push_str(if is_secret { MASK } else { &value });
                     real.push_str(&value);
                 }
@@ -305,7 +320,8 @@ fn split(text: &str) -> Result<Vec<Part>, Wrong> {
 pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
     let text = match value.kind() {
         ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
-        ValueKind::Number => value.to_string(),
+        // `7200.0` is written `7200`.
+        ValueKind::Number => value.as_i64().map_or_else(|| value.to_string(), |whole| whole.to_string()),
         ValueKind::Bool => value.is_true().to_string(),
         ValueKind::None | ValueKind::Undefined => {
             return Err("has no value; give the input a default, or write | default('')".to_owned());
@@ -329,10 +345,11 @@ pub(super) fn value_of(json: &Json) -> Value {
     match json {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(*value),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Value::from(whole),
-            (None, Some(number)) => Value::from(number),
-            (None, None) => Value::from(number.to_string()),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(whole), ..) => Value::from(whole),
+            (None, Some(whole), _) => Value::from(whole),
+            (None, None, Some(number)) => Value::from(number),
+            (None, None, None) => Value::from(number.to_string()),
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(list) => list.iter().map(value_of).collect::<Vec<_>>().into(),
@@ -349,9 +366,10 @@ pub(super) fn json_of(value: &Value) -> Result<Json, Wrong> {
     match value.kind() {
         ValueKind::None => Ok(Json::Null),
         ValueKind::Bool => Ok(value.is_true().into()),
-        ValueKind::Number => match value.as_i64() {
-            Some(whole) => Ok(whole.into()),
-            None => f64::try_from(value.clone()).map(Json::from).map_err(|_| unwritable()),
+        ValueKind::Number => match (value.as_i64(), u64::try_from(value.clone())) {
+            (Some(whole), _) => Ok(whole.into()),
+            (None, Ok(whole)) => Ok(whole.into()),
+            (None, Err(_)) => f64::try_from(value.clone()).map(Json::from).map_err(|_| unwritable()),
         },
         ValueKind::Seq | ValueKind::Iterable => {
             value.try_iter().map_err(|_| unwritable())?.map(|item| json_of(&item)).collect()

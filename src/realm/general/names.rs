@@ -54,10 +54,7 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
         check_base(form, &base.key, issues);
     }
     check_cycles(form, issues);
-    // A request that could not be read would be missed here too.
-    if issues.is_empty() {
-        check_locations(form, issues);
-    }
+    check_locations(form, issues);
     check_saves(form, issues);
 }
 

@@ -29,7 +29,9 @@ impl Run<'_> {
         };
         let names_status = conditions.iter().any(|condition| matches!(condition, Condition::Status(_)));
         if !names_status && !(200..300).contains(&answer.status) {
-            let says_nothing = answer.document.is_none() && !(300..400).contains(&answer.status);
+            let is_redirect = (300..400).contains(&answer.status);
+            let says_nothing =
+                answer.document.is_none() && !is_redirect && self.says(answer) == ProviderSays::default();
             let failure = if says_nothing { no_json(answer) } else { self.refusal(answer) };
             return Err(Failure { retry_after: retry_after(answer), ..failure });
         }

@@ -255,3 +255,19 @@ fn oauth2_is_expanded_as_the_rfc_says() {
     );
     assert!(request.spends);
 }
+
+#[test]
+fn a_secret_is_masked_also_as_it_was_sent() {
+    let config = json!({"oauth2": {"token_endpoint": "https://as.example/token"}});
+    let definition = definition(&config);
+    let mut run = definition
+        .form()
+        .unwrap()
+        .begin(facts(&[("client_id", "id"), ("client_secret", "hunter2")]))
+        .unwrap();
+    let sent = run.next_request().unwrap().unwrap().headers[0].1.clone();
+    let echoed = json!({"error": "invalid_client", "error_description": format!("{sent} is wrong")});
+    let failure = run.take(RawAnswer::json(401, &echoed)).unwrap_err();
+    let shown = run.masked(failure).provider.message.unwrap();
+    assert_eq!(shown, "Basic ****************** is wrong");
+}

@@ -67,7 +67,8 @@ impl Run<'_> {
         });
         let taken =
             taken.chain(outputs).filter_map(|location| location.find(answer).as_ref().and_then(scalar));
-        inputs.chain(tokens).chain(taken).filter(|text| text.len() >= 4).collect()
+        let sent: Vec<String> = self.secret_texts.borrow().iter().cloned().collect();
+        inputs.chain(tokens).chain(taken).chain(sent).filter(|text| text.len() >= 4).collect()
     }
 
     /// What was looked for, where, and whether it was found.

@@ -15,7 +15,9 @@ impl Scope for Values {
 }
 
 fn scope() -> Values {
-    let steps = value_of(&serde_json::json!([{"body": {"a": [1, {"b": "x"}], "yes": true, "null": null}}]));
+    let steps = value_of(
+        &serde_json::json!([{"body": {"a": [1, {"b": "x"}], "yes": true, "null": null, "big": 12_345_678_901_234_567_890_u64, "whole": 1_760_000_000.0}}]),
+    );
     Values(BTreeMap::from([
         ("key", Value::from("k")),
         ("text", Value::from("a b/c~")),
@@ -71,6 +73,8 @@ fn a_single_expression_keeps_its_type() {
         ("{{ steps[0].body.yes }}", Some(serde_json::json!(true))),
         ("{{ steps[0].body.a }}", Some(serde_json::json!([1, {"b": "x"}]))),
         ("{{ now }} ", Some(serde_json::json!("1760000000 "))),
+        ("{{ steps[0].body.big }}", Some(serde_json::json!(12_345_678_901_234_567_890_u64))),
+        ("{{ steps[0].body.whole }}x", Some(serde_json::json!("1760000000x"))),
         ("{{ none }}", None),
     ] {
         assert_eq!(json(template), Ok(expected), "{template}");
