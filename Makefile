@@ -1,6 +1,6 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: run test check gen build soak bench spread
+.PHONY: run test check gen build soak bench spread fuzz
 
 run:
 	cargo run -- dev
@@ -37,3 +37,8 @@ bench:
 # When 10,000 secrets fetched together are renewed: docs/renewal-spread.md.
 spread:
 	PRINT_SPREAD=1 cargo test --test simulation evenly_over_the_window -- --nocapture
+
+# What reads definitions, templates, paths and answers, each for so many seconds: make fuzz SECONDS=60
+SECONDS ?= 60
+fuzz:
+	fuzz/run $(SECONDS)

@@ -83,6 +83,7 @@ pub(super) struct Inherited {
     #[schemars(example = &"expires_in")]
     expires_in_path: Option<String>,
     /// What a re-fetch does to the token held, and what the provider allows.
+    #[schemars(example = json!({"reissue": "replaces", "overlap": "5m"}))]
     policy: Option<Policy>,
 }
 

@@ -13,6 +13,7 @@ mod program;
 mod providers;
 mod refusals;
 mod robust;
+mod schema;
 mod signing;
 mod traps;
 mod xml;
