@@ -305,6 +305,7 @@ impl Renewal {
                         bases = self.renew_bases(id, bases).await?;
                         continue;
                     }
+                    tokio::time::sleep(FIRST_LOOK).await;
                 }
                 None if cause == Cause::Due => return self.leave_to_holder(id, &view),
                 None => {

@@ -106,6 +106,15 @@ pub struct Grant {
     pub intent: Option<Intent>,
 }
 
+impl Grant {
+    /// Whether it, or a use of it whose outcome is not known, began with other credentials than these.
+    #[must_use]
+    pub fn is_of_another(&self, seed: &str) -> bool {
+        let is_held = !self.values.is_empty() && self.seed != seed;
+        is_held || self.intent.as_ref().is_some_and(|intent| intent.seed != seed)
+    }
+}
+
 /// A use of a grant, written down before the grant is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {

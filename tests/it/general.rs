@@ -183,3 +183,17 @@ async fn a_token_that_is_worked_out_here_calls_nobody() {
     );
     assert_eq!(server.get("/api/log?realm=l").await.ok()["data"]["total"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instant_that_is_read_as_a_duration_is_doubted() {
+    let world = World::new().await;
+    let server = serve(&world).await;
+    let mut wrong = realm(&world);
+    wrong["config"]["expires"] = json!({"path": "$.data.at"});
+    server.post("/api/realm", &wrong).await.ok();
+    world
+        .provider
+        .script(Fault::Json(json!({"code": 0, "data": {"token": "t", "at": world.now_ms() / 1000}})));
+    let answer = server.get("/api/token?realm=g&key=k").await.ok();
+    assert!(answer["warning"].as_str().unwrap().contains("years: is the unit"), "{answer}");
+}

@@ -89,6 +89,28 @@ async fn a_new_first_grant_replaces_what_was_rotated_and_an_edit_of_others_does_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_to_the_grant_before_does_not_cost_the_new_one() {
+    let world = World::new().await;
+    let (server, other) = (serve(&world).await, world.serve().await);
+    world.provider.script(Fault::HoldThenJson(
+        json!({"access_token": "late", "expires_in": 7200, "refresh_token": "late"}),
+    ));
+    let (late, ()) = tokio::join!(server.token(), async {
+        world.provider.wait_for_calls(1).await;
+        store_grant(&other, "authorised-anew").await;
+        // The lease of the one that hangs ends.
+        world.advance(Duration::from_secs(13), &[]).await;
+        world.provider.script(answer(1));
+        assert_eq!(other.token().await.ok()["token"], "t-1");
+        world.provider.release();
+    });
+    assert_eq!(late.body["token"], "t-1", "{late:?}");
+    world.provider.script(answer(2));
+    assert_eq!(other.flush().await.ok()["token"], "t-2");
+    assert_eq!(spent(&world), ["r-0", "authorised-anew", "r-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_use_of_unknown_outcome_is_left_alone_until_near_expiry_and_then_tried_once() {
     let world = World::new().await;
     let server = serve(&world).await;

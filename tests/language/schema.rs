@@ -8,7 +8,10 @@ use token_server::realm::{Definition, schema};
 /// The members that the reader knows at a place, as its complaint about an unknown one tells.
 fn read_members(config: &Value, pointer: &str) -> BTreeSet<String> {
     let issues = Definition::read(Some(config), None).unwrap_err();
-    let issue = issues.iter().find(|issue| issue.pointer == pointer).unwrap_or_else(|| panic!("{pointer}: {issues:?}"));
+    let issue = issues
+        .iter()
+        .find(|issue| issue.pointer == pointer)
+        .unwrap_or_else(|| panic!("{pointer}: {issues:?}"));
     let (_, known) = issue.detail.split_once("expected one of: ").unwrap_or_else(|| panic!("{issue:?}"));
     known.split(", ").map(str::to_owned).collect()
 }
@@ -35,7 +38,11 @@ fn the_schema_names_what_the_reader_reads() {
         (general(&zzz), "/config/zzz", "General"),
         (general(&json!({"inputs": {"a": zzz}})), "/config/inputs/a/zzz", "Input"),
         (general(&json!({"vars": {"v": {"jwt": zzz}}})), "/config/vars/v/jwt/zzz", "Jwt"),
-        (general(&json!({"requests": [{"url": "https://x.example", "zzz": 1}]})), "/config/requests/0/zzz", "Request"),
+        (
+            general(&json!({"requests": [{"url": "https://x.example", "zzz": 1}]})),
+            "/config/requests/0/zzz",
+            "Request",
+        ),
         (general(&json!({"response": zzz})), "/config/response/zzz", "Response"),
         (general(&json!({"success_when": zzz})), "/config/success_when/zzz", "Condition"),
         (general(&json!({"expires": zzz})), "/config/expires/zzz", "ExpiresRule"),

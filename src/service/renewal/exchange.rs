@@ -50,7 +50,7 @@ impl Renewal {
         let end = tokio::time::Instant::now() + timeout;
         let mut grant = turn.view.grant();
         while let Some(request) = run.next_request()? {
-            let intent = if request.spends { Some(self.intend(turn, &grant).await?) } else { None };
+            let intent = if request.spends { Some(self.intend(turn, &mut grant).await?) } else { None };
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             let sent = self.parts.upstream.send(&request, left).await;
             let sent = sent.map_err(|failure| {
@@ -69,15 +69,18 @@ impl Renewal {
     }
 
     /// Writes down that the grant is about to be spent.
-    async fn intend(&self, turn: Turn<'_>, grant: &Grant) -> Result<Intent, Broken> {
+    async fn intend(&self, turn: Turn<'_>, grant: &mut Grant) -> Result<Intent, Broken> {
         let Turn { lease, view, .. } = turn;
-        let intent = Intent {
-            id: uuid::Uuid::now_v7().to_string(),
-            generation: grant.generation,
-            at: self.parts.clock.now(),
-            seed: view.inputs.seed.clone(),
-            instance: self.owner.clone(),
-        };
+        if grant.is_of_another(&view.inputs.seed) {
+            // The operator has authorised anew: whoever still uses the grant before is fenced, lest one of the two be lost.
+            let fence = self.new_intent(grant.generation, view);
+            match self.parts.store.end_spend(&lease.id, &fence, Some(&Grant::default())).await {
+                Ok(true) => *grant = Grant { generation: grant.generation + 1, ..Grant::default() },
+                Ok(false) => return Err(Broken::Overtaken),
+                Err(error) => return Err(Broken::Store(error)),
+            }
+        }
+        let intent = self.new_intent(grant.generation, view);
         match self.parts.store.begin_spend(&lease.id, grant.intent.as_ref(), &intent).await {
             Ok(true) => {}
             Ok(false) => return Err(Broken::Overtaken),
@@ -94,6 +97,16 @@ impl Renewal {
         Ok(intent)
     }
 
+    fn new_intent(&self, generation: i64, view: &View) -> Intent {
+        Intent {
+            id: uuid::Uuid::now_v7().to_string(),
+            generation,
+            at: self.parts.clock.now(),
+            seed: view.inputs.seed.clone(),
+            instance: self.owner.clone(),
+        }
+    }
+
     /// Stores what came back of a step.
     async fn keep_grant(
         &self,
@@ -106,13 +119,7 @@ impl Renewal {
             return Ok(());
         }
         let Turn { lease, view, .. } = turn;
-        let intent = intent.unwrap_or_else(|| Intent {
-            id: uuid::Uuid::now_v7().to_string(),
-            generation: grant.generation,
-            at: self.parts.clock.now(),
-            seed: view.inputs.seed.clone(),
-            instance: self.owner.clone(),
-        });
+        let intent = intent.unwrap_or_else(|| self.new_intent(grant.generation, view));
         let next = next_grant(grant, view, &saved);
         match self.store_grant(&lease.id, &intent, &next).await {
             Ok(true) => {
@@ -187,13 +194,7 @@ impl Renewal {
         if !logs_in || !turn.view.inputs.has_saved {
             return Ok(false);
         }
-        let intent = Intent {
-            id: uuid::Uuid::now_v7().to_string(),
-            generation: before.generation,
-            at: self.parts.clock.now(),
-            seed: turn.view.inputs.seed.clone(),
-            instance: self.owner.clone(),
-        };
+        let intent = self.new_intent(before.generation, turn.view);
         self.parts.store.end_spend(id, &intent, Some(&Grant::default())).await
     }
 }

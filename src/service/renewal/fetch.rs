@@ -1,5 +1,7 @@
 //! Asking the provider under a lease, and what becomes of its answer.
 
+use std::time::Duration;
+
 use super::bases::Bases;
 use super::decide::Held;
 use super::exchange::Broken;
@@ -15,6 +17,9 @@ use crate::service::schedule::back_off;
 use crate::service::{ServiceError, TokenAnswer};
 use crate::store::{Commit, DueToken, Lease, RecordedFailure};
 use crate::token::Source;
+
+/// A longer life is most often an instant that was read as a duration.
+const DOUBTFUL: Duration = Duration::from_hours(20 * 366 * 24);
 
 /// A fetch that may be made: under which lease, by which rows, why.
 #[derive(Clone, Copy)]
@@ -137,6 +142,13 @@ impl Renewal {
         let SecretId { realm, key } = &lease.id;
         self.parts.metrics.count_upstream(realm, code, took);
         tracing::info!(realm, key, cause = cause.as_str(), outcome = code, ?took, "asked the provider");
+        if run.steps() == 0 && matches!(outcome, Err(Broken::Store(_) | Broken::Overtaken)) {
+            // Nothing was sent.
+            if let Err(error) = self.parts.store.withdraw_fetch(call).await {
+                tracing::warn!(%error, "a call that was not made stays in the log");
+            }
+            return outcome;
+        }
         let held = view.current().map(|held| &held.text);
         self.conclude(call, took, &outcome, held).await;
         outcome
@@ -167,7 +179,7 @@ impl Renewal {
         if cause == Cause::Next && !self.promote(turn).await? {
             return Ok(None);
         }
-        let warning = (answer.expiry == Expiry::Untold).then(|| self.untold_life(&lease.id));
+        let warning = self.doubts(&lease.id, answer.expiry);
         let is_repeated = view.current().is_some_and(|held| held.text == answer.token);
         let renewed = !(is_repeated && cause.wants_another());
         match self.commit(lease, &commit).await {
@@ -209,11 +221,21 @@ impl Renewal {
         );
     }
 
-    fn untold_life(&self, id: &SecretId) -> String {
-        let life = self.settings.default_life;
-        let warning = format!("the provider told no expiry; the token is taken to live {life:?}");
+    /// What the operator should know of a token's life.
+    fn doubts(&self, id: &SecretId, expiry: Expiry) -> Option<String> {
+        let warning = match expiry {
+            Expiry::Untold => {
+                let life = self.settings.default_life;
+                format!("the provider told no expiry; the token is taken to live {life:?}")
+            }
+            Expiry::In(life) if life > DOUBTFUL => {
+                let years = life.as_secs() / (366 * 86_400);
+                format!("the token is taken to live {years} years: is the unit of the realm's expires right?")
+            }
+            Expiry::In(_) | Expiry::Never => return None,
+        };
         tracing::warn!(realm = id.realm, key = id.key, "{warning}");
-        warning
+        Some(warning)
     }
 
     /// The lease had passed to another: what that one stored counts, what came of our fetch does not.
