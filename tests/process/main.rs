@@ -10,10 +10,13 @@ mod faults;
 mod faulty_provider;
 mod fleet;
 mod galera;
+mod grants;
+
 mod holders;
 mod instances;
 mod issuer;
 mod lifecycle;
+mod oidc;
 mod outage;
 mod peers;
 mod program;
