@@ -4,6 +4,7 @@
 //! may kill the first one's token.
 
 mod clients;
+mod handshake;
 mod limits;
 
 use std::time::Duration;
@@ -97,6 +98,9 @@ impl Upstream {
 
     /// What went wrong on the way; the error's own text may hold the URL, and so credentials.
     fn transport(&self, error: &reqwest::Error) -> Failure {
+        if let Some(failure) = handshake::failure(error) {
+            return failure;
+        }
         if error.is_timeout() && error.is_connect() {
             let detail = format!("the provider could not be connected to within {:?}", self.limits.connect);
             return Failure { is_unsent: true, ..Failure::new(FailureKind::Unreachable, detail) };
