@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod certificates;
 mod cli;
 mod crowd;
 mod dev;
@@ -16,6 +17,7 @@ mod holders;
 mod instances;
 mod issuer;
 mod lifecycle;
+mod mtls;
 mod oidc;
 mod outage;
 mod peers;
