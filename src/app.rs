@@ -50,7 +50,8 @@ impl App {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn build(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
-        let upstream = Upstream::new(config.upstream.limits(), config.upstream.proxy_url.as_deref())?;
+        let egress = config.upstream.egress().map_err(|wrong| SetupError::of(wrong.0))?;
+        let upstream = Upstream::new(config.upstream.limits(), egress, config.upstream.proxy_url.as_deref())?;
         Ok(Self::over(config, store, clock, Arc::new(upstream)))
     }
 

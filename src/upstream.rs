@@ -4,6 +4,8 @@
 //! may kill the first one's token.
 
 mod clients;
+mod egress;
+mod handshake;
 mod limits;
 
 use std::time::Duration;
@@ -15,6 +17,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::realm::{RawAnswer, Request};
 
 use clients::Clients;
+pub use egress::Egress;
 pub use limits::Limits;
 
 /// Where tokens come from.
@@ -32,6 +35,7 @@ pub trait TokenSource: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     clients: Clients,
+    egress: Egress,
     limits: Limits,
 }
 
@@ -39,6 +43,14 @@ pub struct Upstream {
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct SetupError(String);
+
+impl SetupError {
+    /// With these words.
+    #[must_use]
+    pub fn of(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
 
 /// The error's own text without the URL, which may hold a password.
 fn setup(error: &reqwest::Error) -> SetupError {
@@ -63,15 +75,16 @@ pub fn client_builder() -> Result<reqwest::ClientBuilder, SetupError> {
 }
 
 impl Upstream {
-    /// A client with these limits.
+    /// A client with these limits, for these addresses.
     ///
     /// # Errors
     /// When TLS cannot be set up, or the proxy's URL is wrong.
-    pub fn new(limits: Limits, proxy: Option<&str>) -> Result<Self, SetupError> {
-        Ok(Self { clients: Clients::new(limits.connect, proxy)?, limits })
+    pub fn new(limits: Limits, egress: Egress, proxy: Option<&str>) -> Result<Self, SetupError> {
+        Ok(Self { clients: Clients::new(limits.connect, &egress, proxy)?, egress, limits })
     }
 
     async fn exchange(&self, request: &Request) -> Result<RawAnswer, Failure> {
+        self.egress.demand(&request.url)?;
         let client = self.clients.of(request.tls.as_ref())?;
         let response = send(&client, request).await.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
@@ -97,6 +110,12 @@ impl Upstream {
 
     /// What went wrong on the way; the error's own text may hold the URL, and so credentials.
     fn transport(&self, error: &reqwest::Error) -> Failure {
+        if let Some(refusal) = egress::refusal_in(error) {
+            return refusal;
+        }
+        if let Some(failure) = handshake::failure(error) {
+            return failure;
+        }
         if error.is_timeout() && error.is_connect() {
             let detail = format!("the provider could not be connected to within {:?}", self.limits.connect);
             return Failure { is_unsent: true, ..Failure::new(FailureKind::Unreachable, detail) };

@@ -68,6 +68,7 @@ fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, Config
         ("server.insecure_no_auth", "false".to_owned()),
         ("server.drain_delay_seconds", "0".to_owned()),
         ("database.url", database),
+        ("upstream.allow_networks", "loopback".to_owned()),
     ];
     let environment = Environment::of_process().only(&["TOKEN_SERVER__LOG__", "TOKEN_SERVER__METRICS__"]);
     Config::load_without_file(&environment, &flags)

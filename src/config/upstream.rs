@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, within};
-use crate::upstream::Limits;
+use crate::upstream::{Egress, Limits};
 
 /// What a provider may cost.
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
@@ -21,6 +21,9 @@ pub struct UpstreamSettings {
     /// read. `TOKEN_SERVER__UPSTREAM__PROXY_URL`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
+    /// What may be called beside public addresses, separated by commas: `loopback`, `private`, `any`, networks like
+    /// `10.1.0.0/16`. Default none. `TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS`
+    pub allow_networks: String,
 }
 
 impl Default for UpstreamSettings {
@@ -30,6 +33,7 @@ impl Default for UpstreamSettings {
             timeout_seconds: 10.0,
             max_response_bytes: 1 << 20,
             proxy_url: None,
+            allow_networks: String::new(),
         }
     }
 }
@@ -50,6 +54,15 @@ impl UpstreamSettings {
         }
     }
 
+    /// Which addresses may be called.
+    ///
+    /// # Errors
+    /// The setting is no list of networks.
+    pub fn egress(&self) -> Result<Egress, ConfigError> {
+        let read = self.allow_networks.parse();
+        read.map_err(|wrong: String| ConfigError(format!("upstream.allow_networks: {wrong}")))
+    }
+
     /// Time for the whole fetch, where a realm's policy names none.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -62,6 +75,7 @@ impl UpstreamSettings {
         if !(1024..=1 << 30).contains(&self.max_response_bytes) {
             return Err(ConfigError("upstream.max_response_bytes: expected 1024 to 1073741824".to_owned()));
         }
+        self.egress()?;
         let is_usable = |text: &String| {
             let url = url::Url::parse(text);
             url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Proxy};
 
-use super::{SetupError, client_builder, setup};
+use super::{Egress, SetupError, client_builder, setup};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::TlsMaterial;
 
@@ -15,6 +15,7 @@ use crate::realm::TlsMaterial;
 pub(super) struct Clients {
     plain: Client,
     connect: Duration,
+    egress: Egress,
     proxy: Option<String>,
     by_material: Arc<Mutex<HashMap<TlsMaterial, Client>>>,
 }
@@ -29,10 +30,10 @@ impl std::fmt::Debug for Clients {
 }
 
 impl Clients {
-    pub(super) fn new(connect: Duration, proxy: Option<&str>) -> Result<Self, SetupError> {
+    pub(super) fn new(connect: Duration, egress: &Egress, proxy: Option<&str>) -> Result<Self, SetupError> {
         let proxy = proxy.map(str::to_owned);
-        let plain = base(connect, proxy.as_deref())?.build().map_err(|error| setup(&error))?;
-        Ok(Self { plain, connect, proxy, by_material: Arc::default() })
+        let plain = base(connect, egress, proxy.as_deref())?.build().map_err(|error| setup(&error))?;
+        Ok(Self { plain, connect, egress: egress.clone(), proxy, by_material: Arc::default() })
     }
 
     /// The client for a certificate; the plain one without.
@@ -57,7 +58,8 @@ impl Clients {
         let unusable = |what: &str| {
             Failure::new(FailureKind::Config, format!("/config/tls: the {what} is not usable: expected PEM"))
         };
-        let mut builder = base(self.connect, self.proxy.as_deref()).map_err(|_| unusable("HTTP client"))?;
+        let mut builder =
+            base(self.connect, &self.egress, self.proxy.as_deref()).map_err(|_| unusable("HTTP client"))?;
         if let (Some(certificate), Some(key)) = (&material.certificate, &material.key) {
             let pem = format!("{certificate}\n{key}\n");
             let identity =
@@ -72,10 +74,15 @@ impl Clients {
     }
 }
 
-fn base(connect: Duration, proxy: Option<&str>) -> Result<reqwest::ClientBuilder, SetupError> {
+fn base(
+    connect: Duration,
+    egress: &Egress,
+    proxy: Option<&str>,
+) -> Result<reqwest::ClientBuilder, SetupError> {
     let builder = client_builder()?.connect_timeout(connect).retry(reqwest::retry::never());
     match proxy {
+        // The proxy resolves names, and may be anywhere.
         Some(proxy) => Ok(builder.proxy(Proxy::all(proxy).map_err(|error| setup(&error))?)),
-        None => Ok(builder),
+        None => Ok(builder.dns_resolver(Arc::new(egress.clone()))),
     }
 }

@@ -323,3 +323,38 @@ async fn a_slow_realm_does_not_keep_others_from_being_renewed() {
     assert_eq!(status["state"], "valid", "renewed ahead: {status}");
     server.app.tasks.stop_soft();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_are_not_public_are_called_only_where_they_are_allowed() {
+    let world = World::new().await;
+    let server = world.serve_with(&[("upstream.allow_networks", "10.1.0.0/16")]).await;
+    let port_of = |url: String| url.rsplit(':').next().unwrap().to_owned();
+    let rest = port_of(world.provider.url());
+    for host in ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "[::ffff:127.0.0.1]"] {
+        let mut realm = world.realm();
+        realm["config"]["url"] = format!("http://{host}:{rest}").into();
+        server.post("/api/realm", &realm).await.ok();
+        server.post("/api/secret", &secret()).await.ok();
+        let reply = server.post("/api/secret/k/retry?realm=r", &json!({})).await;
+        assert_eq!(reply.problem(), (503, "config"), "{host}: {reply:?}");
+        assert!(
+            reply.body["detail"].as_str().unwrap().contains("upstream.allow_networks"),
+            "{host}: {reply:?}"
+        );
+    }
+    assert_eq!(world.provider.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_out_of_an_answer_is_judged_too() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let realm = json!({"id": "r", "config": {"token": "$.t", "requests": [
+        {"url": world.provider.url()}, {"url": "{{ steps[0].body.next }}"}]}});
+    server.post("/api/realm", &realm).await.ok();
+    server.post("/api/secret", &json!({"realm": "r", "key": "k"})).await.ok();
+    world.provider.script(Fault::Json(json!({"next": "http://169.254.169.254/latest/meta-data"})));
+    let reply = server.token().await;
+    assert_eq!(reply.problem(), (503, "config"));
+    assert!(reply.body["detail"].as_str().unwrap().contains("169.254.169.254"), "{reply:?}");
+}

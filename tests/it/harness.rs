@@ -148,7 +148,9 @@ impl World {
 
     /// One more instance with these settings.
     pub(crate) async fn serve_with(&self, settings: &[(&'static str, &str)]) -> Server {
-        let flags: Vec<_> = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let loopback = [("upstream.allow_networks", "loopback")];
+        let settings = loopback.iter().chain(settings);
+        let flags: Vec<_> = settings.map(|(name, value)| (*name, (*value).to_owned())).collect();
         let config = Config::load_without_file(&Environment::of(&[]), &flags).unwrap();
         let clock: Arc<dyn Clock> =
             if self.real_time { Arc::new(SystemClock::default()) } else { self.clock.clone() };

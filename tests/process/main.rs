@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod certificates;
 mod cli;
 mod crowd;
 mod dev;
@@ -10,10 +11,14 @@ mod faults;
 mod faulty_provider;
 mod fleet;
 mod galera;
+mod grants;
+
 mod holders;
 mod instances;
 mod issuer;
 mod lifecycle;
+mod mtls;
+mod oidc;
 mod outage;
 mod peers;
 mod program;

@@ -10,6 +10,8 @@ use crate::program::{PATIENCE, lines_of, needed};
 pub(crate) struct Peer {
     child: Child,
     pub(crate) url: String,
+    /// All that it said of itself when it started.
+    pub(crate) hello: Value,
 }
 
 impl Drop for Peer {
@@ -22,20 +24,12 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let line = lines_of(child.stdout.take().unwrap(), |_| {}).recv_timeout(PATIENCE).unwrap();
-        let line: Value = serde_json::from_str(&line).unwrap();
-        Self { child, url: line["url"].as_str().unwrap().to_owned() }
-    }
-
-    /// npm oidc-provider, whose tokens live this long.
-    pub(crate) fn oidc(token_seconds: u32) -> Option<Self> {
-        let server = needed("TEST_OIDC_PEER")?;
-        let mut command = Command::new("node");
-        command.arg(server).env("TOKEN_TTL_SECONDS", token_seconds.to_string());
-        Some(Self::start(command))
+        let hello: Value = serde_json::from_str(&line).unwrap();
+        Self { child, url: hello["url"].as_str().unwrap().to_owned(), hello }
     }
 
     /// The operator's function.

@@ -10,6 +10,7 @@ use token_server::fake_provider::{
 };
 
 use crate::faulty_provider::{Fault, FaultyProvider, Recorded};
+use crate::oidc::Oidc;
 use crate::peers::{Peer, python};
 use crate::program::Program;
 
@@ -20,36 +21,18 @@ async fn server() -> (tempfile::TempDir, Program) {
     (folder, program)
 }
 
-async fn post_form(url: &str, form: &str) -> (u16, Value) {
-    let client = token_server::upstream::client_builder().unwrap().build().unwrap();
-    let request =
-        client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
-    let response = request.send().await.unwrap();
-    (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
-}
-
 async fn get(url: &str) -> Value {
     let client = token_server::upstream::client_builder().unwrap().build().unwrap();
     serde_json::from_str(&client.get(url).send().await.unwrap().text().await.unwrap()).unwrap()
 }
 
-const CLIENT: &str = "client_id=invented-client&client_secret=invented-client-secret-not-real-0123456789";
-
-/// Whether oidc-provider itself takes the token for good.
-async fn is_active(peer: &Peer, token: &str) -> bool {
-    let url = format!("{}/token/introspection", peer.url);
-    let (status, answer) = post_form(&url, &format!("{CLIENT}&token={token}")).await;
-    assert_eq!(status, 200, "{answer}");
-    answer["active"] == true
-}
-
 /// `client_credentials` in the body: fetched, cached, refreshed when its short life ends, accepted by introspection.
 #[tokio::test(flavor = "multi_thread")]
 async fn oidc_provider_gives_tokens_that_it_accepts() {
-    let Some(peer) = Peer::oidc(6) else { return };
+    let Some(peer) = Oidc::start(6) else { return };
     let (_folder, program) = server().await;
     let argument = |name: &str, value: &str| json!({"name": name, "place": "body", "value": value});
-    let config = json!({"url": format!("{}/token", peer.url), "method": "POST", "arguments": [
+    let config = json!({"url": peer.endpoint(), "method": "POST", "arguments": [
             argument("grant_type", "client_credentials"), argument("client_id", "$key_1"),
             argument("client_secret", "$client_secret")],
         "token_path": "access_token", "content_type": "json", "expires_in_path": "expires_in"});
@@ -61,11 +44,11 @@ async fn oidc_provider_gives_tokens_that_it_accepts() {
     let (status, first) = program.token().await;
     assert_eq!((status, &first["source"]), (200, &json!("upstream")), "{first}");
     let first_token = first["token"].as_str().unwrap().to_owned();
-    assert!(is_active(&peer, &first_token).await);
+    assert!(peer.is_active(&first_token).await);
     for _ in 0..20 {
         assert_eq!(program.token().await.1["token"], first_token.as_str());
     }
-    assert_eq!(get(&format!("{}/__calls", peer.url)).await["token"], 1, "cached");
+    assert_eq!(peer.calls().await["token"], 1, "cached");
 
     // Its life ends: every token handed out meanwhile is one that the provider takes.
     let mut seen = vec![first_token];
@@ -75,15 +58,14 @@ async fn oidc_provider_gives_tokens_that_it_accepts() {
         let token = answer["token"].as_str().unwrap().to_owned();
         // oidc-provider counts whole seconds: in the last one it may be dead already.
         if answer["expires_in"].as_i64().unwrap() > 1200 {
-            assert!(is_active(&peer, &token).await, "{answer}");
+            assert!(peer.is_active(&token).await, "{answer}");
         }
         if seen.last() != Some(&token) {
             seen.push(token);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let calls = get(&format!("{}/__calls", peer.url)).await["token"].as_u64().unwrap();
-    assert_eq!(calls, 3, "one fetch for each expiry");
+    assert_eq!(peer.calls().await["token"], 3, "one fetch for each expiry");
 
     // A wrong secret is refused, in the provider's own words.
     let wrong = json!({"realm": "r", "key": "wrong", "key_1": "invented-client", "credentials": {"client_secret": "no"}});

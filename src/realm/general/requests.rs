@@ -169,10 +169,14 @@ pub(super) fn read_tls(value: Option<&Json>, form: &mut Form, issues: &mut Issue
         let value = object.member(name).filter(|value| !value.is_null())?;
         template(value, &format!("{at}/{name}"), issues)
     };
-    let tls = Tls { certificate: part("certificate"), key: part("key"), ca: part("ca") };
+    let mut tls = Tls { certificate: part("certificate"), key: part("key"), ca: part("ca") };
     object.finish(&[], |_| false, issues);
     if tls.certificate.is_some() != tls.key.is_some() {
         issues.add(at, "certificate and key go together");
+    }
+    // A CA beside `tls_client_auth` does not take its certificate away.
+    if let Some(made) = form.tls.take().filter(|_| tls.certificate.is_none() && tls.key.is_none()) {
+        tls = Tls { ca: tls.ca, ..made };
     }
     form.tls = Some(tls);
 }
