@@ -1,7 +1,5 @@
 //! `/api/realm`
 
-mod policy;
-
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -50,56 +48,14 @@ pub(super) struct RealmEditBody {
     /// 1–50 characters, no control characters, no blanks at the ends.
     #[schema(example = "wxgzh")]
     id: String,
-    /// How to fetch a token.
-    #[schema(value_type = Option<ConfigBody>)]
+    /// How to fetch a token, in one of three forms; its JSON Schema is at `/schema/realm.json`, presets at `/api/catalog`.
+    #[schema(value_type = Option<Object>, example = json!({"url": "https://api.weixin.qq.com/cgi-bin/token", "method": "GET",
+        "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}], "token_path": "access_token", "expires_in_path": "expires_in"}))]
     config: Option<Value>,
     /// The URL of a function: it is POSTed the secret and answers `{"token","expires_in"}` (seconds).
     logic_code: Option<String>,
     /// Up to 5000 characters.
     comment: Option<String>,
-}
-
-/// The inherited form of a realm's config.
-#[derive(utoipa::ToSchema)]
-#[schema(title = "Config")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
-pub(super) struct ConfigBody {
-    /// The token endpoint, http or https.
-    #[schema(example = "https://api.weixin.qq.com/cgi-bin/token")]
-    url: String,
-    /// GET or POST.
-    #[schema(example = "GET")]
-    method: String,
-    /// What is sent.
-    arguments: Vec<ArgumentBody>,
-    /// Where the token is in the answer: a member's name, a dotted path or `$…` (RFC 9535).
-    #[schema(example = "access_token")]
-    token_path: String,
-    /// `json` or `text`: the Content-Type of a POST, whose body is JSON either way.
-    #[schema(example = "json")]
-    content_type: Option<String>,
-    /// Where the seconds left are in the answer.
-    #[schema(example = "expires_in")]
-    expires_in_path: Option<String>,
-    /// How tokens are renewed.
-    #[schema(value_type = Option<policy::PolicyBody>)]
-    policy: Option<Value>,
-}
-
-/// One argument of the request.
-#[derive(utoipa::ToSchema)]
-#[schema(title = "Argument")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
-pub(super) struct ArgumentBody {
-    /// Its name there.
-    #[schema(example = "appid")]
-    name: String,
-    /// `url`, `header` or `body`.
-    #[schema(example = "url")]
-    place: String,
-    /// A literal, `$key_N` or `$name` of a named credential.
-    #[schema(value_type = String, example = "$key_1")]
-    value: Value,
 }
 
 /// A page of a list.

@@ -20,7 +20,9 @@ pub enum ServiceError {
     #[error("there is no secret {} in realm {}", .0.key, .0.realm)]
     UnknownSecret(SecretId),
     /// Secrets use the realm.
-    #[error("realm {id} is used by {secrets} secret(s); delete them first, or pass ?cascade=true")]
+    #[error(
+        "realm {id} is used by {secrets} secret(s); delete them first, or with it: ?cascade=true, on the command line --cascade"
+    )]
     RealmInUse {
         /// Its id.
         id: String,
