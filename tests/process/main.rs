@@ -6,6 +6,7 @@ mod certificates;
 mod cli;
 mod crowd;
 mod dev;
+mod exchange;
 mod faults;
 #[path = "../it/faulty_provider.rs"]
 mod faulty_provider;
@@ -24,4 +25,5 @@ mod peers;
 mod program;
 mod proxy;
 mod real_input;
+mod sdk;
 mod storms;
