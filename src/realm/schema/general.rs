@@ -71,7 +71,12 @@ pub(super) struct General {
     policy: Option<Policy>,
 }
 
-/// A plain token endpoint of RFC 6749.
+/// A plain token endpoint of RFC 6749: a POST of a form. Its parameters come in this order: `grant_type`, what the grant needs,
+/// `scope`, `audience`, `resource`, `extra`, then the client's own (`client_id`, `client_secret` or `client_assertion_type` and
+/// `client_assertion`). With `client_secret_basic` id and secret are form-encoded before base64, as RFC 6749 §2.3.1 says; for a
+/// provider that does not decode them write the general form. The token is at `$.access_token`, its life at `$.expires_in`, errors
+/// at `$.error` and `$.error_description` with the classes of RFC 6749 §5.2; members beside `oauth2` win, in `errors` one by one. A
+/// `refresh_token` that the answer does not replace stays as it is.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct OAuth2 {
