@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("tasks", &[]),
     ("fake_provider", &[]),
     ("upstream", &["realm"]),
-    ("config", &["store::DatabaseUrl", "upstream::Limits"]),
+    ("config", &["store::DatabaseUrl", "upstream::Limits", "upstream::Egress"]),
     ("telemetry", &["config"]),
     ("service", &["realm", "store", "upstream", "tasks", "telemetry", "failpoint"]),
     ("import", &["realm", "store", "service"]),

@@ -32,7 +32,7 @@ enum Action {
         #[command(flatten)]
         name: Name,
     },
-    /// Create or update secrets from JSON files, or one from flags.
+    /// Create or update secrets from files (JSON, YAML or TOML), or one from flags.
     #[command(after_help = "Examples:\n  token-server secret apply secrets.json\n  \
         token-server secret apply --realm wxgzh --key my-app --set key_1=invented-appid --set-file key_2=secret.txt")]
     Apply(ApplyArgs),

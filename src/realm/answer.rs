@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::StepAnswer;
+use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::token::TokenText;
 
@@ -17,6 +18,8 @@ pub struct Answer {
     pub expiry: Expiry,
     /// Further values that are handed out with it.
     pub outputs: Vec<(String, Value)>,
+    /// When the grant ends that it was fetched with, as far as is known.
+    pub grant_expires_at: Option<Timestamp>,
 }
 
 /// How long a token lives.
@@ -37,7 +40,7 @@ impl Answer {
     /// A token without outputs.
     #[must_use]
     pub fn of(token: &str, expiry: Expiry) -> Self {
-        Self { token: TokenText::from(token), expiry, outputs: Vec::new() }
+        Self { token: TokenText::from(token), expiry, outputs: Vec::new(), grant_expires_at: None }
     }
 }
 

@@ -305,6 +305,12 @@ impl<'a> Run<'a> {
         failure.masked(&secrets)
     }
 
+    /// How long the whole fetch may take, if the realm says so.
+    #[must_use]
+    pub fn timeout(&self) -> Option<std::time::Duration> {
+        self.form.policy.timeout
+    }
+
     /// How many answers were taken.
     #[must_use]
     pub fn steps(&self) -> usize {

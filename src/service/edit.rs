@@ -65,7 +65,8 @@ pub(crate) const LARGEST_CREDENTIAL: usize = 64 * 1024;
 pub(crate) const MOST_CREDENTIALS: usize = 100;
 
 /// Fields of our answers that a posted realm may carry.
-const REALM_ANSWER_FIELDS: [&str; 6] = ["mode", "version", "created_at", "updated_at", "warnings", "success"];
+const REALM_ANSWER_FIELDS: [&str; 7] =
+    ["mode", "version", "created_at", "updated_at", "warnings", "success", "$schema"];
 /// Fields of our answers, and of the inherited service's, that a posted secret may carry.
 const SECRET_ANSWER_FIELDS: [&str; 5] = ["version", "created_at", "updated_at", "warnings", "success"];
 

@@ -226,7 +226,7 @@ async fn an_ageing_grant_is_used_though_nobody_asks() {
     let server = serve(&world).await;
     world.provider.script(Fault::Json(json!({"access_token": "t-1", "expires_in": 20 * 86400, "refresh_token": "r-1", "grant_in": 22 * 86400})));
     server.token().await.ok();
-    world.advance(Duration::from_hours(24 * 20), &[&server]).await;
+    world.advance(Duration::from_hours(24 * 18), &[&server]).await;
     assert!(status(&server).await["grant"]["warning"].as_str().unwrap().contains("a fifth"));
     world.provider.script(answer(2));
     let swept = server.post("/api/cron/refresh", &json!({})).await.ok();

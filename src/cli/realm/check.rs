@@ -8,6 +8,7 @@ use crate::cli::{Exit, document};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::realm::{Definition, Facts, Form, Input, Issue, Origin, RawAnswer};
 use crate::secret::{Credentials, SecretId};
+use crate::service::{RealmEdit, ServiceError};
 use crate::token::TokenText;
 
 #[derive(Debug, Args)]
@@ -46,7 +47,8 @@ pub(super) struct CheckArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
-    let definition = match read_definition(&document::read(&args.file)?) {
+    let document = document::read(&args.file)?;
+    let definition = match read_definition(&document) {
         Ok(definition) => definition,
         Err(issues) => return Err(wrong(output, &args.file, &issues)?.into()),
     };
@@ -57,7 +59,8 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         let issue = Issue::at("/config", "the realm is fixed: there is nothing to fetch");
         return Err(wrong(output, &args.file, &[issue])?.into());
     };
-    let facts = read_facts(args, form)?;
+    let id = document.get("id").and_then(Value::as_str).unwrap_or("realm");
+    let facts = read_facts(args, form, id)?;
     let answers = args.answer.iter().map(|file| {
         RawAnswer::recorded(&document::read(file)?)
             .map_err(|why| Exit::failed(format!("{file}: {why}")).into())
@@ -75,6 +78,14 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
 fn read_definition(document: &Value) -> Result<Definition, Vec<Issue>> {
     let is_realm = ["id", "config", "logic_code"].iter().any(|name| document.get(name).is_some());
     if is_realm {
+        // As it would be read when it is applied; the id may be missing here.
+        let mut realm = document.clone();
+        if let Some(members) = realm.as_object_mut() {
+            members.entry("id").or_insert_with(|| "realm".into());
+        }
+        if let Err(ServiceError::Invalid(issues)) = RealmEdit::read(&realm) {
+            return Err(issues);
+        }
         let logic_code = document.get("logic_code").and_then(Value::as_str);
         return Definition::read(document.get("config"), logic_code);
     }
@@ -95,7 +106,7 @@ fn wrong(output: Output, file: &str, issues: &[Issue]) -> anyhow::Result<Exit> {
     Ok(Exit::usage(format!("{file}:\n  {}", lines.join("\n  "))))
 }
 
-fn read_facts(args: &CheckArgs, form: &Form) -> anyhow::Result<Facts> {
+fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> {
     let document = args.credentials.as_deref().map(document::read).transpose()?.unwrap_or_else(|| json!({}));
     let is_split = document.get("inputs").is_some_and(Value::is_object)
         || ["tokens", "state"].iter().any(|name| document.get(name).is_some_and(Value::is_object));
@@ -113,7 +124,7 @@ fn read_facts(args: &CheckArgs, form: &Form) -> anyhow::Result<Facts> {
     }
     read_files(form, &mut values)?;
     Ok(Facts {
-        secret: SecretId::new("realm", "key"),
+        secret: SecretId::new(id, "KEY"),
         inputs: values,
         tokens: tokens
             .iter()
@@ -166,10 +177,13 @@ fn print_report(output: Output, report: &Value) -> anyhow::Result<()> {
         }
         lines.push(String::new());
     }
-    for name in ["token", "expires_in", "outputs", "save", "error"] {
+    for name in ["token", "expires_in", "outputs", "save"] {
         if !report[name].is_null() && report[name] != json!({}) {
             lines.push(format!("{name}: {}", text(&report[name])));
         }
+    }
+    if let Some(class) = report["error"]["class"].as_str() {
+        lines.push(format!("error class: {class}"));
     }
     print(lines.join("\n").trim_end())
 }

@@ -187,7 +187,7 @@ impl Run<'_> {
             };
             outputs.extend(value.map(|value| (name.clone(), value)));
         }
-        Ok(Answer { token: TokenText::from(token), expiry, outputs })
+        Ok(Answer { token: TokenText::from(token), expiry, outputs, grant_expires_at: None })
     }
 
     /// An output that is made; one that lacks something is left out.
@@ -208,12 +208,16 @@ impl Run<'_> {
         let Some(last) = self.steps.last() else {
             return Failure::new(FailureKind::Config, format!("the token at {} is empty", places.join(", ")));
         };
-        if self.says(last) != ProviderSays::default() {
+        let says = self.says(last);
+        let has_class = says.code.as_deref().and_then(|code| self.class_of(code)).is_some();
+        // Where the realm says what success looks like, and it does, the realm looks for the token in the wrong place.
+        let was_tested = self.form.success_when.iter().any(|condition| condition.location().is_some());
+        if has_class || (says != ProviderSays::default() && !was_tested) {
             return self.refusal(last);
         }
         let status = last.status;
         let detail = format!("the provider's answer (HTTP {status}) has no token at {}", places.join(", "));
-        Failure { is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
+        Failure { provider: says, is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
     }
 
     /// How long a token, or a grant, lives.

@@ -54,6 +54,9 @@ impl Renewal {
             let as_ruled = due_at(whole, &view.policy, &lease.id).filter(|due| *due > now);
             due = repeat_at(now, life, repeat_count).max(as_ruled);
         }
+        // A grant that ages is used before a fifth of its life is left, though the token would live on.
+        let grant_due = answer.grant_expires_at.map(|ends| ends.minus(ends.since(started) / 5));
+        let due = due.into_iter().chain(grant_due).min();
         let previous = held.filter(|held| held.text != answer.token);
         Commit {
             // Where tokens coexist, one that dies early was withdrawn, not replaced.

@@ -65,7 +65,7 @@ impl Renewal {
                 }
             }
         }
-        Ok(run.conclude()?)
+        Ok(Answer { grant_expires_at: grant.expires_at, ..run.conclude()? })
     }
 
     /// Writes down that the grant is about to be spent.

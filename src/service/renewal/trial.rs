@@ -176,7 +176,8 @@ impl Renewal {
     }
 
     async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Answer, Failure> {
-        let end = tokio::time::Instant::now() + self.settings.fetch_timeout;
+        let timeout = run.timeout().unwrap_or(self.settings.fetch_timeout);
+        let end = tokio::time::Instant::now() + timeout;
         while let Some(request) = run.next_request()? {
             let began = tokio::time::Instant::now();
             let shown = Rehearsed::of(&request, false);
