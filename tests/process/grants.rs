@@ -57,14 +57,15 @@ impl Holders {
         assert!(self.peer.is_active(answer["token"].as_str().unwrap()).await, "{key}: {answer}");
     }
 
-    /// Fetches the first token, then a flush at an instance of its own, which stops at a crash point for so long.
+    /// Fetches the first token, then another by a flush at an instance of its own, which stops at a crash point for so
+    /// long.
     async fn stop_at(&self, point: &str, key: &str, token_seconds: u32, milliseconds: u32) -> Stopped {
-        self.store_first(key, token_seconds).await;
-        let first = self.ask(0, key, false).await;
         let armed = format!("{point}={milliseconds}");
         let environment = [MEDIUM_LEASE, &[("FAILPOINTS", armed.as_str())]].concat();
         let program = Program::serve(&self.database, &[], &environment);
         program.wait_for_status("/readyz", 200).await;
+        self.store_first(key, token_seconds).await;
+        let first = self.ask(0, key, false).await;
         let mut crowd = Crowd::at(&program, 1).await;
         let request =
             format!("GET /api/token?realm=r&key={key}&flush=true HTTP/1.1\r\nhost: localhost\r\n\r\n");
@@ -195,7 +196,7 @@ async fn killed_with_the_successor(server: &str) {
         return;
     }
     let Some(holders) = Holders::start(server).await else { return };
-    let stopped = holders.stop_at("step_answered", "k", 12, 600_000).await;
+    let stopped = holders.stop_at("step_answered", "k", 20, 600_000).await;
     stopped.program.signal("KILL");
     let status = holders.status("k").await;
     assert_eq!(status["grant"]["state"], "unknown", "{status}");
