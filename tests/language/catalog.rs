@@ -55,6 +55,7 @@ const CHINESE: [&str; 46] = [
     "weimob",
     "wps365",
     "xiaoetong",
+    "xiaohongshu-",
     "youzan",
     "zhipu-",
 ];
