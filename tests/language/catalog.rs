@@ -10,7 +10,7 @@ use crate::example::{definition, rehearsed};
 use crate::jwt::Jwt;
 
 /// How the presets of Chinese providers begin.
-const CHINESE: [&str; 46] = [
+const CHINESE: [&str; 47] = [
     "123pan",
     "alibaba-",
     "aliyun-",
