@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::StepAnswer;
+use super::form::Format;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::token::TokenText;
@@ -45,12 +46,14 @@ impl Answer {
 }
 
 /// An answer whose body is not what the realm says.
-pub(super) fn no_json(answer: &StepAnswer) -> Failure {
+pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
+    let format = answer.format;
     let looks_like = match answer.text.trim_start().as_bytes().first() {
-        None => "is empty",
-        Some(b'<') => "is HTML or XML, not what the realm says",
-        Some(b'{' | b'[') => "is broken or truncated JSON",
-        Some(_) => "is not JSON",
+        None => "is empty".to_owned(),
+        Some(b'<') if format == Format::Xml => "is broken or truncated XML".to_owned(),
+        Some(b'<') => "is HTML or XML, not what the realm says".to_owned(),
+        Some(b'{' | b'[') if format == Format::Json => "is broken or truncated JSON".to_owned(),
+        Some(_) => format!("is not {}", format.name()),
     };
     let status = answer.status;
     let detail = format!("the provider's answer (HTTP {status}) {looks_like}");

@@ -1,5 +1,7 @@
 //! What a provider answered, read as the realm says.
 
+use std::borrow::Cow;
+
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value as Json};
 
@@ -32,6 +34,8 @@ pub(super) struct StepAnswer {
     pub(super) text: String,
     /// `None`: the body is not what the realm says.
     pub(super) document: Option<Json>,
+    /// What the realm says that it is.
+    pub(super) format: Format,
 }
 
 /// Elements within elements, members within members.
@@ -54,9 +58,30 @@ impl StepAnswer {
             Format::Json => serde_json::from_str(body.trim()).ok(),
             Format::Xml => read_xml(body),
             Format::Form => read_form(body),
-            Format::Text => is_text.then(|| body.trim().into()).filter(|text: &Json| text != ""),
+            // An object is no token but a provider that speaks JSON when it refuses.
+            Format::Text => is_text
+                .then(|| body.trim().into())
+                .filter(|text: &Json| text != "" && read_object(body.trim()).is_none()),
         };
-        Self { status: raw.status, headers: raw.headers, text, document }
+        Self { status: raw.status, headers: raw.headers, text, document, format: response.format }
+    }
+
+    /// The answer with what there is of an error in it: where the body is not what the realm says, as the JSON object that
+    /// it is, bare or within a script call (`callback( {…} );`). Some providers refuse in another format than they grant.
+    pub(super) fn as_error(&self) -> Cow<'_, Self> {
+        let text = self.text.trim_start_matches('\u{feff}').trim();
+        let in_call = || {
+            let (function, argument) = text.trim_end_matches(';').trim_end().split_once('(')?;
+            let is_name = function.trim().chars().all(|c| c.is_alphanumeric() || "_$.".contains(c));
+            argument.strip_suffix(')').filter(|_| is_name).map(str::trim).and_then(read_object)
+        };
+        match &self.document {
+            Some(_) => Cow::Borrowed(self),
+            None => match read_object(text).or_else(in_call) {
+                Some(object) => Cow::Owned(Self { document: Some(object), ..self.clone() }),
+                None => Cow::Borrowed(self),
+            },
+        }
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -84,6 +109,10 @@ impl StepAnswer {
             .collect();
         serde_json::json!({"status": self.status, "headers": headers, "text": self.text, "body": self.document})
     }
+}
+
+fn read_object(text: &str) -> Option<Json> {
+    serde_json::from_str(text).ok().filter(Json::is_object)
 }
 
 fn read_form(body: &str) -> Option<Json> {
@@ -204,6 +233,7 @@ mod tests {
             (Form, None, r#"{"error":"a=b"}"#, None),
             (Text, None, " tok\n", Some(json!("tok"))),
             (Text, None, "", None),
+            (Text, None, r#"{"error":"x"}"#, None),
             (
                 Xml,
                 None,
@@ -223,5 +253,24 @@ mod tests {
             assert_eq!(read(format, prefix, body), expected, "{body}");
         }
         assert_eq!(read(Xml, None, &"<a>".repeat(100_000)), None);
+    }
+
+    #[test]
+    fn an_error_is_read_in_another_format() {
+        let error = json!({"error": 100_015});
+        for (body, expected) in [
+            (r#"{"error":100015}"#, Some(&error)),
+            ("\u{feff} callback( {\"error\":100015} );\n", Some(&error)),
+            (r#"a.b$({"error":100015})"#, Some(&error)),
+            ("callback( {\"error\":100015 );", None),
+            ("callback()", None),
+            ("(", None),
+            ("<a>({})", None),
+            (r#"["error"]"#, None),
+        ] {
+            let raw = RawAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
+            let form = ResponseForm { format: Format::Form, strip_prefix: None };
+            assert_eq!(StepAnswer::read(raw, &form).as_error().document.as_ref(), expected, "{body}");
+        }
     }
 }

@@ -145,6 +145,18 @@ pub(super) enum Format {
     Text,
 }
 
+impl Format {
+    /// As an operator calls it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+            Self::Form => "form-encoded",
+            Self::Text => "plain text",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Condition {
     Status(Vec<u16>),

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::{Run, Saved};
 use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::realm::answer::{
-    Answer, Expiry, known_class, no_json, provider_says, says_error, status_kind, words,
+    Answer, Expiry, known_class, provider_says, says_error, status_kind, unreadable, words,
 };
 use crate::realm::document::StepAnswer;
 use crate::realm::form::{Codes, Condition, Expires, Output, Style, Unit};
@@ -30,13 +30,10 @@ impl Run<'_> {
         let names_status = conditions.iter().any(|condition| matches!(condition, Condition::Status(_)));
         if !names_status && !(200..300).contains(&answer.status) {
             let is_redirect = (300..400).contains(&answer.status);
-            let says_nothing =
-                answer.document.is_none() && !is_redirect && self.says(answer) == ProviderSays::default();
-            let failure = if says_nothing { no_json(answer) } else { self.refusal(answer) };
-            return Err(Failure { retry_after: retry_after(answer), ..failure });
+            return Err(if is_redirect { self.refusal(answer) } else { self.refusal_or_unreadable(answer) });
         }
         if answer.document.is_none() && self.needs_body(is_last, conditions) {
-            return Err(Failure { retry_after: retry_after(answer), ..no_json(answer) });
+            return Err(self.refusal_or_unreadable(answer));
         }
         if let Some(broken) = conditions.iter().find(|condition| !condition.holds(answer)) {
             return Err(self.broken(broken, answer));
@@ -55,6 +52,13 @@ impl Run<'_> {
                 token.is_in_body() && token.step(self.requests.len()) + 1 == self.requests.len()
             });
         for_token || conditions.iter().any(|condition| condition.location().is_some_and(Location::is_in_body))
+    }
+
+    /// Where the body is not what the realm says and tells nothing either, that is what there is to say.
+    fn refusal_or_unreadable(&self, answer: &StepAnswer) -> Failure {
+        let says_nothing = answer.document.is_none() && self.says(answer) == ProviderSays::default();
+        let failure = if says_nothing { unreadable(answer) } else { self.refusal(answer) };
+        Failure { retry_after: retry_after(answer), ..failure }
     }
 
     /// A condition does not hold: the provider refused. Where the answer has no code of its own, what was tested is it.
@@ -107,6 +111,7 @@ impl Run<'_> {
     /// Code and message where the realm says, else where providers put them.
     fn says(&self, answer: &StepAnswer) -> ProviderSays {
         let errors = &self.form.errors;
+        let answer = &*answer.as_error();
         let first = |places: &[Location]| {
             places
                 .iter()

@@ -51,7 +51,8 @@ pub(super) struct Request {
 #[schemars(deny_unknown_fields)]
 pub(super) struct Response {
     /// `json` (default), `xml`, `form` or `text`. XML becomes JSON: the root is a member, a leaf its text, attributes `@name`, text
-    /// beside attributes `#text`, repeated elements an array. Text is one string, `$`.
+    /// beside attributes `#text`, repeated elements an array. Text is one string, `$`. An error may come as a JSON object all the
+    /// same, also within a script call, `callback( {…} );`: its code and message are read.
     #[schemars(example = &"xml")]
     format: Option<String>,
     /// Taken off the front if it is there.
