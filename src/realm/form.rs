@@ -302,7 +302,8 @@ impl Form {
     }
 
     /// Whether nothing is said of how long tokens live.
-    pub(super) fn tells_no_expiry(&self) -> bool {
+    #[must_use]
+    pub fn tells_no_expiry(&self) -> bool {
         self.expires == Expires::Untold
     }
 

@@ -158,6 +158,11 @@ impl Form {
         named.collect()
     }
 
+    /// The aliases of the tokens that it is made from.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.depends_on.iter().map(|base| base.alias.as_str())
+    }
+
     /// The realms it depends on, where they are written out.
     #[must_use]
     pub fn literal_bases(&self) -> Vec<&str> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
 
 mod catalog;
+mod checking;
 mod example;
 mod exchange;
 mod jwt;

@@ -24,7 +24,7 @@ impl Checked {
 #[derive(Clone, Copy)]
 pub(crate) struct Check<'a> {
     pub(crate) config: &'a Value,
-    /// `{"inputs", "tokens", "state"}`.
+    /// `{"inputs", "tokens", "state"}`; null: none are given.
     pub(crate) credentials: &'a Value,
     pub(crate) answers: &'a [Value],
     /// Where `now`, `uuid` and `nonce` are.
@@ -42,7 +42,9 @@ impl Check<'_> {
         command.env_clear().current_dir(std::env::temp_dir()).stdin(Stdio::null());
         command.args(["--output", self.output, "realm", "check"]);
         command.arg(written(folder.path(), "realm.json", &realm));
-        command.arg("--credentials").arg(written(folder.path(), "credentials.json", self.credentials));
+        if !self.credentials.is_null() {
+            command.arg("--credentials").arg(written(folder.path(), "credentials.json", self.credentials));
+        }
         for (index, answer) in self.answers.iter().enumerate() {
             command.arg("--answer").arg(written(folder.path(), &format!("answer-{index}.json"), answer));
         }

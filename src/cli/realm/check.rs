@@ -6,15 +6,15 @@ use serde_json::{Map, Value, json};
 use crate::cli::output::{Output, note, print};
 use crate::cli::{Exit, document};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::realm::{Definition, Facts, Form, Input, Issue, Origin, RawAnswer};
+use crate::realm::{Definition, Expiry, Facts, Form, Input, Issue, Origin, RawAnswer};
 use crate::secret::{Credentials, SecretId};
 use crate::service::{RealmEdit, ServiceError};
 use crate::token::TokenText;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 a token came out (or no answers were given and the requests could be made), \
-    1 an answer was judged a failure, or a value is missing, 2 the definition is wrong.\n\n\
+    after_help = "Exit codes: 0 a token came out (or no answers were given and the definition is right), 1 an answer was judged a \
+    failure, or an answer or a value is missing, 2 the definition is wrong.\n\n\
     With --output json it prints {\"requests\": [{\"method\", \"url\", \"headers\", \"body\"}], \"token\", \
     \"expires_in\" (milliseconds), \"never_expires\", \"outputs\", \"save\", \"error\": {\"class\", \"code\", \"message\"}}."
 )]
@@ -59,19 +59,58 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         let issue = Issue::at("/config", "the realm is fixed: there is nothing to fetch");
         return Err(wrong(output, &args.file, &[issue])?.into());
     };
+    let needed = needed(&definition, form);
+    if args.credentials.is_none() && args.answer.is_empty() && !needed.is_empty() {
+        note(&format!(
+            "the definition is right; to see its requests give --credentials with {}",
+            needed.join(", ")
+        ));
+        return print_report(output, &without_requests(&Value::Null));
+    }
     let id = document.get("id").and_then(Value::as_str).unwrap_or("realm");
     let facts = read_facts(args, form, id)?;
+    let inputs = definition.undeclared(&facts.inputs).into_iter().map(|name| format!("no input {name}"));
+    let unknown =
+        facts.tokens.iter().filter(|(alias, _)| form.aliases().all(|known| known != alias.as_str()));
+    for nothing in inputs.chain(unknown.map(|(alias, _)| format!("no depends_on.{alias}"))) {
+        note(&format!("warning: the definition has {nothing}: this value is not used"));
+    }
     let answers = args.answer.iter().map(|file| {
         RawAnswer::recorded(&document::read(file)?)
             .map_err(|why| Exit::failed(format!("{file}: {why}")).into())
     });
     let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
+    let given = answers.len();
     let rehearsal = form.rehearse(facts, answers, args.show_secrets);
     print_report(output, &rehearsal.report(args.show_secrets))?;
+    let asked = rehearsal.requests.len();
     match rehearsal.outcome {
-        Ok(_) => Ok(()),
+        Ok(Some(answer)) => {
+            if answer.expiry == Expiry::Untold && !form.tells_no_expiry() {
+                note("warning: the answer tells no life where the definition looks for it: 300 s are taken");
+            }
+            if given > asked {
+                note(&format!("warning: {given} answers for {asked} requests: the rest is not used"));
+            }
+            Ok(())
+        }
+        Ok(None) if given > 0 => {
+            Err(Exit::failed(format!("request {asked} has no --answer: no token came out")).into())
+        }
+        Ok(None) => Ok(()),
         Err(failure) => Err(Exit::failed(failure.to_string()).into()),
     }
+}
+
+/// The values without which no request can be made.
+fn needed(definition: &Definition, form: &Form) -> Vec<String> {
+    let inputs = definition.missing(&Credentials::default()).into_iter().map(|reference| reference.name);
+    inputs.chain(form.aliases().map(|alias| format!("tokens.{alias}"))).collect()
+}
+
+fn without_requests(error: &Value) -> Value {
+    json!({"requests": [], "token": null, "expires_in": null, "never_expires": false, "outputs": {}, "save": {},
+        "error": error})
 }
 
 /// The definition of a realm, or of a config alone.
@@ -97,11 +136,7 @@ fn wrong(output: Output, file: &str, issues: &[Issue]) -> anyhow::Result<Exit> {
     if output == Output::Json {
         let message = lines.join("; ");
         let error = json!({"class": "definition", "code": null, "message": message, "issues": issues});
-        print_report(
-            output,
-            &json!({"requests": [], "token": null, "expires_in": null, "never_expires": false,
-            "outputs": {}, "save": {}, "error": error}),
-        )?;
+        print_report(output, &without_requests(&error))?;
     }
     Ok(Exit::usage(format!("{file}:\n  {}", lines.join("\n  "))))
 }
