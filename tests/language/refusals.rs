@@ -117,6 +117,9 @@ fn templates_are_expressions_and_bounded() {
         (sending("{{ appid * 2 }}"), sign, "* is not part of the language"),
         (sending("{{ range(9) }}"), sign, "there are no functions"),
         (sending("{{ appid.upper() }}"), sign, "there are no functions"),
+        (sending("{{ appid | split | upper }}"), sign, "the filter split needs an argument"),
+        (sending("{{ appid | hmac_sha256 }}"), sign, "the filter hmac_sha256 needs an argument"),
+        (sending("{{ appid | hmac_sha256:appid | hex }}"), sign, "stands in brackets"),
         (sending("{{ [1, 2] is defined }}"), sign, "is is not part of the language"),
         (sending("{{ {'a': 1} }}"), sign, "braces are not part of the language"),
         (

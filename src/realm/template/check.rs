@@ -31,7 +31,7 @@ pub(super) fn check(source: &str) -> Result<(), String> {
         state.take(token).map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
         rest = &rest[token.len()..];
     }
-    Ok(())
+    state.demand_argument("").map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))
 }
 
 /// Where the `}}` of an expression is: the first outside of its texts.
@@ -64,6 +64,8 @@ struct State {
     depth: usize,
     operators: usize,
     before: Before,
+    /// The filter that was just named, if it needs an argument.
+    open_filter: Option<&'static str>,
 }
 
 impl State {
@@ -72,6 +74,7 @@ impl State {
         if first.is_whitespace() {
             return Ok(());
         }
+        self.demand_argument(token)?;
         let before = std::mem::replace(&mut self.before, Before::Other);
         if first.is_alphabetic() || first == '_' {
             return self.word(token, &before);
@@ -82,6 +85,9 @@ impl State {
             }
             '(' | '[' => self.depth += 1,
             ')' | ']' => self.depth = self.depth.saturating_sub(1),
+            ':' if before == Before::Filter => {
+                return Err("a filter's argument stands in brackets: value | filter(argument)".to_owned());
+            }
             '{' | '}' => return Err("braces are not part of the language".to_owned()),
             '*' | '/' | '%' => return Err(format!("{first} is not part of the language")),
             '-' if before == Before::Minus => return Err("two minus signs in a row".to_owned()),
@@ -104,7 +110,10 @@ impl State {
                     suggestion(word, filters::NAMES.iter().copied())
                 ));
             }
-            Before::Bar => self.before = Before::Filter,
+            Before::Bar => {
+                self.before = Before::Filter;
+                self.open_filter = filters::WITH_ARGUMENT.iter().copied().find(|filter| *filter == word);
+            }
             Before::Dot => self.before = Before::Name,
             Before::Nothing | Before::Filter | Before::Name | Before::Minus | Before::Other => {
                 if matches!(word, "is" | "for" | "in") {
@@ -116,6 +125,16 @@ impl State {
             }
         }
         self.demand_small()
+    }
+
+    /// A filter that needs an argument is followed by a bracket.
+    fn demand_argument(&mut self, token: &str) -> Result<(), String> {
+        match self.open_filter.take() {
+            Some(filter) if !matches!(token, "(" | ":") => {
+                Err(format!("the filter {filter} needs an argument: {filter}(…)"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn demand_small(&self) -> Result<(), String> {

@@ -57,6 +57,23 @@ pub(super) const NAMES: &[&str] = &[
     "zlib",
 ];
 
+/// Those that make nothing without an argument.
+pub(super) const WITH_ARGUMENT: &[&str] = &[
+    "add",
+    "date",
+    "default",
+    "hmac_md5",
+    "hmac_sha1",
+    "hmac_sha256",
+    "hmac_sha512",
+    "replace",
+    "rsa_encrypt",
+    "rsa_encrypt_oaep",
+    "rsa_sha256",
+    "slice",
+    "split",
+];
+
 pub(super) fn add_all(environment: &mut Environment<'static>) {
     add_encodings(environment);
     add_digests(environment);

@@ -96,7 +96,8 @@ fn what_makes_no_sense_is_refused_without_its_value() {
         ("{{ now | date('%Y', 'Mars') }}", "time zone"),
         ("{{ key | rsa_sha256(key) }}", "the key is not usable"),
         ("{{ text | replace('', 'x') }}", "not empty"),
-        ("{{ text | hmac_sha256 }}", "lacks an argument"),
+        ("{{ text | hmac_sha256 }}", "hmac_sha256 needs an argument"),
+        ("{{ text | hmac_sha256() }}", "lacks an argument"),
         ("{{ absent }}", "absent is not known here"),
     ] {
         let wrong = json(template).unwrap_err();
