@@ -16,7 +16,7 @@ pub struct Rehearsed {
     pub method: String,
     /// With the query.
     pub url: String,
-    /// By name.
+    /// By name; a list where one occurs more than once.
     pub headers: Map<String, Json>,
     /// The exact text.
     pub body: Option<String>,
@@ -42,10 +42,24 @@ impl Rehearsed {
         Self {
             method: request.method.to_string(),
             url: if show_secrets { request.url.to_string() } else { request.shown.url.clone() },
-            headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
+            headers: by_name(headers),
             body: if show_secrets { body } else { request.shown.body.clone() },
         }
     }
+}
+
+fn by_name(headers: &[(String, String)]) -> Map<String, Json> {
+    let mut members = Map::new();
+    for (name, value) in headers {
+        match members.get_mut(name) {
+            None => {
+                members.insert(name.clone(), value.as_str().into());
+            }
+            Some(Json::Array(list)) => list.push(value.as_str().into()),
+            Some(first) => *first = Json::Array(vec![first.take(), value.as_str().into()]),
+        }
+    }
+    members
 }
 
 impl Form {

@@ -72,3 +72,18 @@ fn what_is_not_used_is_told() {
     }
     assert!(!checked.stderr.contains("MARKED"), "{}", checked.stderr);
 }
+
+#[test]
+fn each_of_a_repeated_header_is_shown() {
+    let config = &json!({
+        "requests": [{"url": "https://provider.example", "headers": {"X-Part": ["a", "b"]}}], "token": "$.t",
+    });
+    let none = &json!({});
+    let check = |output| {
+        Check { config, credentials: none, answers: &[], facts: &Value::Null, show_secrets: false, output }
+            .run()
+    };
+    assert_eq!(check("json").report()["requests"][0]["headers"]["X-Part"], json!(["a", "b"]));
+    let table = check("table").stdout;
+    assert!(table.contains("X-Part: a\nX-Part: b"), "{table}");
+}

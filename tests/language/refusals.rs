@@ -177,7 +177,11 @@ fn units_and_places_are_those_of_the_language() {
             "/config/expires/lifetime",
             "must be longer than nothing",
         ),
-        (with(json!({"expires": "sometimes"})), "/config/expires", "expected an object, found a string"),
+        (
+            with(json!({"expires": "sometimes"})),
+            "/config/expires",
+            r#"{"lifetime"}, {"jwt_exp": true} or "never""#,
+        ),
         (step("$..token"), "/config/token", "must be a singular query"),
         (step("$.data[*]"), "/config/token", "must be a singular query"),
         (step("$["), "/config/token", "is not a JSONPath of RFC 9535"),

@@ -204,7 +204,8 @@ fn print_report(output: Output, report: &Value) -> anyhow::Result<()> {
     for request in report["requests"].as_array().into_iter().flatten() {
         lines.push(format!("{} {}", text(&request["method"]), text(&request["url"])));
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
-            lines.push(format!("{name}: {}", text(value)));
+            let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+            lines.extend(values.iter().map(|value| format!("{name}: {}", text(value))));
         }
         if let Some(body) = request["body"].as_str() {
             lines.push(String::new());
@@ -220,7 +221,7 @@ fn print_report(output: Output, report: &Value) -> anyhow::Result<()> {
     if let Some(class) = report["error"]["class"].as_str() {
         lines.push(format!("error class: {class}"));
     }
-    print(lines.join("\n").trim_end())
+    if lines.is_empty() { Ok(()) } else { print(lines.join("\n").trim_end()) }
 }
 
 fn text(value: &Value) -> String {

@@ -166,6 +166,9 @@ fn codes(value: &Json, at: &str, issues: &mut Issues) -> Codes {
     codes
 }
 
+const EXPIRES: &str =
+    "expected {\"path\", \"unit\", \"default\"}, {\"lifetime\"}, {\"jwt_exp\": true} or \"never\"";
+
 /// Reads `expires`, of the token or of a grant.
 fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> {
     match value {
@@ -173,6 +176,10 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
         Json::String(text) if text == "jwt_exp" => return Some(Expires::JwtExp { default: None }),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => {
         }
+    }
+    if !value.is_object() {
+        issues.add(at, EXPIRES);
+        return None;
     }
     let mut object = Object::read(value, at, issues)?;
     let path = object.member("path").map(|path| locations(path, &format!("{at}/path"), issues));
@@ -190,7 +197,7 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
         (None, None, true, false) if unit.is_none() => Some(Expires::JwtExp { default }),
         (None, None, false, true) if unit.is_none() => Some(Expires::Never),
         _ => {
-            issues.add(at, "expected {\"path\", \"unit\", \"default\"}, {\"lifetime\"}, {\"jwt_exp\": true} or \"never\"");
+            issues.add(at, EXPIRES);
             None
         }
     }
