@@ -21,7 +21,7 @@ pub(super) struct PresetLine {
     id: &'static str,
     title: &'static Localised,
     /// The vendor's page.
-    documentation: Option<&'static str>,
+    documentation: &'static str,
     /// The names of the inputs that a secret needs.
     inputs: Vec<String>,
 }
@@ -48,7 +48,7 @@ impl From<&'static Preset> for PresetLine {
         Self {
             id: &preset.id,
             title: &preset.title,
-            documentation: preset.documentation.as_deref(),
+            documentation: &preset.documentation,
             inputs: preset.inputs(),
         }
     }

@@ -37,9 +37,8 @@ pub struct Preset {
     pub id: String,
     /// What it is.
     pub title: Localised,
-    /// The vendor's page, where one was seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub documentation: Option<String>,
+    /// The vendor's page: of the token where one was seen, else of the product.
+    pub documentation: String,
     /// Where its facts were read.
     pub source: String,
     /// What an operator should know.

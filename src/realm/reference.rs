@@ -122,8 +122,7 @@ fn entry(page: &mut String, preset: &Preset) {
     if let Some(token_use) = preset.config["token_use"].as_str() {
         let _ = write!(page, "\nSent as: `{token_use}`\n");
     }
-    let documentation = preset.documentation.as_ref().map(|link| format!("<{link}>; ")).unwrap_or_default();
-    let _ = write!(page, "\n{documentation}source: {}\n", preset.source);
+    let _ = write!(page, "\n<{}>; source: {}\n", preset.documentation, preset.source);
 }
 
 fn label(label: &Json) -> String {

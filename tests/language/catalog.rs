@@ -115,6 +115,9 @@ fn every_preset_says_what_it_is_in_two_languages_and_where_that_was_read() {
         if !is_whole(&preset.title) || preset.notes.as_ref().is_some_and(|notes| !is_whole(notes)) {
             wrong.push("title and notes are in English and Chinese".to_owned());
         }
+        if !preset.documentation.starts_with("https://") && !preset.documentation.starts_with("http://") {
+            wrong.push("documentation is the address of the vendor's page".to_owned());
+        }
         if preset.source.trim().is_empty() {
             wrong.push("it does not say where its facts were read".to_owned());
         }

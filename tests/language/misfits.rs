@@ -34,7 +34,7 @@ fn values_that_do_not_fit_are_told_without_the_value() {
         (json!("{{ secret | replace('', 'x') }}"), "replace needs a text to look for"),
         (json!("{{ secret | slice(-1, 2) }}"), "slice counts from 0"),
         (json!("{{ secret | upper('x') }}"), "too many arguments"),
-        (json!("{{ secret | hmac_sha256 }}"), "lacks an argument"),
+        (json!("{{ secret | hmac_sha256() }}"), "lacks an argument"),
         (jwt("RS256"), "the key is not usable"),
         (jwt("ES256"), "the key is not usable"),
         (jwt("EdDSA"), "the key is not usable"),
