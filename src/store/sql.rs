@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Connection};
 use sea_orm::{
     ActiveModelTrait, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr, Insert,
     SqlErr, Statement,
@@ -68,7 +69,12 @@ impl SqlStore {
             .acquire_timeout(patience)
             .sqlx_logging(false)
             .connect_lazy(true)
-            .map_sqlx_mysql_pool_opts(|pool| {
+            .map_sqlx_postgres_pool_opts(move |pool| {
+                pool.after_release(move |connection, _| Box::pin(demand_answer(connection, patience)))
+            })
+            .map_sqlx_mysql_pool_opts(move |pool| {
+                let pool =
+                    pool.after_release(move |connection, _| Box::pin(demand_answer(connection, patience)));
                 pool.after_connect(|connection, _| {
                     Box::pin(async move {
                         use sea_orm::sqlx::Executor as _;
@@ -144,6 +150,15 @@ impl SqlStore {
             Ok(outcome) => outcome.map_err(|error| fault(&error)),
             Err(_) => Err(StoreError::Unavailable(format!("no answer within {:?}", self.patience))),
         }
+    }
+}
+
+/// Whether a connection may be used again. After a statement that was given up the pool would wait for its answer without
+/// end and count the connection as used: a few answers lost on the way, and no statement would ever get one.
+async fn demand_answer<C: Connection>(connection: &mut C, patience: Duration) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(patience, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(late) => Err(sqlx::Error::Io(late.into())),
     }
 }
 

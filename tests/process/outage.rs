@@ -1,9 +1,10 @@
 //! The database is away at the start, goes away later, comes back.
 
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
 use crate::faulty_provider::{Fault, FaultyProvider};
-use crate::program::{Program, needed, new_database};
+use crate::program::{PATIENCE, Program, needed, new_database};
 use crate::proxy::Proxy;
 
 /// A proxy before a new database; that's URL and the one through the proxy.
@@ -100,4 +101,34 @@ async fn a_silent_database_holds_up_no_memory_hit() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     proxy.mend();
+}
+
+/// Its connections are lost without a word, as behind a gateway that forgot them; new ones can be made.
+async fn lost_connections_are_replaced(server: &str) {
+    let (proxy, direct, database) = behind_proxy(server, true).await;
+    let program = Program::serve(&database, &[], &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "1")]);
+    program.wait_for_status("/readyz?strict=1", 200).await;
+    // All of the pool are waiting for an answer when they are lost.
+    let mut options = sea_orm::ConnectOptions::new(&direct);
+    options.max_connections(1).sqlx_logging(false);
+    let other = sea_orm::Database::connect(options).await.unwrap();
+    let is_mysql = direct.starts_with("mysql:");
+    let lock = if is_mysql { "LOCK TABLES ts_realm WRITE" } else { "BEGIN; LOCK TABLE ts_realm" };
+    other.execute_unprepared(lock).await.unwrap();
+    let asks = futures_util::future::join_all((0..40).map(|_| program.get("/api/realm")));
+    assert!(asks.await.iter().all(|(status, _)| *status == 503));
+    proxy.lose();
+    other.execute_unprepared(if is_mysql { "UNLOCK TABLES" } else { "COMMIT" }).await.unwrap();
+    // New ones are made as soon as the old ones were given up.
+    let all_answered = async {
+        let ask = |_| program.get("/api/realm");
+        while futures_util::future::join_all((0..40).map(ask)).await.iter().any(|(status, _)| *status != 200)
+        {
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, all_answered).await.is_ok(), "{}", program.log());
+}
+
+crate::program::on_both! {
+    lost_connections_are_replaced: lost_connections_to_mariadb_are_replaced, lost_connections_to_postgresql_are_replaced;
 }

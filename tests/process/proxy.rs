@@ -1,4 +1,5 @@
-//! A TCP proxy that can be cut, frozen and mended: a database that goes away, or falls silent, and comes back.
+//! A TCP proxy that can be cut, frozen and mended, and can lose its connections: a database that goes away, or falls silent,
+//! and comes back.
 
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ enum State {
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     state: Arc<watch::Sender<State>>,
+    /// Moves when the connections of the moment are lost.
+    losses: Arc<watch::Sender<u64>>,
     /// How many connections it has refused.
     refusals: Arc<watch::Sender<u64>>,
     task: tokio::task::JoinHandle<()>,
@@ -40,19 +43,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(watch::channel(if whole { State::Whole } else { State::Cut }).0);
-        let refusals = Arc::new(watch::Sender::new(0));
-        let (shared, refused, target) = (Arc::clone(&state), Arc::clone(&refusals), target.to_owned());
+        let (losses, refusals) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(0)));
+        let (shared, lost, refused) = (Arc::clone(&state), Arc::clone(&losses), Arc::clone(&refusals));
+        let target = target.to_owned();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut state = shared.subscribe();
                 if *state.borrow_and_update() == State::Cut {
                     refused.send_modify(|count| *count += 1);
                 } else {
-                    tokio::spawn(pass(stream, target.clone(), state));
+                    tokio::spawn(pass(stream, target.clone(), state, lost.subscribe()));
                 }
             }
         });
-        Self { port, state, refusals, task }
+        Self { port, state, losses, refusals, task }
     }
 
     pub(crate) fn cut(&self) {
@@ -70,12 +74,22 @@ impl Proxy {
         self.state.send_replace(State::Frozen);
     }
 
+    /// From now on nothing is passed on, and no end told, of the connections there are. New ones are not concerned.
+    pub(crate) fn lose(&self) {
+        self.losses.send_modify(|losses| *losses += 1);
+    }
+
     pub(crate) fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
 }
 
-async fn pass(mut client: TcpStream, target: String, mut state: watch::Receiver<State>) {
+async fn pass(
+    mut client: TcpStream,
+    target: String,
+    mut state: watch::Receiver<State>,
+    mut lost: watch::Receiver<u64>,
+) {
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     loop {
         // The sender lives as long as the proxy.
@@ -87,7 +101,10 @@ async fn pass(mut client: TcpStream, target: String, mut state: watch::Receiver<
         }
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
-            _ = state.wait_for(|state| *state != State::Whole) => {}
+            () = async { drop(state.wait_for(|state| *state != State::Whole).await) } => {}
+            _ = lost.changed() => break,
         }
     }
+    // Both ends stay open until the proxy's runtime ends.
+    std::future::pending::<()>().await;
 }
