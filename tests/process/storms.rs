@@ -24,15 +24,20 @@ async fn a_miss_and_a_flush(server: &str) {
 /// Of a secret that has no token yet.
 pub(crate) async fn miss_and_flush(fleet: &Fleet, issuer: &Issuer) {
     for (call, request) in [(1, ASK), (2, FLUSH)] {
-        issuer.hold_after(call - 1);
-        let storm = fleet.storm(&[0, 1, 2], request).await;
-        issuer.wait_for_calls(call).await;
-        issuer.release();
-        let answers = storm.answers().await;
-        assert_eq!(answers.len(), 3 * CALLERS);
-        assert_all_got(&format!("token-{call}"), &answers);
-        assert_eq!(issuer.calls(), call, "{request}");
+        fetched_once(fleet, issuer, call, request).await;
     }
+}
+
+/// All ask while the provider takes its time; it is the so many-th call.
+pub(crate) async fn fetched_once(fleet: &Fleet, issuer: &Issuer, call: usize, request: &str) {
+    issuer.hold_after(call - 1);
+    let storm = fleet.storm(&[0, 1, 2], request).await;
+    issuer.wait_for_calls(call).await;
+    issuer.release();
+    let answers = storm.answers().await;
+    assert_eq!(answers.len(), 3 * CALLERS);
+    assert_all_got(&format!("token-{call}"), &answers);
+    assert_eq!(issuer.calls(), call, "{request}");
 }
 
 async fn a_storm_of_reports(server: &str) {
