@@ -7,14 +7,14 @@
 mod bytes;
 mod check;
 mod crypto;
+mod expression;
 mod filters;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
+use minijinja::Value;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
 use crate::secret::MASK;
@@ -23,21 +23,12 @@ pub(super) use bytes::Bytes;
 pub(super) use crypto::{JwtAlgorithm, sign_jwt};
 pub(super) use keys::pem;
 
+use expression::Expression;
+
 /// The longest template accepted, in bytes.
 const LONGEST: usize = 16 << 10;
 /// The longest value that a template may make, in bytes.
 pub(super) const LARGEST_VALUE: usize = 256 << 10;
-/// Instructions of one expression.
-const FUEL: u64 = 1_000_000;
-
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::empty();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    filters::add_all(&mut environment);
-    environment
-});
-
 /// A checked template, with its place in the definition.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::realm) struct Template {
@@ -59,12 +50,6 @@ enum Parts {
 enum Part {
     Text(String),
     Expression(Expression),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Expression {
-    source: String,
-    names: BTreeSet<String>,
 }
 
 /// A value as it is sent, and as it may be shown.
@@ -103,7 +88,12 @@ impl Template {
         }
         let parts =
             if text.contains("{{") { Parts::Mixed(split(text)?) } else { Parts::Literal(text.into()) };
-        Ok(Self { pointer: pointer.to_owned(), parts })
+        let template = Self { pointer: pointer.to_owned(), parts };
+        // A single expression may be bytes, for another to work on.
+        if matches!(&template.parts, Parts::Mixed(parts) if parts.len() > 1) {
+            template.demand_text()?;
+        }
+        Ok(template)
     }
 
     /// A value that is sent as it is.
@@ -135,6 +125,18 @@ impl Template {
             Parts::Literal(value) => Some(value),
             Parts::Dollar(_) | Parts::Mixed(_) => None,
         }
+    }
+
+    /// Checks that it does not end in bytes, for a place where text is sent.
+    ///
+    /// # Errors
+    /// What makes them, and what to write.
+    pub(super) fn demand_text(&self) -> Result<(), Wrong> {
+        let Parts::Mixed(parts) = &self.parts else { return Ok(()) };
+        parts.iter().try_for_each(|part| match part {
+            Part::Text(_) => Ok(()),
+            Part::Expression(expression) => expression.demand_text(),
+        })
     }
 
     /// The names it uses: `appid`, `tokens.base`, `steps`.
@@ -255,44 +257,6 @@ pub(super) fn top(name: &str) -> &str {
 
 fn too_large() -> Wrong {
     format!("makes more than {LARGEST_VALUE} bytes")
-}
-
-impl Expression {
-    fn read(source: &str) -> Result<Self, Wrong> {
-        let source = source.trim();
-        check::check(source)?;
-        let compiled = ENVIRONMENT.compile_expression(source);
-        let compiled = compiled.map_err(|error| format!("{{{{ {source} }}}}: {}", syntax(&error)))?;
-        Ok(Self {
-            source: source.to_owned(),
-            names: compiled.undeclared_variables(true).into_iter().collect(),
-        })
-    }
-
-    fn eval(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
-        let tops: BTreeSet<&str> = self.names.iter().map(|name| top(name)).collect();
-        let mut values = BTreeMap::new();
-        for name in tops {
-            let value = scope.value(name).ok_or_else(|| format!("{name} is not known here"))?;
-            values.insert(name, value);
-        }
-        let context = Value::from(values);
-        let evaluated =
-            ENVIRONMENT.compile_expression(&self.source).and_then(|compiled| compiled.eval(context));
-        let value = evaluated.map_err(|error| self.told(&filters::words(&error)))?;
-        if value.is_undefined() {
-            return Err(self.told("there is no such value"));
-        }
-        Ok(value)
-    }
-
-    fn told(&self, wrong: &str) -> Wrong {
-        format!("{{{{ {} }}}}: {wrong}", self.source)
-    }
-}
-
-fn syntax(error: &minijinja::Error) -> String {
-    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
 }
 
 /// Text and expressions of a template.

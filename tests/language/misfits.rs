@@ -15,7 +15,7 @@ fn values_that_do_not_fit_are_told_without_the_value() {
         (json!("{{ optional }}"), "has no value"),
         (json!("a{{ optional }}"), "has no value"),
         (json!("{{ secret | sha256 }}"), "bytes"),
-        (json!("a{{ secret | sha256 }}"), "bytes"),
+        (json!("a{{ (secret | sha256) }}"), "bytes"),
         (json!("{{ 'a' ~ (secret | sha256) }}"), "bytes"),
         (json!("{{ secret | int }}"), "is not a whole number"),
         (json!("{{ secret | float }}"), "is not a number"),

@@ -56,6 +56,45 @@ fn assert_refused(table: Vec<(Value, &str, &str)>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What no value can make right.
+#[test]
+fn an_expression_that_always_fails_is_refused() {
+    assert_refused(vec![
+        (
+            sending("{{ appid | sha256 }}"),
+            "/config/requests/0/form/sign",
+            "{{ appid | sha256 }}: sha256 makes bytes, where text is made: end with | hex or | base64",
+        ),
+        (
+            sending("v1={{ appid | hmac_sha1(secret ~ '&') }}"),
+            "/config/requests/0/form/sign",
+            "hmac_sha1 makes bytes",
+        ),
+        (
+            with(json!({"vars": {"base": {"json": {"digest": "{{ appid | md5 }}"}}}})),
+            "/config/vars/base/json/digest",
+            "md5 makes bytes",
+        ),
+        (
+            with(json!({"outputs": {"digest": "{{ token | md5 }}"}})),
+            "/config/outputs/digest",
+            "md5 makes bytes",
+        ),
+        (
+            sending("{{ now | date('%Y%m%d', 'Asia/Shangai') }}"),
+            "/config/requests/0/form/sign",
+            "is not a time zone, e.g. Asia/Shanghai",
+        ),
+        (
+            sending("{{ now | date('%!') }}"),
+            "/config/requests/0/form/sign",
+            "is not a format of a date, e.g. %Y-%m-%d",
+        ),
+        (sending("{{ now_ms | date('%Y') }}"), "/config/requests/0/form/sign", "is no time"),
+        (sending("{{ now | slice(-1, 2) }}"), "/config/requests/0/form/sign", "slice counts from 0"),
+    ]);
+}
+
 #[test]
 fn unknown_fields_and_names_are_told_with_the_nearest() {
     assert_refused(vec![

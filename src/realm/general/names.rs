@@ -44,9 +44,13 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
     for template in templates(form) {
         known.check(template, false, issues);
     }
+    for template in texts(form) {
+        check_text(template, issues);
+    }
     for (_, output) in &form.outputs {
         if let Output::Made(template) = output {
             known.check(template, true, issues);
+            check_text(template, issues);
         }
     }
     for base in &form.depends_on {
@@ -90,6 +94,12 @@ impl<'a> Known<'a> {
             let near = suggestion(alias, self.aliases.iter().copied());
             issues.add(template.pointer(), format!("tokens.{alias} is no alias of depends_on{near}"));
         }
+    }
+}
+
+fn check_text(template: &Template, issues: &mut Issues) {
+    if let Err(wrong) = template.demand_text() {
+        issues.add(template.pointer(), wrong);
     }
 }
 
@@ -190,6 +200,22 @@ fn templates(form: &Form) -> Vec<&Template> {
     }
     if let Some(tls) = &form.tls {
         all.extend([&tls.certificate, &tls.key, &tls.ca].into_iter().flatten());
+    }
+    all
+}
+
+/// Templates of places that take no bytes; what a var is as a whole may be bytes, and a key.
+fn texts(form: &Form) -> Vec<&Template> {
+    let mut all: Vec<&Template> =
+        form.requests.iter().chain(&form.refresh_requests).flat_map(request_templates).collect();
+    for var in &form.vars {
+        match &var.value {
+            VarValue::Template(_) => {}
+            VarValue::Json(tree) => tree_templates(tree, &mut all),
+            VarValue::Jwt(jwt) => {
+                jwt.header.iter().chain(&jwt.claims).for_each(|(_, tree)| tree_templates(tree, &mut all));
+            }
+        }
     }
     all
 }

@@ -13,11 +13,11 @@ const DEEPEST: usize = 16;
 /// Operators and filters in one expression.
 const MOST_OPERATORS: usize = 100;
 
-/// Checks an expression's size, nesting, operators and filters.
+/// Checks an expression's size, nesting, operators and filters; answers the filter at its end if that makes bytes.
 ///
 /// # Errors
 /// What is not allowed, for the author.
-pub(super) fn check(source: &str) -> Result<(), String> {
+pub(super) fn check(source: &str) -> Result<Option<&'static str>, String> {
     if source.is_empty() {
         return Err("{{ }} has no expression in it".to_owned());
     }
@@ -31,7 +31,8 @@ pub(super) fn check(source: &str) -> Result<(), String> {
         state.take(token).map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
         rest = &rest[token.len()..];
     }
-    state.demand_argument("").map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))
+    state.demand_argument("").map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
+    Ok(state.made_bytes)
 }
 
 /// Where the `}}` of an expression is: the first outside of its texts.
@@ -66,6 +67,8 @@ struct State {
     before: Before,
     /// The filter that was just named, if it needs an argument.
     open_filter: Option<&'static str>,
+    /// The filter whose bytes the expression would be, if it ended here.
+    made_bytes: Option<&'static str>,
 }
 
 impl State {
@@ -76,6 +79,9 @@ impl State {
         }
         self.demand_argument(token)?;
         let before = std::mem::replace(&mut self.before, Before::Other);
+        if self.depth == 0 && !(token == "(" && before == Before::Filter) {
+            self.made_bytes = None;
+        }
         if first.is_alphabetic() || first == '_' {
             return self.word(token, &before);
         }
@@ -112,7 +118,11 @@ impl State {
             }
             Before::Bar => {
                 self.before = Before::Filter;
-                self.open_filter = filters::WITH_ARGUMENT.iter().copied().find(|filter| *filter == word);
+                let among = |filters: &[&'static str]| filters.iter().copied().find(|filter| *filter == word);
+                self.open_filter = among(filters::WITH_ARGUMENT);
+                if self.depth == 0 {
+                    self.made_bytes = among(filters::MAKING_BYTES);
+                }
             }
             Before::Dot => self.before = Before::Name,
             Before::Nothing | Before::Filter | Before::Name | Before::Minus | Before::Other => {

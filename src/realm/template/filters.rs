@@ -74,6 +74,26 @@ pub(super) const WITH_ARGUMENT: &[&str] = &[
     "split",
 ];
 
+/// Those that make bytes, which are no text yet.
+pub(super) const MAKING_BYTES: &[&str] = &[
+    "from_base64",
+    "from_base64url",
+    "from_hex",
+    "hmac_md5",
+    "hmac_sha1",
+    "hmac_sha256",
+    "hmac_sha512",
+    "md5",
+    "rsa_encrypt",
+    "rsa_encrypt_oaep",
+    "rsa_sha256",
+    "sha1",
+    "sha256",
+    "sha512",
+    "spki_sha256",
+    "zlib",
+];
+
 pub(super) fn add_all(environment: &mut Environment<'static>) {
     add_encodings(environment);
     add_digests(environment);
