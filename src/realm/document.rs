@@ -45,9 +45,7 @@ const MOST_NODES: usize = 50_000;
 
 impl StepAnswer {
     pub(super) fn read(raw: RawAnswer, response: &ResponseForm) -> Self {
-        let text = String::from_utf8(raw.body);
-        let is_text = text.is_ok();
-        let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let (text, is_text) = decoded(&raw);
         let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let body = response
             .strip_prefix
@@ -55,7 +53,7 @@ impl StepAnswer {
             .and_then(|prefix| body.trim_start().strip_prefix(prefix))
             .unwrap_or(body);
         let document = match response.format {
-            Format::Json => serde_json::from_str(body.trim()).ok(),
+            Format::Json => serde_json::from_str(body.trim()).ok().or_else(|| read_call(body)),
             Format::Xml => read_xml(body),
             Format::Form => read_form(body),
             // An object is no token but a provider that speaks JSON when it refuses.
@@ -70,14 +68,9 @@ impl StepAnswer {
     /// it is, bare or within a script call (`callback( {…} );`). Some providers refuse in another format than they grant.
     pub(super) fn as_error(&self) -> Cow<'_, Self> {
         let text = self.text.trim_start_matches('\u{feff}').trim();
-        let in_call = || {
-            let (function, argument) = text.trim_end_matches(';').trim_end().split_once('(')?;
-            let is_name = function.trim().chars().all(|c| c.is_alphanumeric() || "_$.".contains(c));
-            argument.strip_suffix(')').filter(|_| is_name).map(str::trim).and_then(read_object)
-        };
         match &self.document {
             Some(_) => Cow::Borrowed(self),
-            None => match read_object(text).or_else(in_call) {
+            None => match read_object(text).or_else(|| read_call(text)) {
                 Some(object) => Cow::Owned(Self { document: Some(object), ..self.clone() }),
                 None => Cow::Borrowed(self),
             },
@@ -91,15 +84,19 @@ impl StepAnswer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The value of a cookie that was set (RFC 6265 §5.2); names are exact.
-    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
+    /// The cookies that were set (RFC 6265 §5.2) in their order; names are exact, quotes are part of a value.
+    fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
         let set = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
         set.filter_map(|(_, value)| value.split(';').next()?.split_once('='))
-            .find(|(other, _)| other.trim() == name)
-            .map(|(_, value)| value.trim().trim_matches('"'))
+            .map(|(name, value)| (name.trim(), value.trim()))
     }
 
-    /// What templates see as `steps[n]`.
+    /// The value of a cookie; of several with this name the last, as a browser keeps it.
+    pub(super) fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies().filter(|(other, _)| *other == name).last().map(|(_, value)| value)
+    }
+
+    /// What templates see as `steps[n]`; of a header that is repeated the first.
     pub(super) fn to_json(&self) -> Json {
         let headers: Map<_, _> = self
             .headers
@@ -107,8 +104,43 @@ impl StepAnswer {
             .rev()
             .map(|(name, value)| (name.to_lowercase(), value.as_str().into()))
             .collect();
-        serde_json::json!({"status": self.status, "headers": headers, "text": self.text, "body": self.document})
+        let cookies: Map<_, _> =
+            self.cookies().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        serde_json::json!({"status": self.status, "headers": headers, "cookies": cookies, "text": self.text,
+            "body": self.document})
     }
+}
+
+/// The body as text, and whether it is text: in the encoding that its media type or XML declaration names, else in UTF-8.
+fn decoded(raw: &RawAnswer) -> (String, bool) {
+    let media_type = raw.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let named = media_type.and_then(|(_, value)| charset(value));
+    let in_xml = || {
+        let head = String::from_utf8_lossy(raw.body.get(..raw.body.len().min(200))?).into_owned();
+        charset(head.trim_start().strip_prefix("<?xml")?.split("?>").next()?)
+    };
+    let is_utf8 = std::str::from_utf8(&raw.body).is_ok();
+    // Latin 1 is what some servers name whatever they send.
+    let named = named.filter(|named| !(is_utf8 && *named == encoding_rs::WINDOWS_1252));
+    let encoding = named.or_else(|| if is_utf8 { None } else { in_xml() }).unwrap_or(encoding_rs::UTF_8);
+    let (text, has_errors) = encoding.decode_without_bom_handling(&raw.body);
+    (text.into_owned(), !has_errors)
+}
+
+/// The encoding in `text/html; charset=GBK` or `version="1.0" encoding="GBK"`.
+fn charset(text: &str) -> Option<&'static encoding_rs::Encoding> {
+    let lower = text.to_ascii_lowercase();
+    let at = ["charset=", "encoding="].iter().find_map(|word| Some(lower.find(word)? + word.len()))?;
+    let name = lower.get(at..)?.trim_start_matches(['"', '\'']);
+    let end = name.find(['"', '\'', ';', ' ', ',']).unwrap_or(name.len());
+    encoding_rs::Encoding::for_label(name.get(..end)?.as_bytes())
+}
+
+/// The JSON object of a script call, `callback( {…} );`.
+fn read_call(text: &str) -> Option<Json> {
+    let (function, argument) = text.trim().trim_end_matches(';').trim_end().split_once('(')?;
+    let is_name = function.trim().chars().all(|c| c.is_alphanumeric() || "_$.".contains(c));
+    argument.strip_suffix(')').filter(|_| is_name).map(str::trim).and_then(read_object)
 }
 
 fn read_object(text: &str) -> Option<Json> {
@@ -272,5 +304,53 @@ mod tests {
             let form = ResponseForm { format: Format::Form, strip_prefix: None };
             assert_eq!(StepAnswer::read(raw, &form).as_error().document.as_ref(), expected, "{body}");
         }
+    }
+
+    fn of(body: &[u8], headers: &[(&str, &str)], format: Format) -> StepAnswer {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        StepAnswer::read(
+            RawAnswer { status: 200, headers, body: body.to_vec() },
+            &ResponseForm { format, strip_prefix: None },
+        )
+    }
+
+    #[test]
+    fn a_body_is_read_in_the_encoding_that_is_named() {
+        // {"msg":"密钥错误"} in GBK.
+        let gbk = b"{\"msg\":\"\xc3\xdc\xd4\xbf\xb4\xed\xce\xf3\"}";
+        let expected = json!({"msg": "密钥错误"});
+        for media_type in ["application/json; charset=GBK", "text/html;charset=\"gb2312\"; x=y"] {
+            let answer = of(gbk, &[("Content-Type", media_type)], Format::Json);
+            assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
+        }
+        let utf8 = expected.to_string();
+        for media_type in
+            ["application/json", "application/json; charset=ISO-8859-1", "text/plain; charset=none"]
+        {
+            let answer = of(utf8.as_bytes(), &[("content-type", media_type)], Format::Json);
+            assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
+        }
+        let xml = [b"<?xml version='1.0' encoding='GBK'?><msg>".as_slice(), b"\xc3\xdc", b"</msg>"].concat();
+        assert_eq!(of(&xml, &[], Format::Xml).document, Some(json!({"msg": "密"})));
+        assert_eq!(of(gbk, &[], Format::Text).document, None);
+    }
+
+    #[test]
+    fn a_script_call_is_its_object() {
+        let answer = of(b"callback( {\"access_token\":\"t\"} );\n", &[], Format::Json);
+        assert_eq!(answer.document, Some(json!({"access_token": "t"})));
+        assert_eq!(of(b"<script>f({})", &[], Format::Json).document, None);
+    }
+
+    #[test]
+    fn of_cookies_with_one_name_the_last_is_kept() {
+        let set = [
+            ("Set-Cookie", "sid=deleteMe; Max-Age=0"),
+            ("set-cookie", "other=\"b 2\""),
+            ("Set-Cookie", "sid=new; path=/"),
+        ];
+        let answer = of(b"{}", &set, Format::Json);
+        assert_eq!((answer.cookie("sid"), answer.cookie("other")), (Some("new"), Some("\"b 2\"")));
+        assert_eq!(answer.to_json()["cookies"], json!({"sid": "new", "other": "\"b 2\""}));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::location::Location;
 use super::template::{JwtAlgorithm, Template};
 use super::{Path, Policy};
@@ -171,6 +173,8 @@ pub(super) enum Expires {
     Told {
         at: Vec<Location>,
         unit: Unit,
+        /// Of times that have no offset.
+        zone: TimeZone,
         default: Option<Duration>,
     },
     Lifetime(Duration),
@@ -182,29 +186,52 @@ pub(super) enum Expires {
     Untold,
 }
 
+impl Expires {
+    /// Where it is told.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Location> {
+        let places = if let Self::Told { at, .. } = self { at.as_slice() } else { &[] };
+        places.iter()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
     Milliseconds,
     Minutes,
+    Hours,
+    Days,
     EpochSeconds,
     EpochMilliseconds,
     Rfc3339,
+    HttpDate,
     Date,
     DurationDhm,
 }
 
 impl Unit {
-    pub(super) const ALL: [(&'static str, Self); 8] = [
+    pub(super) const ALL: [(&'static str, Self); 11] = [
         ("seconds", Self::Seconds),
         ("milliseconds", Self::Milliseconds),
         ("minutes", Self::Minutes),
+        ("hours", Self::Hours),
+        ("days", Self::Days),
         ("epoch_seconds", Self::EpochSeconds),
         ("epoch_milliseconds", Self::EpochMilliseconds),
         ("rfc3339", Self::Rfc3339),
+        ("http_date", Self::HttpDate),
         ("date", Self::Date),
         ("duration_dhm", Self::DurationDhm),
     ];
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether its text may lack an offset.
+    pub(super) fn has_zone(self) -> bool {
+        matches!(self, Self::Rfc3339 | Self::Date)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -229,7 +256,7 @@ pub(super) struct Base {
     pub(super) key: Template,
 }
 
-/// Codes of a class; one may end in `*`.
+/// Codes of a class; `*` stands for any text.
 pub(super) type Codes = Vec<String>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -290,6 +317,7 @@ impl Form {
             expires: Expires::Told {
                 at: vec![Location::of_path(Path::of_name("expires_in"))],
                 unit: Unit::Seconds,
+                zone: TimeZone::UTC,
                 default: None,
             },
             ..Self::blank(Style::Function)

@@ -4,12 +4,14 @@ mod answers;
 mod inputs;
 mod names;
 mod requests;
+mod steps;
 pub(super) mod values;
 
 use serde_json::Value as Json;
 
 pub(super) use names::{request_templates, var_templates};
 pub(super) use requests::read_url;
+pub(super) use steps::step_of_var;
 
 use super::form::{Form, Style};
 use super::issue::{Issues, Object};

@@ -41,9 +41,12 @@ pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {
     let policy = Policy::read(object.member("policy"), issues);
     object.finish(&[], |_| false, issues);
     let expires = match expires_in_path {
-        Some(path) => {
-            Expires::Told { at: vec![Location::of_path(path?)], unit: Unit::Seconds, default: None }
-        }
+        Some(path) => Expires::Told {
+            at: vec![Location::of_path(path?)],
+            unit: Unit::Seconds,
+            zone: jiff::tz::TimeZone::UTC,
+            default: None,
+        },
         None => Expires::Untold,
     };
     Some(Form {

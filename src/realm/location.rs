@@ -101,6 +101,9 @@ pub(super) fn scalar(value: &Json) -> Option<String> {
 }
 
 fn place(text: &str) -> Result<Place, String> {
+    if text.contains("{{") {
+        return Err("is no template: make it a var, and name that here as var:NAME".to_owned());
+    }
     let named = |name: &str| {
         if name.is_empty() { Err("names nothing after the colon".to_owned()) } else { Ok(name.to_owned()) }
     };
@@ -108,6 +111,9 @@ fn place(text: &str) -> Result<Place, String> {
         Some(("header", name)) => named(name).map(Place::Header),
         Some(("cookie", name)) => named(name).map(Place::Cookie),
         Some(("var", name)) => named(name).map(Place::Var),
+        Some((word @ ("headers" | "cookies" | "vars"), _)) => {
+            Err(format!("did you mean {}:NAME?", word.trim_end_matches('s')))
+        }
         _ if text == "text" => Ok(Place::Text),
         _ if text == "status" => Ok(Place::Status),
         _ => Path::read(text).map(Place::Body),
@@ -173,7 +179,7 @@ mod tests {
             ("a.b-c", Some(json!([1, {"d": "x"}]))),
             ("header:x-token", Some(json!("from header"))),
             ("cookie:sid", Some(json!("a1"))),
-            ("cookie:other", Some(json!("b 2"))),
+            ("cookie:other", Some(json!("\"b 2\""))),
             ("cookie:SID", None),
             ("status", Some(json!(200))),
             ("steps[0].body.a['b-c'][0]", Some(json!(1))),
@@ -188,8 +194,17 @@ mod tests {
 
     #[test]
     fn wrong_locations_are_refused() {
-        for written in ["", "header:", "steps[10].body.x", "steps[0]", "steps[0].x", "$..x", "steps[a].text"]
-        {
+        for written in [
+            "",
+            "header:",
+            "headers:X",
+            "{{ token }}",
+            "steps[10].body.x",
+            "steps[0]",
+            "steps[0].x",
+            "$..x",
+            "steps[a].text",
+        ] {
             assert!(Location::read(written).is_err(), "{written}");
         }
         assert_eq!(Location::read("steps_done").unwrap().named_step(), None);

@@ -90,7 +90,12 @@ pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Form> {
 fn fill_in(form: &mut Form) {
     let member = |name: &str| vec![Location::of_path(Path::of_name(name))];
     form.token = member("access_token");
-    form.expires = Expires::Told { at: member("expires_in"), unit: Unit::Seconds, default: None };
+    form.expires = Expires::Told {
+        at: member("expires_in"),
+        unit: Unit::Seconds,
+        zone: jiff::tz::TimeZone::UTC,
+        default: None,
+    };
     form.token_use = Some("Authorization: Bearer {token}".to_owned());
     let mut config: Vec<String> = CONFIG.iter().map(|code| (*code).to_owned()).collect();
     let grant = "invalid_grant".to_owned();
@@ -257,7 +262,7 @@ impl Signer {
         let word = object.text("assertion_alg", issues);
         let algorithm =
             word.and_then(|word| algorithm(word, &format!("{AT}/assertion_alg"), issues)).unwrap_or(default);
-        if by_secret != (algorithm == JwtAlgorithm::Hs256) {
+        if by_secret != algorithm.is_symmetric() {
             issues.add(
                 format!("{AT}/assertion_alg"),
                 format!("{} does not go with this method", algorithm.name()),

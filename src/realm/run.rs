@@ -3,9 +3,11 @@
 //! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then stay; time, `uuid`
 //! and `nonce` are the same throughout.
 
+mod expiry;
 mod judge;
 mod render;
 mod trace;
+mod vars;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +17,9 @@ use serde_json::Value as Json;
 
 use super::answer::Answer;
 use super::document::{RawAnswer, StepAnswer};
-use super::form::{Form, Input, Origin, RequestForm, Style, VarValue};
+use super::form::{Form, Input, Origin, RequestForm, Style};
 use super::general::var_templates;
-use super::template::{Bytes, Rendered, Scope, Template, top, value_of};
+use super::template::{Rendered, Scope, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::{Credentials, SecretId};
@@ -78,6 +80,8 @@ pub struct Run<'a> {
     /// Texts that were made of secrets and sent.
     secret_texts: RefCell<BTreeSet<String>>,
     rotating_vars: BTreeSet<&'a str>,
+    /// Those that are made from answers.
+    answer_vars: BTreeSet<&'a str>,
 }
 
 impl Form {
@@ -102,6 +106,7 @@ impl Form {
         Ok(Run {
             secret_vars: self.vars_with(is_secret),
             rotating_vars: self.vars_with(rotates),
+            answer_vars: self.vars_with(|name| name == "steps"),
             secret_texts: RefCell::default(),
             form: self,
             facts,
@@ -248,10 +253,11 @@ impl<'a> Run<'a> {
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`: an earlier answer lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else { return Ok(None) };
-        self.work_out_for(super::general::request_templates(&request))?;
+        let templates = super::general::request_templates(&request);
+        self.work_out_for(&templates)?;
         let tls = self.tls()?;
         let spends = self.spends(&request);
-        render::request(self, &request, tls, spends).map(Some).map_err(|wrong| self.wrong(wrong))
+        render::request(self, &request, tls, spends).map(Some).map_err(|wrong| self.wrong(&templates, wrong))
     }
 
     /// Whether a rotating input goes into a request.
@@ -272,13 +278,13 @@ impl<'a> Run<'a> {
         let index = self.steps.len();
         let request = self.requests.get(index);
         let response = request.and_then(|request| request.response.as_ref()).unwrap_or(&self.form.response);
-        let answer = StepAnswer::read(raw, response);
-        if let Err(failure) = self.judge(index, &answer) {
-            self.refused = Some(answer);
+        self.steps.push(StepAnswer::read(raw, response));
+        self.steps_value = value_of(&Json::Array(self.steps.iter().map(StepAnswer::to_json).collect()));
+        self.work_out_for_judging(index);
+        if let Err(failure) = self.judge(index) {
+            self.refused = self.steps.pop();
             return Err(failure);
         }
-        self.steps.push(answer);
-        self.steps_value = value_of(&Json::Array(self.steps.iter().map(StepAnswer::to_json).collect()));
         self.saved(index)
     }
 
@@ -322,67 +328,11 @@ impl<'a> Run<'a> {
         self.steps.len()
     }
 
-    /// A value that cannot be worked out: the operator's fault, or the fault of an answer that it was to come from.
-    fn wrong(&self, wrong: String) -> Failure {
-        if wrong.contains("steps") && !self.steps.is_empty() {
-            return Failure::new(
-                FailureKind::Malformed,
-                format!("an earlier answer lacks what is needed: {wrong}"),
-            );
-        }
-        config(wrong)
-    }
-
-    /// Works out the vars that these templates need, each once.
-    fn work_out_for(&mut self, templates: Vec<&Template>) -> Result<(), Failure> {
-        let names: Vec<String> =
-            templates.into_iter().flat_map(Template::names).map(|name| top(name).to_owned()).collect();
-        names.iter().try_for_each(|name| self.work_out(name))
-    }
-
-    /// Works out a var and those it needs. None depends on itself: that was checked when it was saved.
-    fn work_out(&mut self, name: &str) -> Result<(), Failure> {
-        let form = self.form;
-        let Some(var) = form.vars.iter().find(|var| var.name == name) else { return Ok(()) };
-        if self.vars.contains_key(name) {
-            return Ok(());
-        }
-        self.work_out_for(var_templates(var))?;
-        let value = match &var.value {
-            VarValue::Template(template) => template.value(self),
-            VarValue::Json(tree) => render::tree(self, tree)
-                .map(|json| Value::from(json.map(|json| json.real).unwrap_or_default().to_string())),
-            VarValue::Jwt(jwt) => render::jwt(self, jwt)
-                .map(Value::from)
-                .map_err(|wrong| format!("{}: {wrong}", super::issue::pointer("/config/vars", &var.name))),
-        };
-        let value = value.map_err(|wrong| self.wrong(wrong))?;
-        self.vars.insert(&var.name, value);
-        Ok(())
-    }
-
-    /// A var as text, as a token or an output may be.
-    fn var_text(&self, name: &str) -> Option<String> {
-        let value = self.vars.get(name)?;
-        super::template::text_of(value).ok()
-    }
-
-    /// A key's bytes: text or bytes.
-    fn key_bytes(&self, template: &Template) -> Result<Vec<u8>, String> {
-        let value = template.value(self)?;
-        match value.downcast_object_ref::<Bytes>() {
-            Some(Bytes(bytes)) => Ok(bytes.clone()),
-            None => super::template::text_of(&value)
-                .map(String::into_bytes)
-                .map_err(|wrong| format!("{}: {wrong}", template.pointer())),
-        }
-    }
-
     /// The client certificate and the CA, if the realm has some.
     fn tls(&mut self) -> Result<Option<TlsMaterial>, Failure> {
         let form: &'a Form = self.form;
         let Some(tls) = &form.tls else { return Ok(None) };
-        self.work_out_for([&tls.certificate, &tls.key, &tls.ca].into_iter().flatten().collect())?;
+        self.work_out_for(&[&tls.certificate, &tls.key, &tls.ca].into_iter().flatten().collect::<Vec<_>>())?;
         let pem = |template: &Option<Template>| -> Result<Option<String>, Failure> {
             let Some(template) = template else { return Ok(None) };
             let text: Option<Rendered<String>> = template.text(self).map_err(config)?;

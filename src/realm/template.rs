@@ -11,7 +11,7 @@ mod expression;
 mod filters;
 mod keys;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use minijinja::Value;
 use minijinja::value::ValueKind;
@@ -20,6 +20,7 @@ use serde_json::Value as Json;
 use crate::secret::MASK;
 
 pub(super) use bytes::Bytes;
+pub(super) use check::StepUse;
 pub(super) use crypto::{JwtAlgorithm, sign_jwt};
 pub(super) use keys::pem;
 
@@ -154,6 +155,15 @@ impl Template {
         }
     }
 
+    /// The answers it names.
+    pub(super) fn steps(&self) -> impl Iterator<Item = &StepUse> {
+        let parts = if let Parts::Mixed(parts) = &self.parts { parts.as_slice() } else { &[] };
+        parts.iter().flat_map(|part| match part {
+            Part::Text(_) => &[],
+            Part::Expression(expression) => expression.steps.as_slice(),
+        })
+    }
+
     /// The value: a single expression keeps its type (bytes too), everything else is text.
     pub(super) fn value(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
         match &self.parts {
@@ -280,6 +290,14 @@ fn split(text: &str) -> Result<Vec<Part>, Wrong> {
     Ok(parts)
 }
 
+/// What is nothing, where text is made.
+const NO_VALUE: &str = "has no value; give the input a default, or write | default('')";
+
+/// Whether a template made nothing because a value that it names is not there.
+pub(super) fn is_absence(wrong: &str) -> bool {
+    [NO_VALUE, filters::NO_SUCH_VALUE].iter().any(|words| wrong.ends_with(words))
+}
+
 /// A value as text: text, numbers and booleans.
 pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
     let text = match value.kind() {
@@ -288,7 +306,7 @@ pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
         ValueKind::Number => value.as_i64().map_or_else(|| value.to_string(), |whole| whole.to_string()),
         ValueKind::Bool => value.is_true().to_string(),
         ValueKind::None | ValueKind::Undefined => {
-            return Err("has no value; give the input a default, or write | default('')".to_owned());
+            return Err(NO_VALUE.to_owned());
         }
         ValueKind::Bytes | ValueKind::Plain => {
             return Err("is bytes, where text is made: end with | hex or | base64".to_owned());
@@ -318,8 +336,7 @@ pub(super) fn value_of(json: &Json) -> Value {
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(list) => list.iter().map(value_of).collect::<Vec<_>>().into(),
         Json::Object(members) => {
-            let members = members.iter().map(|(name, value)| (name.clone(), value_of(value)));
-            Value::from(members.collect::<BTreeMap<_, _>>())
+            Value::from_pairs(members.iter().map(|(name, value)| (name.as_str(), value_of(value))))
         }
     }
 }
@@ -330,10 +347,11 @@ pub(super) fn json_of(value: &Value) -> Result<Json, Wrong> {
     match value.kind() {
         ValueKind::None => Ok(Json::Null),
         ValueKind::Bool => Ok(value.is_true().into()),
+        // `1.0` stays what it is: it may be signed.
         ValueKind::Number => match (value.as_i64(), u64::try_from(value.clone())) {
-            (Some(whole), _) => Ok(whole.into()),
-            (None, Ok(whole)) => Ok(whole.into()),
-            (None, Err(_)) => f64::try_from(value.clone()).map(Json::from).map_err(|_| unwritable()),
+            (Some(whole), _) if value.is_integer() => Ok(whole.into()),
+            (_, Ok(whole)) if value.is_integer() => Ok(whole.into()),
+            _ => f64::try_from(value.clone()).map(Json::from).map_err(|_| unwritable()),
         },
         ValueKind::Seq | ValueKind::Iterable => {
             value.try_iter().map_err(|_| unwritable())?.map(|item| json_of(&item)).collect()

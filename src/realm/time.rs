@@ -1,5 +1,6 @@
 //! Numbers and times as providers write them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -31,20 +32,42 @@ pub(crate) fn format_date(epoch_seconds: i64, format: &str, zone: Option<&str>) 
     formatted.map_err(|_| "is not a format of a date, e.g. %Y-%m-%d".to_owned())
 }
 
-/// Milliseconds since 1970 of an RFC 3339 text; one without offset is read as UTC.
-pub(crate) fn rfc3339_ms(text: &str) -> Option<i64> {
-    let text = text.trim();
+/// Milliseconds since 1970 of an RFC 3339 text; one without offset is of the zone. An offset may lack its colon.
+pub(crate) fn rfc3339_ms(text: &str, zone: &TimeZone) -> Option<i64> {
+    let text = with_colon(text.trim());
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Some(time.as_millisecond());
     }
     let civil: jiff::civil::DateTime = text.parse().ok()?;
-    civil.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp().as_millisecond())
+    civil.to_zoned(zone.clone()).ok().map(|time| time.timestamp().as_millisecond())
 }
 
-/// Milliseconds since 1970 of the beginning of a day in UTC, `2026-01-31`.
-pub(crate) fn date_ms(text: &str) -> Option<i64> {
+/// `+0800`, as Java writes it, is `+08:00`.
+fn with_colon(text: &str) -> Cow<'_, str> {
+    let digits =
+        text.len().checked_sub(4).filter(|at| text.is_char_boundary(*at)).map(|at| text.split_at(at));
+    match digits {
+        Some((before, digits))
+            if before.ends_with(['+', '-'])
+                && before.contains(':')
+                && digits.chars().all(|digit| digit.is_ascii_digit()) =>
+        {
+            format!("{before}{}:{}", &digits[..2], &digits[2..]).into()
+        }
+        Some(_) | None => text.into(),
+    }
+}
+
+/// Milliseconds since 1970 of an HTTP-date (RFC 9110 §5.6.7) or the date of a mail, `Thu, 09 Oct 2025 08:53:20 GMT`.
+pub(crate) fn http_date_ms(text: &str) -> Option<i64> {
+    let time = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    Some(time.timestamp().as_millisecond())
+}
+
+/// Milliseconds since 1970 of the beginning of a day in a zone, `2026-01-31`.
+pub(crate) fn date_ms(text: &str, zone: &TimeZone) -> Option<i64> {
     let date: jiff::civil::Date = text.trim().parse().ok()?;
-    date.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp().as_millisecond())
+    date.to_zoned(zone.clone()).ok().map(|time| time.timestamp().as_millisecond())
 }
 
 /// `177:05:38`: days, hours, minutes.
@@ -75,11 +98,25 @@ mod tests {
 
     #[test]
     fn times_are_read_as_providers_write_them() {
-        assert_eq!(rfc3339_ms("2025-10-09T16:53:20+08:00"), Some(1_760_000_000_000));
-        assert_eq!(rfc3339_ms("2025-10-09T08:53:20.017Z"), Some(1_760_000_000_017));
-        assert_eq!(rfc3339_ms("2025-10-09T08:53:20.017000"), Some(1_760_000_000_017));
-        assert_eq!(rfc3339_ms("soon"), None);
-        assert_eq!(date_ms("2025-10-10"), Some(1_760_054_400_000));
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        for (text, zone, expected) in [
+            ("2025-10-09T16:53:20+08:00", &TimeZone::UTC, Some(1_760_000_000_000)),
+            ("2025-10-09T16:53:20+0800", &TimeZone::UTC, Some(1_760_000_000_000)),
+            ("2025-10-09 16:53:20.017+0800", &TimeZone::UTC, Some(1_760_000_000_017)),
+            ("2025-10-09T08:53:20.017Z", &shanghai, Some(1_760_000_000_017)),
+            ("2025-10-09T08:53:20.017000", &TimeZone::UTC, Some(1_760_000_000_017)),
+            ("2025-10-09 16:53:20", &shanghai, Some(1_760_000_000_000)),
+            ("2025-1009", &TimeZone::UTC, None),
+            ("soon", &TimeZone::UTC, None),
+            ("年年年", &TimeZone::UTC, None),
+        ] {
+            assert_eq!(rfc3339_ms(text, zone), expected, "{text}");
+        }
+        assert_eq!(http_date_ms("Thu, 09 Oct 2025 08:53:20 GMT"), Some(1_760_000_000_000));
+        assert_eq!(http_date_ms("Thu, 9 Oct 2025 16:53:20 +0800"), Some(1_760_000_000_000));
+        assert_eq!(http_date_ms("2025-10-09"), None);
+        assert_eq!(date_ms("2025-10-10", &TimeZone::UTC), Some(1_760_054_400_000));
+        assert_eq!(date_ms("2025-10-10", &shanghai), Some(1_760_025_600_000));
         assert_eq!(days_hours_minutes("177:05:38"), Some(Duration::from_mins((177 * 24 + 5) * 60 + 38)));
         assert_eq!(days_hours_minutes("99999999999999999999:0:0"), None);
     }

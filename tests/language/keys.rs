@@ -8,13 +8,17 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
+};
 use serde_json::{Map, Value};
 
 /// One key of each kind, and a certificate of the RSA key.
 pub(crate) struct Keys {
     pub(crate) rsa: KeyPair,
     pub(crate) ec: KeyPair,
+    pub(crate) ec384: KeyPair,
+    pub(crate) ec521: KeyPair,
     pub(crate) ed25519: KeyPair,
     /// PEM.
     pub(crate) certificate: String,
@@ -31,6 +35,8 @@ pub(crate) fn keys() -> &'static Keys {
             certificate,
             rsa,
             ec: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
+            ec384: KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
+            ec521: KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).unwrap(),
             ed25519: new_ed25519(),
         }
     })

@@ -6,6 +6,7 @@ mod catalog;
 mod checking;
 mod example;
 mod exchange;
+mod found;
 mod jwt;
 mod keys;
 mod leaks;

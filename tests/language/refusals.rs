@@ -56,6 +56,41 @@ fn assert_refused(table: Vec<(Value, &str, &str)>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// An answer is used after it came, and for what it has.
+#[test]
+fn answers_that_are_not_there_are_refused() {
+    let sign = "/config/requests/0/form/sign";
+    let made = |template: &str| with(json!({"vars": {"base": "{{ appid }}", "made": template}}));
+    assert_refused(vec![
+        (sending("{{ steps[0].body.a }}"), sign, "before the first request there is no answer"),
+        (
+            with(json!({"vars": {"base": "{{ steps[0].text }}"}, "requests":
+                [{"url": "https://provider.example/token", "form": {"sign": "x{{ base }}"}}]})),
+            sign,
+            "uses steps[0], and before the first request there is no answer",
+        ),
+        (made("{{ steps[1].body.a }}"), "/config/vars/made", "there is no steps[1]"),
+        (
+            made("{{ steps[0].boddy.a }}"),
+            "/config/vars/made",
+            "steps[0] has no boddy, but body, text, status, headers, cookies (did you mean body?)",
+        ),
+        (made("{{ steps[0]['cookie'].a }}"), "/config/vars/made", "(did you mean cookies?)"),
+        (with(json!({"token": "{{ steps[0].body.t }}"})), "/config/token", "name that here as var:NAME"),
+        (with(json!({"token": "headers:X-Token"})), "/config/token", "did you mean header:NAME?"),
+        (
+            with(json!({"expires": {"path": "$.e", "unit": "seconds", "zone": "Asia/Shanghai"}})),
+            "/config/expires/zone",
+            "is of the units rfc3339 and date only",
+        ),
+        (
+            with(json!({"expires": {"path": "$.e", "unit": "date", "zone": "China"}})),
+            "/config/expires/zone",
+            "is not a time zone, e.g. Asia/Shanghai",
+        ),
+    ]);
+}
+
 /// What no value can make right.
 #[test]
 fn an_expression_that_always_fails_is_refused() {

@@ -129,11 +129,20 @@ fn jwt_keys(older: &Value) -> Vec<(&'static str, &'static str, String, String)> 
     let rsa = |alg: &'static str| (alg, alg, keys.rsa.serialize_pem(), keys.rsa.public_key_pem());
     let old = |name: &str| older[name].as_str().unwrap().to_owned();
     let second = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let shared = |alg: &'static str| (alg, alg, secret.repeat(2), secret.repeat(2));
+    let ec = |alg: &'static str, key: &rcgen::KeyPair| (alg, alg, key.serialize_pem(), key.public_key_pem());
     vec![
-        ("HS256", "HS256", secret.to_owned(), secret.to_owned()),
+        shared("HS256"),
+        shared("HS384"),
+        shared("HS512"),
         rsa("RS256"),
+        rsa("RS384"),
         rsa("RS512"),
         rsa("PS256"),
+        rsa("PS384"),
+        rsa("PS512"),
+        ec("ES384", &keys.ec384),
+        ec("ES512", &keys.ec521),
         ("ES256", "ES256", keys.ec.serialize_pem(), keys.ec.public_key_pem()),
         ("EdDSA", "EdDSA", keys.ed25519.serialize_pem(), keys.ed25519.public_key_pem()),
         ("EdDSA, PKCS #8 version 2", "EdDSA", second.serialize_pem(), second.public_key_pem()),
@@ -212,13 +221,13 @@ fn spoil_made(case: &mut Value) {
 }
 
 #[test]
-fn cryptography_verifies_and_decrypts_what_rsa_keys_made() {
+fn cryptography_verifies_and_decrypts_what_keys_made() {
     let Some(python) = needed() else { return };
     let (keys, older) = (keys(), older_forms(&python));
     let text = "POST\n/token?a=b\n语言";
     let with = |filter: &str, key: &str| {
         made(
-            &json!({"made": format!("{{{{ text | {filter}(key) | base64 }}}}")}),
+            &json!({"made": format!("{{{{ text | {filter} | base64 }}}}")}),
             &json!({"text": text, "key": key}),
         )
     };
@@ -226,12 +235,26 @@ fn cryptography_verifies_and_decrypts_what_rsa_keys_made() {
     let mut cases = Vec::new();
     for (form, key) in [("PKCS #8", private.as_str()), ("PKCS #1", older["pkcs1"].as_str().unwrap())] {
         cases.push(json!({"name": format!("signed by {form}"), "kind": "rsa_sha256", "text": text,
-            "made": with("rsa_sha256", key), "public": public}));
+            "made": with("rsa_sha256(key)", key), "public": public}));
     }
-    for kind in ["rsa_encrypt", "rsa_encrypt_oaep"] {
+    for (kind, key) in [
+        ("rsa_sha512", &keys.rsa),
+        ("rsa_pss_sha256", &keys.rsa),
+        ("ecdsa_sha256", &keys.ec),
+        ("ed25519", &keys.ed25519),
+    ] {
+        cases.push(json!({"name": kind, "kind": kind, "text": text, "public": key.public_key_pem(),
+            "made": with(&format!("{kind}(key)"), &key.serialize_pem())}));
+    }
+    for (kind, filter) in [
+        ("rsa_encrypt", "rsa_encrypt(key)"),
+        ("rsa_encrypt_oaep", "rsa_encrypt_oaep(key)"),
+        ("rsa_encrypt_oaep", "rsa_encrypt_oaep(key, 'sha256')"),
+        ("rsa_encrypt_oaep_sha1", "rsa_encrypt_oaep(key, 'sha1')"),
+    ] {
         for (form, key) in [("a public key", &public), ("a certificate", &keys.certificate)] {
-            cases.push(json!({"name": format!("{kind} for {form}"), "kind": kind, "text": text,
-                "made": with(kind, key), "private": private}));
+            cases.push(json!({"name": format!("{filter} for {form}"), "kind": kind, "text": text,
+                "made": with(filter, key), "private": private}));
         }
     }
     assert_right(&python, &cases, spoil_made);
@@ -250,6 +273,8 @@ fn cryptography_finds_the_same_fingerprints() {
         ("EC public key", keys.ec.public_key_pem()),
         ("EC, PKCS #8", keys.ec.serialize_pem()),
         ("EC, SEC 1", old("sec1")),
+        ("P-384, PKCS #8", keys.ec384.serialize_pem()),
+        ("P-521, PKCS #8", keys.ec521.serialize_pem()),
         ("Ed25519 public key", keys.ed25519.public_key_pem()),
         ("Ed25519, PKCS #8", keys.ed25519.serialize_pem()),
     ];

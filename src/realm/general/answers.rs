@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use super::inputs::flag;
@@ -184,14 +185,20 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
     let mut object = Object::read(value, at, issues)?;
     let path = object.member("path").map(|path| locations(path, &format!("{at}/path"), issues));
     let unit = object.text("unit", issues).map(|word| unit(word, at, issues));
+    let zone = object.text("zone", issues).map(|name| zone(name, at, issues));
     let default = duration(&mut object, "default", issues);
     let lifetime = duration(&mut object, "lifetime", issues);
     let jwt_exp = flag(&mut object, "jwt_exp", issues).unwrap_or_default();
     let never = flag(&mut object, "never", issues).unwrap_or_default();
     object.finish(&[], |_| false, issues);
     match (path, lifetime, jwt_exp, never) {
-        (Some(at), None, false, false) => {
-            Some(Expires::Told { at, unit: unit.unwrap_or(Some(Unit::Seconds))?, default })
+        (Some(places), None, false, false) => {
+            let unit = unit.unwrap_or(Some(Unit::Seconds))?;
+            if zone.is_some() && !unit.has_zone() {
+                issues.add(format!("{at}/zone"), "is of the units rfc3339 and date only");
+                return None;
+            }
+            Some(Expires::Told { at: places, unit, zone: zone.unwrap_or(Some(TimeZone::UTC))?, default })
         }
         (None, Some(lifetime), false, false) if unit.is_none() => Some(Expires::Lifetime(lifetime)),
         (None, None, true, false) if unit.is_none() => Some(Expires::JwtExp { default }),
@@ -201,6 +208,11 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
             None
         }
     }
+}
+
+fn zone(name: &str, at: &str, issues: &mut Issues) -> Option<TimeZone> {
+    let zone = TimeZone::get(name);
+    zone.map_err(|_| issues.add(format!("{at}/zone"), "is not a time zone, e.g. Asia/Shanghai")).ok()
 }
 
 fn unit(word: &str, at: &str, issues: &mut Issues) -> Option<Unit> {

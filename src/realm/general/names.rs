@@ -60,6 +60,7 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
     check_cycles(form, issues);
     check_locations(form, issues);
     check_saves(form, issues);
+    super::steps::check(form, issues);
 }
 
 struct Known<'a> {
@@ -190,6 +191,15 @@ fn check_saves(form: &Form, issues: &mut Issues) {
     if !form.refresh_requests.is_empty() && form.save.is_empty() {
         issues.add("/config/refresh_requests", "are used once something is saved: save is missing");
     }
+}
+
+/// All templates.
+pub(super) fn all_templates(form: &Form) -> impl Iterator<Item = &Template> {
+    let made = form.outputs.iter().filter_map(|(_, output)| match output {
+        Output::Made(template) => Some(template),
+        Output::Found(_) => None,
+    });
+    templates(form).into_iter().chain(made)
 }
 
 /// All templates whose names are checked alike.

@@ -2,6 +2,7 @@
 //!
 //! No token found is a failure, always, whatever the status says: most providers answer errors with HTTP 200.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -12,21 +13,18 @@ use crate::realm::answer::{
     Answer, Expiry, known_class, provider_says, says_error, status_kind, unreadable, words,
 };
 use crate::realm::document::StepAnswer;
-use crate::realm::form::{Codes, Condition, Expires, Output, Style, Unit};
+use crate::realm::form::{Codes, Condition, Expires, Output, Style};
+use crate::realm::general::step_of_var;
 use crate::realm::location::{Location, scalar};
-use crate::realm::template::Template;
-use crate::realm::time::{date_ms, days_hours_minutes, rfc3339_ms};
+use crate::realm::template::{Template, is_absence};
 use crate::token::TokenText;
 
 impl Run<'_> {
     /// Whether an answer lets the fetch go on.
-    pub(super) fn judge(&self, index: usize, answer: &StepAnswer) -> Result<(), Failure> {
+    pub(super) fn judge(&self, index: usize) -> Result<(), Failure> {
+        let Some(answer) = self.steps.get(index) else { return Ok(()) };
         let is_last = index + 1 >= self.requests.len();
-        let own = self.requests.get(index).map(|request| request.success_when.as_slice()).unwrap_or_default();
-        let conditions = match own {
-            [] if is_last => self.form.success_when.as_slice(),
-            own => own,
-        };
+        let conditions = self.conditions(index);
         let names_status = conditions.iter().any(|condition| matches!(condition, Condition::Status(_)));
         if !names_status && !(200..300).contains(&answer.status) {
             let is_redirect = (300..400).contains(&answer.status);
@@ -35,7 +33,7 @@ impl Run<'_> {
         if answer.document.is_none() && self.needs_body(is_last, conditions) {
             return Err(self.refusal_or_unreadable(answer));
         }
-        if let Some(broken) = conditions.iter().find(|condition| !condition.holds(answer)) {
+        if let Some(broken) = conditions.iter().find(|condition| !self.holds(condition, answer)) {
             return Err(self.broken(broken, answer));
         }
         let knows_errors = self.form.style.knows_errors();
@@ -43,6 +41,48 @@ impl Run<'_> {
             return Err(self.refusal(answer));
         }
         Ok(())
+    }
+
+    /// What has to hold for an answer.
+    fn conditions(&self, index: usize) -> &[Condition] {
+        let own = self.requests.get(index).map(|request| request.success_when.as_slice()).unwrap_or_default();
+        let is_last = index + 1 >= self.requests.len();
+        if own.is_empty() && is_last { &self.form.success_when } else { own }
+    }
+
+    /// Works out the vars by which an answer is judged, also one that refuses: what it lacks for them is not there.
+    pub(super) fn work_out_for_judging(&mut self, index: usize) {
+        let form = self.form;
+        let errors = form.errors.code.iter().chain(&form.errors.message);
+        let tested = self.conditions(index).iter().filter_map(Condition::location);
+        let names: Vec<String> = errors.chain(tested).filter_map(Location::var).map(str::to_owned).collect();
+        for name in names {
+            // One that cannot be worked out is found nowhere.
+            let _ = self.work_out(&name);
+        }
+    }
+
+    /// Whether a condition holds for an answer.
+    pub(super) fn holds(&self, condition: &Condition, answer: &StepAnswer) -> bool {
+        let found = |at: &Location| self.find_in(at, answer).filter(|value| !value.is_null());
+        let is_one = |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
+        match condition {
+            Condition::Status(statuses) => statuses.contains(&answer.status),
+            Condition::Equals { at, values, missing_ok } => {
+                found(at).map_or(*missing_ok, |value| is_one(&value, values))
+            }
+            Condition::NotEquals { at, values } => !found(at).is_some_and(|value| is_one(&value, values)),
+            Condition::Absent(at) => found(at).is_none(),
+            Condition::Present(at) => found(at).is_some(),
+        }
+    }
+
+    /// The value at a place, seen from an answer.
+    pub(super) fn find_in(&self, place: &Location, answer: &StepAnswer) -> Option<Json> {
+        match (place.var(), place.named_step()) {
+            (None, None) => place.find(answer),
+            _ => self.find(place),
+        }
     }
 
     /// Whether the body as read is needed to judge.
@@ -66,7 +106,7 @@ impl Run<'_> {
         let mut failure = self.refusal(answer);
         if failure.provider.code.is_none()
             && let Condition::Equals { at, .. } | Condition::NotEquals { at, .. } = condition
-            && let Some(code) = at.find(answer).as_ref().and_then(words)
+            && let Some(code) = self.find_in(at, answer).as_ref().and_then(words)
         {
             failure.kind = self.class_of(&code).unwrap_or(failure.kind);
             failure.provider.code = Some(code);
@@ -111,28 +151,24 @@ impl Run<'_> {
     /// Code and message where the realm says, else where providers put them.
     fn says(&self, answer: &StepAnswer) -> ProviderSays {
         let errors = &self.form.errors;
-        let answer = &*answer.as_error();
+        let read = answer.as_error();
+        // Where the realm says is for the format that it says.
+        let is_other = |places: &[Location]| places.is_empty() || matches!(read, Cow::Owned(_));
         let first = |places: &[Location]| {
-            places
-                .iter()
-                .find_map(|place| place.find(answer).as_ref().and_then(|value| words(&scalar(value)?.into())))
+            let found =
+                |place| self.find_in(place, &read).as_ref().and_then(|value| words(&scalar(value)?.into()));
+            places.iter().find_map(found)
         };
-        let guessed = answer.document.as_ref().map(provider_says).unwrap_or_default();
-        let code = first(&errors.code).or_else(|| guessed.code.filter(|_| errors.code.is_empty()));
+        let guessed = read.document.as_ref().map(provider_says).unwrap_or_default();
+        let code = first(&errors.code).or_else(|| guessed.code.filter(|_| is_other(&errors.code)));
         let message =
-            first(&errors.message).or_else(|| guessed.message.filter(|_| errors.message.is_empty()));
+            first(&errors.message).or_else(|| guessed.message.filter(|_| is_other(&errors.message)));
         ProviderSays { code, message }
     }
 
     /// The class that the realm gives to a code.
     fn class_of(&self, code: &str) -> Option<FailureKind> {
         let errors = &self.form.errors;
-        let is_in = |codes: &Codes| {
-            codes.iter().any(|listed| match listed.strip_suffix('*') {
-                Some(beginning) => code.starts_with(beginning),
-                None => code == listed,
-            })
-        };
         let classes = [
             (&errors.dependency, FailureKind::Dependency),
             (&errors.reauthorise, FailureKind::Reauthorise),
@@ -140,16 +176,26 @@ impl Run<'_> {
             (&errors.busy, FailureKind::Busy),
             (&errors.config, FailureKind::Config),
         ];
-        let listed = classes.into_iter().find(|(codes, _)| is_in(codes)).map(|(_, kind)| kind);
+        let by = |fits: fn(&str, &str) -> bool| {
+            let fit = classes.iter().find(|(codes, _)| codes.iter().any(|listed| fits(listed, code)));
+            fit.map(|(_, kind)| *kind)
+        };
+        // One that is written out wins over a pattern.
+        let listed = by(|listed, code| listed == code).or_else(|| by(is_like));
         let is_lost_grant = self.form.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
     /// What of an answer is to be stored at once.
-    pub(super) fn saved(&self, index: usize) -> Result<Saved, Failure> {
-        let count = self.requests.len();
+    pub(super) fn saved(&mut self, index: usize) -> Result<Saved, Failure> {
+        let form = self.form;
         let mut saved = Saved::default();
-        for save in self.form.save.iter().filter(|save| save.from.step(count) == index) {
+        for save in &form.save {
+            if self.step_of(&save.from) != index {
+                continue;
+            }
+            let told = save.expires.iter().flat_map(Expires::places);
+            self.work_out_found(told.chain([&save.from]))?;
             let found =
                 self.find(&save.from).as_ref().and_then(scalar).filter(|text| !text.trim().is_empty());
             let Some(text) = found else { continue };
@@ -163,6 +209,13 @@ impl Run<'_> {
         Ok(saved)
     }
 
+    /// The answer that a place is in; a var is known with the last one that it is made from.
+    fn step_of(&self, place: &Location) -> usize {
+        let last = self.requests.len().saturating_sub(1);
+        let var = place.var().and_then(|name| step_of_var(self.form, name));
+        var.unwrap_or_else(|| place.step(self.requests.len())).min(last)
+    }
+
     /// Works out the vars that token, expiry and outputs are made of.
     pub(super) fn work_out_results(&mut self) -> Result<(), Failure> {
         let form = self.form;
@@ -170,13 +223,23 @@ impl Run<'_> {
             Output::Found(location) => Some(location),
             Output::Made(_) => None,
         });
-        let locations = form.token.iter().chain(found).filter_map(Location::var);
+        self.work_out_found(form.token.iter().chain(form.expires.places()).chain(found))?;
         let made = form.outputs.iter().filter_map(|(_, output)| match output {
             Output::Made(template) => Some(template),
             Output::Found(_) => None,
         });
-        self.work_out_for(made.collect())?;
-        locations.into_iter().try_for_each(|name| self.work_out(name))
+        self.work_out_for(&made.collect::<Vec<_>>())
+    }
+
+    /// Works out the vars among these places; one that lacks a value of an answer is found nowhere.
+    fn work_out_found<'b>(&mut self, places: impl Iterator<Item = &'b Location>) -> Result<(), Failure> {
+        for name in places.filter_map(Location::var) {
+            match self.work_out(name) {
+                Err(failure) if !is_absence(&failure.detail) => return Err(failure),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The token with its life and outputs.
@@ -224,53 +287,20 @@ impl Run<'_> {
         let detail = format!("the provider's answer (HTTP {status}) has no token at {}", places.join(", "));
         Failure { provider: says, is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
     }
+}
 
-    /// How long a token, or a grant, lives.
-    fn expiry(&self, expires: &Expires, token: &str) -> Result<Expiry, Failure> {
-        match expires {
-            Expires::Never => Ok(Expiry::Never),
-            Expires::Untold => Ok(Expiry::Untold),
-            Expires::Lifetime(lifetime) => Ok(Expiry::In(*lifetime)),
-            Expires::JwtExp { default } => match jwt_exp_ms(token) {
-                Some(at) => self.until(at),
-                None => Ok(default.map_or(Expiry::Untold, Expiry::In)),
-            },
-            Expires::Told { at, unit, default } => {
-                let value = at.iter().find_map(|place| self.find(place).filter(is_told));
-                let Some(value) = value else { return Ok(default.map_or(Expiry::Untold, Expiry::In)) };
-                self.told(&value, *unit)
-            }
+/// Whether a text fits a pattern in which each `*` stands for any text.
+fn is_like(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
         }
     }
-
-    fn told(&self, value: &Json, unit: Unit) -> Result<Expiry, Failure> {
-        let text = scalar(value).filter(|_| !value.is_boolean()).ok_or_else(impossible)?;
-        let number =
-            || text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(impossible);
-        match unit {
-            Unit::Seconds => in_seconds(number()?),
-            Unit::Milliseconds => in_seconds(number()? / 1000.0),
-            Unit::Minutes => in_seconds(number()? * 60.0),
-            Unit::EpochSeconds => self.until_number(number()? * 1000.0),
-            Unit::EpochMilliseconds => self.until_number(number()?),
-            Unit::Rfc3339 => self.until(rfc3339_ms(&text).ok_or_else(impossible)?),
-            Unit::Date => self.until(date_ms(&text).ok_or_else(impossible)?),
-            Unit::DurationDhm => in_seconds(days_hours_minutes(&text).ok_or_else(impossible)?.as_secs_f64()),
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "bounded before")]
-    fn until_number(&self, at_ms: f64) -> Result<Expiry, Failure> {
-        if !(0.0..LONGEST_SECONDS * 10_000.0).contains(&at_ms) {
-            return Err(impossible());
-        }
-        self.until(at_ms as i64)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most a few hundred years")]
-    fn until(&self, at_ms: i64) -> Result<Expiry, Failure> {
-        in_seconds(at_ms.saturating_sub(self.facts.now.epoch_ms()) as f64 / 1000.0)
-    }
+    rest.ends_with(last)
 }
 
 /// The seconds form of Retry-After (RFC 9110 §10.2.3), at most a day; its date form is left out.
@@ -304,58 +334,8 @@ impl Condition {
             }
         }
     }
-
-    pub(super) fn holds(&self, answer: &StepAnswer) -> bool {
-        let found = |at: &Location| at.find(answer).filter(|value| !value.is_null());
-        let is_one = |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
-        match self {
-            Self::Status(statuses) => statuses.contains(&answer.status),
-            Self::Equals { at, values, missing_ok } => {
-                found(at).map_or(*missing_ok, |value| is_one(&value, values))
-            }
-            Self::NotEquals { at, values } => !found(at).is_some_and(|value| is_one(&value, values)),
-            Self::Absent(at) => found(at).is_none(),
-            Self::Present(at) => found(at).is_some(),
-        }
-    }
 }
 
 fn token_text(value: &Json) -> Option<String> {
     scalar(value).filter(|text| !value.is_boolean() && !text.trim().is_empty())
-}
-
-/// `null` and an empty text count as not told.
-fn is_told(value: &Json) -> bool {
-    !value.is_null() && value.as_str().is_none_or(|text| !text.trim().is_empty())
-}
-
-/// The longest life believed: a hundred years.
-const LONGEST_SECONDS: f64 = 100.0 * 366.0 * 86_400.0;
-
-fn in_seconds(seconds: f64) -> Result<Expiry, Failure> {
-    if (1.0..=LONGEST_SECONDS).contains(&seconds) {
-        return Ok(Expiry::In(Duration::from_secs_f64((seconds * 1000.0).round() / 1000.0)));
-    }
-    Err(impossible())
-}
-
-fn impossible() -> Failure {
-    let detail =
-        "the provider's expiry is not a time from 1 second to 100 years from now; nothing was stored";
-    Failure { is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
-}
-
-/// Above this an `exp` is in milliseconds, as some issuers write it: as seconds it would be the year 5138.
-const LARGEST_EXP_SECONDS: i64 = 100_000_000_000;
-
-/// The `exp` claim of a JWT (RFC 7519 §4.1.4) in milliseconds; its signature is the provider's business.
-fn jwt_exp_ms(token: &str) -> Option<i64> {
-    use base64::Engine as _;
-    let claims = token.split('.').nth(1)?.trim_end_matches('=');
-    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).ok()?;
-    let claims: Json = serde_json::from_slice(&claims).ok()?;
-    let exp = claims.get("exp").and_then(scalar)?.parse::<f64>().ok()?;
-    #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
-    let exp = exp as i64;
-    Some(if exp > LARGEST_EXP_SECONDS { exp } else { exp.saturating_mul(1000) })
 }

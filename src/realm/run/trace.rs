@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Run;
 use crate::realm::Answer;
 use crate::realm::document::StepAnswer;
-use crate::realm::form::{Condition, Expires, Output, Unit};
+use crate::realm::form::{Condition, Expires, Output};
 use crate::realm::location::{Location, scalar};
 use crate::secret::MASK;
 
@@ -111,9 +111,10 @@ impl Run<'_> {
             Condition::Absent(at) => (at.as_str(), "nothing".to_owned()),
             Condition::Present(at) => (at.as_str(), "anything".to_owned()),
         };
-        let value = condition.location().and_then(|at| at.find(answer)).map(|value| hidden("", &value, &[]));
+        let value =
+            condition.location().and_then(|at| self.find_in(at, answer)).map(|value| hidden("", &value, &[]));
         Some(json!({"what": "success_when", "from": from, "wanted": wanted, "value": value,
-            "found": condition.holds(answer)}))
+            "found": self.holds(condition, answer)}))
     }
 
     fn expiry_finding(&self) -> Option<Json> {
@@ -123,12 +124,11 @@ impl Run<'_> {
                     .iter()
                     .find_map(|place| Some((place, self.find(place).filter(|value| !value.is_null())?)));
                 let from: Vec<_> = at.iter().map(Location::as_str).collect();
-                let unit = Unit::ALL.iter().find(|(_, other)| other == unit).map(|(name, _)| *name);
                 let (from, value) = found.map_or((from.join(", "), None), |(place, value)| {
                     (place.as_str().to_owned(), Some(cut(&value.to_string())))
                 });
                 Some(
-                    json!({"what": "expires", "from": from, "unit": unit, "value": value, "found": value.is_some()}),
+                    json!({"what": "expires", "from": from, "unit": unit.name(), "value": value, "found": value.is_some()}),
                 )
             }
             Expires::Lifetime(lifetime) => Some(

@@ -162,10 +162,10 @@ pub(super) enum Var {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Jwt {
-    /// HS256, RS256, RS512, PS256, ES256 or `EdDSA`.
+    /// HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or `EdDSA`.
     #[schemars(example = &"RS256")]
     alg: String,
-    /// A template, or the name of an input or var: PEM of a private key (PKCS #8, PKCS #1 or SEC 1), for HS256 text or bytes.
+    /// A template, or the name of an input or var: PEM of a private key (PKCS #8, PKCS #1 or SEC 1), for HS… text or bytes.
     #[schemars(example = &"{{ private_key }}")]
     key: String,
     /// Members of the header beside `alg`, which stands first; `typ` is there only if it is written.

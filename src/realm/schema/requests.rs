@@ -20,7 +20,7 @@ pub(super) struct Request {
     /// A template that gives an http or https URL. What it contains of values is not encoded: use `| urlencode` in a path.
     #[schemars(example = &"https://{{ host }}/v1/{{ app_id | urlencode }}/auth")]
     url: String,
-    /// Added to the URL's query, percent-encoded as RFC 3986 says. A list repeats the name.
+    /// Added to the URL's query, percent-encoded as RFC 3986 says. A list repeats the name, here and in `headers` and `form`.
     #[schemars(example = json!({"appid": "{{ appid }}", "scope": ["a", "b"]}))]
     query: Option<BTreeMap<String, OneOrMany<Scalar>>>,
     /// In the author's order.
@@ -50,9 +50,11 @@ pub(super) struct Request {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Response {
-    /// `json` (default), `xml`, `form` or `text`. XML becomes JSON: the root is a member, a leaf its text, attributes `@name`, text
-    /// beside attributes `#text`, repeated elements an array. Text is one string, `$`. An error may come as a JSON object all the
-    /// same, also within a script call, `callback( {…} );`: its code and message are read.
+    /// `json` (default; also within a script call, `callback( {…} );`), `xml`, `form` or `text`. XML becomes JSON: the root is a
+    /// member, a leaf its text, attributes `@name`, text beside attributes `#text`, repeated elements an array, which one that occurs
+    /// once is not; names keep their prefix: `$['soap:Envelope']['soap:Body']`. Text is one string, `$`. An error may come as a JSON
+    /// object all the same: its code and message are read. Bodies are UTF-8 unless their media type (`charset=GBK`) or the XML
+    /// declaration says otherwise.
     #[schemars(example = &"xml")]
     format: Option<String>,
     /// Taken off the front if it is there.
@@ -104,10 +106,15 @@ pub(super) struct ExpiresRule {
     /// A location, or a list of which the first that is told counts. Numbers may be given as text.
     #[schemars(example = &"$.expires_in")]
     path: Option<OneOrMany<String>>,
-    /// `seconds` (default), `milliseconds`, `minutes`: from the request on. `epoch_seconds`, `epoch_milliseconds`, `rfc3339`, `date` (its
-    /// beginning in UTC): an instant. `duration_dhm`: `177:05:38` is days, hours, minutes.
+    /// `seconds` (default), `milliseconds`, `minutes`, `hours`, `days`: from the request on. `duration_dhm`: `177:05:38` is days, hours,
+    /// minutes. `epoch_seconds`, `epoch_milliseconds`, `rfc3339` (a blank for the `T` and `+0800` will do), `http_date`
+    /// (`Thu, 09 Oct 2025 08:53:20 GMT`), `date` (`2025-10-09`, its beginning): an instant. What is written otherwise is worked out in a
+    /// var: `var:NAME` is a location.
     #[schemars(example = &"epoch_milliseconds")]
     unit: Option<String>,
+    /// With `rfc3339` and `date`: the IANA name of the zone of a time that has no offset. Without it UTC.
+    #[schemars(example = &"Asia/Shanghai")]
+    zone: Option<String>,
     /// With `path` or `jwt_exp`: where nothing is told. Without it 300 s, with a warning.
     #[schemars(example = &"1h")]
     default: Option<Duration>,
@@ -144,8 +151,8 @@ pub(super) struct SaveRule {
     expires: Option<Expires>,
 }
 
-/// What the provider's errors mean. A code may end in `*`: any that begins so. Without a class the HTTP status decides: 401 and 403
-/// config, 429 and 5xx busy.
+/// What the provider's errors mean. In a code `*` stands for any text: `AuthFailure*`, `*locked*`; one that is written out wins over
+/// those. Where only the words tell, let `code` be where they are. Without a class the HTTP status decides: 401 and 403 config, 429 and 5xx busy.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Errors {

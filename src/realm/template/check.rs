@@ -126,10 +126,10 @@ impl State {
             }
             Before::Dot => self.before = Before::Name,
             Before::Nothing | Before::Filter | Before::Name | Before::Minus | Before::Other => {
-                if matches!(word, "is" | "for" | "in") {
+                if matches!(word, "is" | "for") {
                     return Err(format!("{word} is not part of the language"));
                 }
-                let is_operator = matches!(word, "and" | "or" | "not" | "if" | "else");
+                let is_operator = matches!(word, "and" | "or" | "not" | "if" | "else" | "in");
                 self.operators += usize::from(is_operator);
                 self.before = if is_operator { Before::Other } else { Before::Name };
             }
@@ -179,4 +179,41 @@ fn next(rest: &str) -> Option<&str> {
         first.len_utf8()
     };
     Some(&rest[..end])
+}
+
+/// An answer that an expression names, `steps[0].body`, and the first member of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::realm) struct StepUse {
+    /// From 0.
+    pub(in crate::realm) index: usize,
+    /// `body`, `text`, …; `None` where the expression does not go on with a name.
+    pub(in crate::realm) member: Option<String>,
+}
+
+/// The answers that a checked expression names with an index that is written out.
+pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
+    let mut tokens = Vec::new();
+    let mut rest = source;
+    while let Some(token) = Some(rest).filter(|rest| !rest.is_empty()).and_then(next) {
+        rest = &rest[token.len()..];
+        if !token.starts_with(char::is_whitespace) {
+            tokens.push(token);
+        }
+    }
+    let uses = tokens.iter().enumerate().filter_map(|(at, token)| {
+        let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+        if *token != "steps" || before == Some(&".") {
+            return None;
+        }
+        let ["[", index, "]", after @ ..] = tokens.get(at + 1..)? else { return None };
+        let member = match after {
+            [".", name, ..] => Some((*name).to_owned()),
+            ["[", quoted, "]", ..] if quoted.starts_with(['\'', '"']) => {
+                Some(quoted.trim_matches(['\'', '"']).to_owned())
+            }
+            _ => None,
+        };
+        Some(StepUse { index: index.parse().ok()?, member })
+    });
+    uses.collect()
 }

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 
-use super::{Scope, Wrong, check, filters, top};
+use super::check::{self, StepUse};
+use super::{Scope, Wrong, filters, top};
 
 /// Instructions of one expression.
 const FUEL: u64 = 1_000_000;
@@ -25,6 +26,8 @@ pub(super) struct Expression {
     pub(super) names: BTreeSet<String>,
     /// The filter at its end, if that makes bytes.
     made_bytes: Option<&'static str>,
+    /// The answers that it names.
+    pub(super) steps: Vec<StepUse>,
 }
 
 /// The time at which an expression of nothing but the time is tried when it is read.
@@ -55,7 +58,8 @@ impl Expression {
         let compiled = ENVIRONMENT.compile_expression(source);
         let compiled = compiled.map_err(|error| format!("{{{{ {source} }}}}: {}", syntax(&error)))?;
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
-        let expression = Self { source: source.to_owned(), names, made_bytes };
+        let steps = check::steps_used(source);
+        let expression = Self { source: source.to_owned(), names, made_bytes, steps };
         // What hangs on nothing but the time is wrong now or never: a zone, a format.
         if expression.names.iter().all(|name| SampleTime.value(name).is_some()) {
             expression.eval(&SampleTime)?;
@@ -87,7 +91,7 @@ impl Expression {
             ENVIRONMENT.compile_expression(&self.source).and_then(|compiled| compiled.eval(context));
         let value = evaluated.map_err(|error| self.told(&filters::words(&error)))?;
         if value.is_undefined() {
-            return Err(self.told("there is no such value"));
+            return Err(self.told(filters::NO_SUCH_VALUE));
         }
         Ok(value)
     }

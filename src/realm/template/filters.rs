@@ -8,7 +8,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::bytes::{Bytes, demand_plain};
-use super::{LARGEST_VALUE, crypto, json_of, keys, text_of};
+use super::{LARGEST_VALUE, crypto, json_of, keys, text_of, value_of};
 use crate::realm::encode::{form_component, rfc3986};
 use crate::realm::time::{format_date, integer};
 
@@ -25,15 +25,19 @@ pub(super) const NAMES: &[&str] = &[
     "bool",
     "date",
     "default",
+    "ecdsa_sha256",
+    "ed25519",
     "float",
     "form_urlencode",
     "from_base64",
     "from_base64url",
     "from_hex",
+    "from_json",
     "hex",
     "hmac_md5",
     "hmac_sha1",
     "hmac_sha256",
+    "hmac_sha384",
     "hmac_sha512",
     "int",
     "json",
@@ -42,9 +46,12 @@ pub(super) const NAMES: &[&str] = &[
     "replace",
     "rsa_encrypt",
     "rsa_encrypt_oaep",
+    "rsa_pss_sha256",
     "rsa_sha256",
+    "rsa_sha512",
     "sha1",
     "sha256",
+    "sha384",
     "sha512",
     "slice",
     "spki_sha256",
@@ -62,33 +69,44 @@ pub(super) const WITH_ARGUMENT: &[&str] = &[
     "add",
     "date",
     "default",
+    "ecdsa_sha256",
+    "ed25519",
     "hmac_md5",
     "hmac_sha1",
     "hmac_sha256",
+    "hmac_sha384",
     "hmac_sha512",
     "replace",
     "rsa_encrypt",
     "rsa_encrypt_oaep",
+    "rsa_pss_sha256",
     "rsa_sha256",
+    "rsa_sha512",
     "slice",
     "split",
 ];
 
 /// Those that make bytes, which are no text yet.
 pub(super) const MAKING_BYTES: &[&str] = &[
+    "ecdsa_sha256",
+    "ed25519",
     "from_base64",
     "from_base64url",
     "from_hex",
     "hmac_md5",
     "hmac_sha1",
     "hmac_sha256",
+    "hmac_sha384",
     "hmac_sha512",
     "md5",
     "rsa_encrypt",
     "rsa_encrypt_oaep",
+    "rsa_pss_sha256",
     "rsa_sha256",
+    "rsa_sha512",
     "sha1",
     "sha256",
+    "sha384",
     "sha512",
     "spki_sha256",
     "zlib",
@@ -99,14 +117,20 @@ pub(super) fn add_all(environment: &mut Environment<'static>) {
     add_digests(environment);
     add_texts(environment);
     add_numbers(environment);
-    environment.add_filter("rsa_sha256", |value: Value, key: Value| {
-        bytes_with_key(&value, &key, crypto::rsa_sha256)
-    });
-    environment.add_filter("rsa_encrypt", |value: Value, key: Value| {
-        bytes_with_key(&value, &key, crypto::rsa_encrypt_pkcs1)
-    });
-    environment.add_filter("rsa_encrypt_oaep", |value: Value, key: Value| {
-        bytes_with_key(&value, &key, crypto::rsa_encrypt_oaep)
+    let by_key: [(&str, crypto::ByKey); 6] = [
+        ("ecdsa_sha256", crypto::ecdsa_sha256),
+        ("ed25519", crypto::ed25519),
+        ("rsa_encrypt", crypto::rsa_encrypt_pkcs1),
+        ("rsa_pss_sha256", crypto::rsa_pss_sha256),
+        ("rsa_sha256", crypto::rsa_sha256),
+        ("rsa_sha512", crypto::rsa_sha512),
+    ];
+    for (name, work) in by_key {
+        environment.add_filter(name, move |value: Value, key: Value| bytes_with_key(&value, &key, work));
+    }
+    environment.add_filter("rsa_encrypt_oaep", |value: Value, key: Value, digest: Option<Value>| {
+        let digest = digest.map_or_else(|| Ok("sha256".to_owned()), |digest| text(&digest))?;
+        bytes_with_key(&value, &key, |pem, data| crypto::rsa_encrypt_oaep(&digest, pem, data))
     });
     environment.add_filter("spki_sha256", |pem: Value| -> Outcome {
         let spki = keys::public_key_info(&text(&pem)?).map_err(|wrong| ours(&wrong))?;
@@ -144,26 +168,33 @@ fn add_encodings(environment: &mut Environment<'static>) {
         let json = json_of(&value).map_err(|wrong| ours(&wrong))?.to_string();
         sized(json)
     });
+    environment.add_filter("from_json", |value: Value| -> Outcome {
+        let json: serde_json::Value =
+            serde_json::from_str(&text(&value)?).map_err(|_| ours("is not JSON"))?;
+        Ok(value_of(&json))
+    });
     environment.add_filter("zlib", |value: Value| -> Outcome {
         Ok(Bytes::value(crypto::zlib(&data(&value)?).ok_or_else(|| ours("cannot be compressed"))?))
     });
 }
 
 fn add_digests(environment: &mut Environment<'static>) {
-    let digests: [(&str, crypto::Digest); 4] = [
+    let digests: [(&str, crypto::Digest); 5] = [
         ("md5", crypto::md5),
         ("sha1", crypto::sha1),
         ("sha256", crypto::sha256),
+        ("sha384", crypto::sha384),
         ("sha512", crypto::sha512),
     ];
     for (name, digest) in digests {
         environment
             .add_filter(name, move |value: Value| -> Outcome { Ok(Bytes::value(digest(&data(&value)?))) });
     }
-    let macs: [(&str, crypto::Mac); 4] = [
+    let macs: [(&str, crypto::Mac); 5] = [
         ("hmac_md5", crypto::hmac_md5),
         ("hmac_sha1", crypto::hmac_sha1),
         ("hmac_sha256", crypto::hmac_sha256),
+        ("hmac_sha384", crypto::hmac_sha384),
         ("hmac_sha512", crypto::hmac_sha512),
     ];
     for (name, mac) in macs {
@@ -271,12 +302,15 @@ fn ours(words: &str) -> Error {
     Error::new(ErrorKind::InvalidOperation, format!("{OURS}{words}"))
 }
 
+/// A value that an answer lacks.
+pub(super) const NO_SUCH_VALUE: &str = "there is no such value";
+
 /// The words of an error, without any value.
 pub(super) fn words(error: &Error) -> String {
     let own = error.detail().and_then(|detail| detail.strip_prefix(OURS));
     match (own, error.kind()) {
         (Some(own), _) => own.to_owned(),
-        (None, ErrorKind::UndefinedError) => "there is no such value".to_owned(),
+        (None, ErrorKind::UndefinedError) => NO_SUCH_VALUE.to_owned(),
         (None, ErrorKind::MissingArgument) => "a filter lacks an argument".to_owned(),
         (None, ErrorKind::TooManyArguments) => "a filter has too many arguments".to_owned(),
         (None, kind) => kind.to_string(),

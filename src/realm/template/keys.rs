@@ -2,7 +2,10 @@
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, PublicEncryptingKey};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 
@@ -55,9 +58,16 @@ fn public_of_private(pem: &str) -> Result<Vec<u8>, String> {
         return Ok(der.as_ref().to_vec());
     }
     let der = private(pem).map_err(|_| words())?;
-    if let Ok(key) = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_der()) {
-        let der: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| words())?;
-        return Ok(der.as_ref().to_vec());
+    let curves = [
+        &ECDSA_P256_SHA256_FIXED_SIGNING,
+        &ECDSA_P384_SHA384_FIXED_SIGNING,
+        &ECDSA_P521_SHA512_FIXED_SIGNING,
+    ];
+    for curve in curves {
+        if let Ok(key) = EcdsaKeyPair::from_private_key_der(curve, der.secret_der()) {
+            let der: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| words())?;
+            return Ok(der.as_ref().to_vec());
+        }
     }
     let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_der()).map_err(|_| words())?;
     let der: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| words())?;

@@ -20,7 +20,7 @@ import botocore.session
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from tencentcloud.common import abstract_client, common_client, credential
 from tencentcloud.common.http.request import RequestInternal
 
@@ -119,9 +119,29 @@ def signed_jwt(case):
     demand("claims", case["claims"], claims)
 
 
-def rsa_sha256(case):
+def verified(case, *how):
     key = serialization.load_pem_public_key(case["public"].encode())
-    key.verify(base64.b64decode(case["made"]), case["text"].encode(), padding.PKCS1v15(), hashes.SHA256())
+    key.verify(base64.b64decode(case["made"]), case["text"].encode(), *how)
+
+
+def rsa_sha256(case):
+    verified(case, padding.PKCS1v15(), hashes.SHA256())
+
+
+def rsa_sha512(case):
+    verified(case, padding.PKCS1v15(), hashes.SHA512())
+
+
+def rsa_pss_sha256(case):
+    verified(case, padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH), hashes.SHA256())
+
+
+def ecdsa_sha256(case):
+    verified(case, ec.ECDSA(hashes.SHA256()))
+
+
+def ed25519(case):
+    verified(case)
 
 
 def decrypted(case, scheme):
@@ -137,6 +157,10 @@ def rsa_encrypt_oaep(case):
     decrypted(case, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None))
 
 
+def rsa_encrypt_oaep_sha1(case):
+    decrypted(case, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
+
+
 def spki_sha256(case):
     pem = case["pem"].encode()
     if b"CERTIFICATE" in pem:
@@ -148,8 +172,10 @@ def spki_sha256(case):
     demand("fingerprint", hashlib.sha256(key.public_bytes(*SPKI)).hexdigest(), case["made"])
 
 
-KINDS = {"aws": aws, "tencent": tencent, "jwt": signed_jwt, "rsa_sha256": rsa_sha256, "rsa_encrypt": rsa_encrypt,
-         "rsa_encrypt_oaep": rsa_encrypt_oaep, "spki_sha256": spki_sha256}
+KINDS = {"aws": aws, "tencent": tencent, "jwt": signed_jwt, "rsa_sha256": rsa_sha256, "rsa_sha512": rsa_sha512,
+         "rsa_pss_sha256": rsa_pss_sha256, "ecdsa_sha256": ecdsa_sha256, "ed25519": ed25519, "rsa_encrypt": rsa_encrypt,
+         "rsa_encrypt_oaep": rsa_encrypt_oaep, "rsa_encrypt_oaep_sha1": rsa_encrypt_oaep_sha1,
+         "spki_sha256": spki_sha256}
 
 
 def checked(case):

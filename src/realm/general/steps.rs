@@ -1,0 +1,86 @@
+//! Which answers a definition uses where: none before it is there, and nothing of one that no answer has.
+
+use std::collections::BTreeSet;
+
+use super::names::{all_templates, request_templates, var_templates};
+use crate::realm::form::Form;
+use crate::realm::issue::Issues;
+use crate::realm::suggestion::suggestion;
+use crate::realm::template::{Template, top};
+
+/// What templates see of an answer.
+const MEMBERS: [&str; 5] = ["body", "text", "status", "headers", "cookies"];
+
+/// The last answer that a var is made from, however deep; `None`: it is made from none.
+pub(in crate::realm) fn step_of_var(form: &Form, name: &str) -> Option<usize> {
+    let var = form.vars.iter().find(|var| var.name == name)?;
+    last_used(form, var_templates(var))
+}
+
+/// The last answer that these templates and their vars name.
+fn last_used<'a>(form: &'a Form, mut templates: Vec<&'a Template>) -> Option<usize> {
+    let (mut last, mut seen) = (None, BTreeSet::new());
+    while let Some(template) = templates.pop() {
+        last = last.max(template.steps().map(|used| used.index).max());
+        for name in template.names().into_iter().map(top) {
+            if let Some(var) = form.vars.iter().find(|var| var.name == name)
+                && seen.insert(name)
+            {
+                templates.extend(var_templates(var));
+            }
+        }
+    }
+    last
+}
+
+pub(super) fn check(form: &Form, issues: &mut Issues) {
+    for requests in [&form.requests, &form.refresh_requests] {
+        for (index, request) in requests.iter().enumerate() {
+            for template in request_templates(request) {
+                let Some(last) = last_used(form, vec![template]).filter(|last| *last >= index) else {
+                    continue;
+                };
+                let told = match index {
+                    0 => format!("uses steps[{last}], and before the first request there is no answer"),
+                    1 => format!("uses steps[{last}], and before this request there is steps[0] only"),
+                    _ => format!(
+                        "uses steps[{last}], and before this request there are steps[0] to steps[{}]",
+                        index - 1
+                    ),
+                };
+                issues.add(template.pointer(), told);
+            }
+        }
+    }
+    let count = form.requests.len().max(form.refresh_requests.len());
+    // Of requests it was told above.
+    let requests: BTreeSet<&str> = form
+        .requests
+        .iter()
+        .chain(&form.refresh_requests)
+        .flat_map(request_templates)
+        .map(Template::pointer)
+        .collect();
+    for template in all_templates(form).filter(|template| !requests.contains(template.pointer())) {
+        if let Some(used) = template.steps().find(|used| used.index >= count) {
+            let told = format!(
+                "there is no steps[{}]: requests are counted from 0, and there are {count}",
+                used.index
+            );
+            issues.add(template.pointer(), told);
+        }
+    }
+    for template in all_templates(form) {
+        check_members(template, issues);
+    }
+}
+
+fn check_members(template: &Template, issues: &mut Issues) {
+    for used in template.steps() {
+        if let Some(member) = used.member.as_deref().filter(|member| !MEMBERS.contains(member)) {
+            let near = suggestion(member, MEMBERS.iter().copied());
+            let told = format!("steps[{}] has no {member}, but {}{near}", used.index, MEMBERS.join(", "));
+            issues.add(template.pointer(), told);
+        }
+    }
+}
