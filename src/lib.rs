@@ -22,6 +22,7 @@ pub mod failure;
 pub mod fake_provider;
 pub mod http;
 pub mod import;
+mod json;
 pub mod realm;
 pub mod secret;
 pub mod service;

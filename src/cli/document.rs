@@ -11,26 +11,45 @@ const LARGEST: usize = 1 << 20;
 
 /// Reads a file (`-`: standard input, JSON or YAML).
 pub(super) fn read(file: &str) -> anyhow::Result<Value> {
-    let failed = |error: &dyn std::fmt::Display| Exit::failed(format!("{file}: {error}"));
+    read_unnamed(file).map_err(|why| Exit::failed(format!("{file}: {why}")).into())
+}
+
+/// The same; an error does not name the file.
+pub(super) fn read_unnamed(file: &str) -> Result<Value, String> {
     let text = match file {
         "-" => std::io::read_to_string(std::io::stdin()),
         file => std::fs::read_to_string(file),
     };
-    let text = text.map_err(|error| failed(&error))?;
+    let text = text.map_err(|error| error.to_string())?;
     if text.len() > LARGEST {
-        return Err(failed(&"larger than 1 MiB").into());
+        return Err("larger than 1 MiB".to_owned());
     }
     let ending = Path::new(file).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     match ending.to_lowercase().as_str() {
-        "toml" => toml::from_str(&text).map_err(|error| failed(&error).into()),
-        "yaml" | "yml" => serde_saphyr::from_str(&text).map_err(|error| failed(&error).into()),
-        "json" => serde_json::from_str(&text).map_err(|error| failed(&error).into()),
+        "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
+        "yaml" | "yml" => read_yaml(&text),
+        "json" => read_json(&text),
         // Whatever it is called: JSON is tried first, since its errors are the better ones.
-        _ if text.trim_start().starts_with(['{', '[']) => {
-            serde_json::from_str(&text).map_err(|error| failed(&error).into())
-        }
-        _ => serde_saphyr::from_str(&text).map_err(|error| failed(&error).into()),
+        _ if text.trim_start().starts_with(['{', '[']) => read_json(&text),
+        _ => read_yaml(&text),
     }
+}
+
+fn read_json(text: &str) -> Result<Value, String> {
+    crate::json::read(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// The words of the library without its hints for programmers, and with one for authors.
+fn read_yaml(text: &str) -> Result<Value, String> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let told = error.to_string();
+        let told = told.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        if text.contains("{{") {
+            format!("{}\nIn YAML quote every value that has {{{{, and every path with [.", told.trim_end())
+        } else {
+            told
+        }
+    })
 }
 
 /// The documents of a file: an object, an array of them, or a list as the API answers it.

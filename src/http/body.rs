@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::{LARGEST_BODY, Problem};
+use crate::json;
 
 /// The body as JSON, whatever its Content-Type; `None` when it is empty.
 pub(super) struct JsonBody(pub(super) Option<Value>);
@@ -33,9 +34,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             return Ok(Self(None));
         }
         let wrong = |error: serde_json::Error| {
+            if error.is_data() {
+                return Problem::invalid_at("", error.to_string());
+            }
             let (line, column) = (error.line(), error.column());
             Problem::invalid_at("", format!("not JSON: error at line {line}, column {column}"))
         };
-        serde_json::from_slice(&bytes).map(|document| Self(Some(document))).map_err(wrong)
+        json::read(&bytes).map(|document| Self(Some(document))).map_err(wrong)
     }
 }

@@ -37,6 +37,21 @@ pub enum Expiry {
 /// The life of a token whose provider tells none (inherited).
 pub const DEFAULT_LIFE: Duration = Duration::from_mins(5);
 
+/// A longer life is most often an instant that was read as a duration.
+const DOUBTFUL_LIFE: Duration = Duration::from_hours(20 * 366 * 24);
+
+impl Expiry {
+    /// What an operator should know of a life that is hardly one.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let Self::In(life) = self else { return None };
+        let years = life.as_secs() / (366 * 86_400);
+        let told =
+            || format!("the token is taken to live {years} years: is the unit of the realm's expires right?");
+        (*life > DOUBTFUL_LIFE).then(told)
+    }
+}
+
 impl Answer {
     /// A token without outputs.
     #[must_use]

@@ -202,15 +202,23 @@ impl Definition {
     /// What is allowed, but worth a second look.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        match self {
-            Self::Config(form) if form.style == Style::Inherited && form.tells_no_expiry() => {
-                vec!["/config/expires_in_path is not given: each token is taken to live 300 s".to_owned()]
-            }
-            Self::Config(form) if form.tells_no_expiry() => {
-                vec!["/config/expires is not given: each token is taken to live 300 s".to_owned()]
-            }
-            Self::Config(_) | Self::Function(_) | Self::Fixed => Vec::new(),
+        let Self::Config(form) = self else { return Vec::new() };
+        let mut warnings = Vec::new();
+        if form.tells_no_expiry() {
+            let member = if form.style == Style::Inherited { "expires_in_path" } else { "expires" };
+            warnings.push(format!("/config/{member} is not given: each token is taken to live 300 s"));
         }
+        for request in form.requests.iter().chain(&form.refresh_requests) {
+            let url = request.url.as_literal().and_then(Json::as_str).and_then(|text| Url::parse(text).ok());
+            if url.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+                let at = request.url.pointer();
+                warnings.push(format!(
+                    "{at}: a user or a password stands in the URL, for all to see who see the realm: store it as a credential and \
+                     send it in a header"
+                ));
+            }
+        }
+        warnings
     }
 
     /// The references that these values leave open.

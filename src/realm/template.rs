@@ -278,9 +278,7 @@ fn split(text: &str) -> Result<Vec<Part>, Wrong> {
             parts.push(Part::Text(rest[..begin].to_owned()));
         }
         let inside = &rest[begin + 2..];
-        let end = check::end_of_expression(inside).ok_or_else(|| {
-            "{{ without its }}; a brace that is meant as text is written {{ '{' }}".to_owned()
-        })?;
+        let end = check::end_of_expression(inside)?;
         parts.push(Part::Expression(Expression::read(&inside[..end])?));
         rest = &inside[end + 2..];
     }

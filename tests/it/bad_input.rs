@@ -22,6 +22,7 @@ async fn wrong_realms_are_told_field_by_field() {
         ("{".to_owned(), vec![""]),
         ("[]".to_owned(), vec![""]),
         (String::new(), vec![""]),
+        (r#"{"id": "r", "id": "r2"}"#.to_owned(), vec![""]),
         ("{}".to_owned(), vec!["/id"]),
         (json!({"id": ""}).to_string(), vec!["/id"]),
         (json!({"id": long}).to_string(), vec!["/id"]),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{Check, Checked};
+use crate::program::{Check, Checked, check_text};
 
 /// Two requests, of which the second needs the first.
 fn two_steps() -> Value {
@@ -86,4 +86,34 @@ fn each_of_a_repeated_header_is_shown() {
     assert_eq!(check("json").report()["requests"][0]["headers"]["X-Part"], json!(["a", "b"]));
     let table = check("table").stdout;
     assert!(table.contains("X-Part: a\nX-Part: b"), "{table}");
+}
+
+/// Exit code 2 and a report, as with one that can be read and is wrong.
+#[test]
+fn a_definition_that_cannot_be_read_is_wrong() {
+    for (name, text, told) in [
+        ("a.yaml", "token: $.t\nrequests:\n  - url: {{ host }}/token\n", "quote every value that has {{"),
+        ("a.yaml", "token: $.t\ntoken: $.x\n", "duplicate mapping key: token"),
+        ("a.yaml", "token:\t$.t\n\trequests: []\n", "line 1 column 8"),
+        ("a.json", r#"{"config": {"token": "$.t", "token": "$.x"}}"#, "the member token occurs twice"),
+        ("a.json", r#"{"config": "#, "line 1"),
+        ("a.toml", "token = \n", "line 1"),
+        ("a.json", "[]", "expected an object"),
+    ] {
+        let checked = check_text(name, text);
+        let error = &checked.report()["error"];
+        assert_eq!((checked.code, &error["class"]), (2, &json!("definition")), "{text}: {}", checked.stderr);
+        for told_in in [error["message"].as_str().unwrap(), &checked.stderr] {
+            assert!(told_in.contains(told), "{text}: {told_in}");
+            assert!(!told_in.contains("DuplicateKeyPolicy"), "{told_in}");
+        }
+    }
+}
+
+#[test]
+fn a_life_that_is_hardly_one_is_doubted() {
+    let instant = json!({"status": 200, "body": {"token": "t", "life": 1_760_003_600}});
+    let checked = check(&values(), &[first(), instant]);
+    assert_eq!(checked.code, 0);
+    assert!(checked.stderr.contains("55 years: is the unit"), "{}", checked.stderr);
 }

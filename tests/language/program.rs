@@ -57,12 +57,25 @@ impl Check<'_> {
         if self.show_secrets {
             command.arg("--show-secrets");
         }
-        let output = command.output().unwrap();
-        Checked {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        run(&mut command)
+    }
+}
+
+/// Checks a file with this text, without values.
+pub(crate) fn check_text(name: &str, text: &str) -> Checked {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_token-server"));
+    run(command.env_clear().args(["--output", "json", "realm", "check"]).arg(path))
+}
+
+fn run(command: &mut Command) -> Checked {
+    let output = command.output().unwrap();
+    Checked {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

@@ -56,6 +56,35 @@ fn assert_refused(table: Vec<(Value, &str, &str)>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The words say how to mend it.
+#[test]
+fn what_was_meant_is_told() {
+    let vars = json!({"base": "{{ b }}", "b": "{{ c }}", "c": "{{ base }}"});
+    let header = json!([{"url": "https://provider.example/token", "headers": {"X-Id": "a\nb"},
+        "form": {"sign": "{{ base }}"}}]);
+    let sign = "/config/requests/0/form/sign";
+    assert_refused(vec![
+        (with(json!({"expires": "$.e"})), "/config/expires", r#"(did you mean {"path": "$.e"}?)"#),
+        (with(json!({"expires": 7200})), "/config/expires", r#"(did you mean {"lifetime": 7200}?)"#),
+        (
+            with(json!({"expires": {"path": "$.e", "lifetime": 60}})),
+            "/config/expires",
+            "found path and lifetime",
+        ),
+        (with(json!({"expires": {"lifetime": "1 hour"}})), "/config/expires/lifetime", ""),
+        (
+            with(json!({"expires": {"lifetime": 60, "unit": "days"}})),
+            "/config/expires",
+            "are of what stands at path",
+        ),
+        (with(json!({"requests": header})), "/config/requests/0/headers/X-Id", "no line ends"),
+        (sending("{{ 'appid }}"), sign, "the text that begins with ' has no end"),
+    ]);
+    let told = issues(&with(json!({"vars": vars})));
+    let told = told.iter().find(|issue| issue.pointer == "/config/vars/base").unwrap();
+    assert_eq!(told.detail, "depends on itself: base → b → c → base");
+}
+
 /// An answer is used after it came, and for what it has.
 #[test]
 fn answers_that_are_not_there_are_refused() {
@@ -186,7 +215,7 @@ fn templates_are_expressions_and_bounded() {
         (sending("{# a note #}"), sign, "{# is not part of the language"),
         (sending("{{ appid"), sign, "{{ without its }}"),
         (sending("{{ }}"), sign, "has no expression in it"),
-        (sending("{{ 'appid }}"), sign, "{{ without its }}"),
+        (sending("{{ 'appid }}"), sign, "has no end"),
         (sending("{{ appid | }}"), sign, "{{ appid | }}"),
         (sending("{{ appid * 2 }}"), sign, "* is not part of the language"),
         (sending("{{ range(9) }}"), sign, "there are no functions"),

@@ -47,7 +47,10 @@ pub(super) struct CheckArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
-    let document = document::read(&args.file)?;
+    let document = match document::read_unnamed(&args.file) {
+        Ok(document) => document,
+        Err(why) => return Err(wrong(output, &args.file, &[Issue::at("", why)])?.into()),
+    };
     let definition = match read_definition(&document) {
         Ok(definition) => definition,
         Err(issues) => return Err(wrong(output, &args.file, &issues)?.into()),
@@ -88,6 +91,9 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         Ok(Some(answer)) => {
             if answer.expiry == Expiry::Untold && !form.tells_no_expiry() {
                 note("warning: the answer tells no life where the definition looks for it: 300 s are taken");
+            }
+            if let Some(doubt) = answer.expiry.doubt() {
+                note(&format!("warning: {doubt}"));
             }
             if given > asked {
                 note(&format!("warning: {given} answers for {asked} requests: the rest is not used"));

@@ -179,10 +179,17 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
         }
     }
     if !value.is_object() {
-        issues.add(at, EXPIRES);
+        let meant = match value {
+            Json::String(text) => format!(" (did you mean {{\"path\": \"{text}\"}}?)"),
+            Json::Number(number) => format!(" (did you mean {{\"lifetime\": {number}}}?)"),
+            Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => String::new(),
+        };
+        issues.add(at, format!("{EXPIRES}{meant}"));
         return None;
     }
     let mut object = Object::read(value, at, issues)?;
+    let ways = ["path", "lifetime", "jwt_exp", "never"];
+    let given: Vec<_> = ways.into_iter().filter(|name| object.member(name).is_some()).collect();
     let path = object.member("path").map(|path| locations(path, &format!("{at}/path"), issues));
     let unit = object.text("unit", issues).map(|word| unit(word, at, issues));
     let zone = object.text("zone", issues).map(|name| zone(name, at, issues));
@@ -191,8 +198,12 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
     let jwt_exp = flag(&mut object, "jwt_exp", issues).unwrap_or_default();
     let never = flag(&mut object, "never", issues).unwrap_or_default();
     object.finish(&[], |_| false, issues);
+    if given.len() > 1 {
+        issues.add(at, format!("{EXPIRES}, found {}", given.join(" and ")));
+        return None;
+    }
     match (path, lifetime, jwt_exp, never) {
-        (Some(places), None, false, false) => {
+        (Some(places), ..) => {
             let unit = unit.unwrap_or(Some(Unit::Seconds))?;
             if zone.is_some() && !unit.has_zone() {
                 issues.add(format!("{at}/zone"), "is of the units rfc3339 and date only");
@@ -200,11 +211,18 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
             }
             Some(Expires::Told { at: places, unit, zone: zone.unwrap_or(Some(TimeZone::UTC))?, default })
         }
-        (None, Some(lifetime), false, false) if unit.is_none() => Some(Expires::Lifetime(lifetime)),
-        (None, None, true, false) if unit.is_none() => Some(Expires::JwtExp { default }),
-        (None, None, false, true) if unit.is_none() => Some(Expires::Never),
-        _ => {
-            issues.add(at, EXPIRES);
+        _ if unit.is_some() || zone.is_some() => {
+            issues.add(at, format!("{EXPIRES}; unit and zone are of what stands at path"));
+            None
+        }
+        (None, Some(lifetime), ..) => Some(Expires::Lifetime(lifetime)),
+        (None, None, true, _) => Some(Expires::JwtExp { default }),
+        (None, None, false, true) => Some(Expires::Never),
+        (None, None, false, false) => {
+            // One that cannot be read was told.
+            if given != ["lifetime"] {
+                issues.add(at, EXPIRES);
+            }
             None
         }
     }

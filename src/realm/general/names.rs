@@ -127,20 +127,27 @@ fn check_cycles(form: &Form, issues: &mut Issues) {
         })
         .collect();
     for var in &form.vars {
-        let (mut seen, mut open) = (BTreeSet::new(), vec![var.name.as_str()]);
-        while let Some(name) = open.pop() {
-            for used in uses.get(name).into_iter().flatten() {
-                if *used == var.name {
-                    issues.add(pointer("/config/vars", &var.name), "depends on itself");
-                    open.clear();
-                    break;
-                }
-                if uses.contains_key(used) && seen.insert(*used) {
-                    open.push(used);
-                }
+        if let Some(way) = way_back(&var.name, &uses) {
+            issues.add(pointer("/config/vars", &var.name), format!("depends on itself: {}", way.join(" → ")));
+        }
+    }
+}
+
+/// From a var over those it uses to itself.
+fn way_back<'a>(var: &'a str, uses: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
+    let (mut seen, mut open) = (BTreeSet::new(), vec![vec![var]]);
+    while let Some(way) = open.pop() {
+        for used in way.last().and_then(|last| uses.get(last)).into_iter().flatten() {
+            let longer = || way.iter().copied().chain([*used]).collect();
+            if *used == var {
+                return Some(longer());
+            }
+            if uses.contains_key(used) && seen.insert(*used) {
+                open.push(longer());
             }
         }
     }
+    None
 }
 
 fn check_locations(form: &Form, issues: &mut Issues) {

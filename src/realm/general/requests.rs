@@ -64,8 +64,12 @@ fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestForm> {
         object.required_text("url", issues).and_then(|text| read_url(text, &format!("{at}/url"), issues));
     let query = pairs(object.member("query"), &format!("{at}/query"), issues);
     let headers = pairs(object.member("headers"), &format!("{at}/headers"), issues);
-    for (name, _) in &headers {
-        check_header_name(name, &crate::realm::issue::pointer(&format!("{at}/headers"), name), issues);
+    for (name, value) in &headers {
+        check_header_name(name, value.pointer(), issues);
+        let text = value.as_literal().and_then(Json::as_str);
+        if text.is_some_and(|text| http::HeaderValue::from_str(text).is_err()) {
+            issues.add(value.pointer(), "a header's value has no line ends and no other control characters");
+        }
     }
     let body = read_body(&mut object, at, issues);
     let response = object.member("response").filter(|value| !value.is_null());
@@ -112,7 +116,9 @@ fn read_body(object: &mut Object<'_>, at: &str, issues: &mut Issues) -> BodyForm
     let given: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, object.member(kind)?))).collect();
     let [(kind, value)] = given.as_slice() else {
         if given.len() > 1 {
-            issues.add(at, "expected one of form, json, xml and text, found several");
+            let names: Vec<_> = given.iter().map(|(kind, _)| *kind).collect();
+            issues
+                .add(at, format!("expected one of form, json, xml and text, found {}", names.join(" and ")));
         }
         return BodyForm::None;
     };

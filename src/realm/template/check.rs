@@ -36,15 +36,23 @@ pub(super) fn check(source: &str) -> Result<Option<&'static str>, String> {
 }
 
 /// Where the `}}` of an expression is: the first outside of its texts.
-pub(super) fn end_of_expression(inside: &str) -> Option<usize> {
+///
+/// # Errors
+/// There is none.
+pub(super) fn end_of_expression(inside: &str) -> Result<usize, String> {
     let mut at = 0;
-    while let Some(token) = inside.get(at..).filter(|rest| !rest.is_empty()).and_then(next) {
-        if inside[at..].starts_with("}}") {
-            return Some(at);
+    while let Some(rest) = inside.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with("}}") {
+            return Ok(at);
         }
-        at += token.len();
+        let quote = || rest.chars().next().unwrap_or_default();
+        at += next(rest)
+            .ok_or_else(|| {
+                format!("{{{{ without its }}}}: the text that begins with {} has no end", quote())
+            })?
+            .len();
     }
-    None
+    Err("{{ without its }}; a brace that is meant as text is written {{ '{' }}".to_owned())
 }
 
 /// What was seen last: filters follow a bar, calls follow names.

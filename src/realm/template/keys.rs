@@ -18,8 +18,25 @@ pub(in crate::realm) fn pem(text: &str) -> String {
     text.trim().replace("\\r", "").replace("\\n", "\n")
 }
 
+/// What a text is that is no private key; never any of it.
+fn kind(pem: &str) -> Option<&'static str> {
+    let label = pem.lines().find_map(|line| line.trim().strip_prefix("-----BEGIN "));
+    match label {
+        Some(label) if label.contains("ENCRYPTED") => Some("an encrypted one: store it decrypted"),
+        Some(_) if pem.contains("Proc-Type: 4,ENCRYPTED") => Some("an encrypted one: store it decrypted"),
+        Some(label) if label.contains("PUBLIC") => Some("a public key"),
+        Some(label) if label.contains("CERTIFICATE") => Some("a certificate"),
+        Some(_) => None,
+        None => Some("a text without -----BEGIN … PRIVATE KEY-----"),
+    }
+}
+
 pub(super) fn private(text: &str) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem(text).as_bytes()).map_err(|_| unusable())
+    let pem = pem(text);
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| match kind(&pem) {
+        Some(kind) => format!("{}, found {kind}", unusable()),
+        None => unusable(),
+    })
 }
 
 pub(super) fn rsa(text: &str) -> Result<KeyPair, String> {

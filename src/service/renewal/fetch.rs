@@ -1,7 +1,5 @@
 //! Asking the provider under a lease, and what becomes of its answer.
 
-use std::time::Duration;
-
 use super::bases::Bases;
 use super::decide::Held;
 use super::exchange::Broken;
@@ -17,9 +15,6 @@ use crate::service::schedule::back_off;
 use crate::service::{ServiceError, TokenAnswer};
 use crate::store::{Commit, DueToken, Lease, RecordedFailure};
 use crate::token::Source;
-
-/// A longer life is most often an instant that was read as a duration.
-const DOUBTFUL: Duration = Duration::from_hours(20 * 366 * 24);
 
 /// A fetch that may be made: under which lease, by which rows, why.
 #[derive(Clone, Copy)]
@@ -228,11 +223,7 @@ impl Renewal {
                 let life = self.settings.default_life;
                 format!("the provider told no expiry; the token is taken to live {life:?}")
             }
-            Expiry::In(life) if life > DOUBTFUL => {
-                let years = life.as_secs() / (366 * 86_400);
-                format!("the token is taken to live {years} years: is the unit of the realm's expires right?")
-            }
-            Expiry::In(_) | Expiry::Never => return None,
+            Expiry::In(_) | Expiry::Never => expiry.doubt()?,
         };
         tracing::warn!(realm = id.realm, key = id.key, "{warning}");
         Some(warning)
