@@ -12,7 +12,7 @@ use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::service::{GrantStatus, QuotaUse, SecretStatus};
-use crate::store::{FetchRow, Foreign, NextCredentials, RecordedFailure};
+use crate::store::{Foreign, NextCredentials, RecordedFailure};
 
 /// How a secret's renewal stands. Times are epoch milliseconds.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -32,7 +32,7 @@ pub(super) struct StatusBody {
     renewal_due_at: Option<i64>,
     /// Until when the token before it works.
     previous_valid_until: Option<i64>,
-    /// The last failure, also if a call succeeded since.
+    /// The last renewal that failed, also if another succeeded since. Trials and next credentials are none.
     last_failure: Option<FailureBody>,
     /// Failures since the last success.
     failed_attempts: i64,
@@ -125,6 +125,9 @@ pub(super) struct FailureBody {
     detail: String,
     provider_code: Option<String>,
     provider_message: Option<String>,
+    /// Present and true when it is over: a renewal succeeded since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    succeeded_since: bool,
 }
 
 impl From<SecretStatus> for StatusBody {
@@ -132,6 +135,8 @@ impl From<SecretStatus> for StatusBody {
         let row = status.row.as_ref();
         let life = row.and_then(|row| row.token.as_ref()).map(|token| token.life);
         let failure = row.and_then(|row| row.failure.as_ref());
+        let last_failure = status.last_failure.as_ref().map(FailureBody::from);
+        let succeeded_since = status.is_failure_over;
         Self {
             state: status.state.as_str(),
             token_version: row.map_or(0, |row| row.version),
@@ -139,9 +144,7 @@ impl From<SecretStatus> for StatusBody {
             expires_at: life.and_then(|life| life.expires_at).map(Timestamp::epoch_ms),
             renewal_due_at: row.and_then(|row| row.due_at).map(Timestamp::epoch_ms),
             previous_valid_until: row.and_then(|row| row.previous_valid_until).map(Timestamp::epoch_ms),
-            last_failure: failure
-                .map(FailureBody::from)
-                .or_else(|| status.last_failed_call.as_ref().map(FailureBody::from)),
+            last_failure: last_failure.map(|last| FailureBody { succeeded_since, ..last }),
             failed_attempts: failure.map_or(0, |recorded| recorded.count),
             next_attempt_at: failure.map(|recorded| recorded.next_attempt_at.epoch_ms()),
             grant: status.grant.map(GrantBody::from),
@@ -163,18 +166,7 @@ impl From<&RecordedFailure> for FailureBody {
             detail: recorded.failure.detail.clone(),
             provider_code: recorded.failure.provider.code.clone(),
             provider_message: recorded.failure.provider.message.clone(),
-        }
-    }
-}
-
-impl From<&FetchRow> for FailureBody {
-    fn from(call: &FetchRow) -> Self {
-        Self {
-            at: call.at.epoch_ms(),
-            code: call.outcome.clone(),
-            detail: "a call before the last success".to_owned(),
-            provider_code: call.provider_code.clone(),
-            provider_message: call.provider_message.clone(),
+            succeeded_since: false,
         }
     }
 }

@@ -239,7 +239,6 @@ impl Store for MemoryStore {
         if let Some((_, until)) = &commit.previous {
             row.0.previous_valid_until = *until;
         }
-        row.0.failure = None;
         row.0.failure_count = 0;
         row.0.repeat_count = commit.repeat_count;
         if commit.is_foreign {

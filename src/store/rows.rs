@@ -147,7 +147,7 @@ pub struct TokenRow {
     pub lease_epoch: i64,
     /// Until when that lease holds.
     pub lease_until: Timestamp,
-    /// The last failure since the last success.
+    /// The last failure; over when `failure_count` is 0.
     pub failure: Option<RecordedFailure>,
     /// Failures since the last success.
     pub failure_count: i64,

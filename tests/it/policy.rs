@@ -215,6 +215,41 @@ async fn the_status_tells_how_a_renewal_stands() {
     assert_eq!(server.get("/api/secret/none/status?realm=r").await.status, 404);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_failure_keeps_its_words_when_another_renewal_succeeds() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    let status = || async { server.get("/api/secret/k/status?realm=r").await.ok() };
+    world.provider.script(Fault::Status(500, String::new()));
+    assert_eq!(server.token().await.problem().1, "upstream_busy");
+    let failed_at = world.now_ms();
+    let failed = status().await["last_failure"].clone();
+    assert_eq!((&failed["code"], &failed["at"]), (&json!("upstream_busy"), &json!(failed_at)));
+    assert!(failed["detail"].as_str().unwrap().contains("500"), "{failed}");
+    world.advance(Duration::from_mins(1), &[&server]).await;
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    server.token().await.ok();
+    let over = status().await;
+    let mut expected = failed;
+    expected["succeeded_since"] = true.into();
+    assert_eq!(over["last_failure"], expected, "the same words, and that it is over");
+    assert_eq!((&over["failed_attempts"], &over["next_attempt_at"]), (&json!(0), &Value::Null));
+    assert_eq!(over["state"], "valid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_fails_is_no_failure_of_the_secret() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    server.token().await.ok();
+    world.provider.script(Fault::Json(json!({"errcode": 40125, "errmsg": "no"})));
+    let report = server.post("/api/realm/r/test", &json!({"key": "k"})).await.ok();
+    assert_eq!(report["error"]["code"], "40125", "{report}");
+    let status = server.get("/api/secret/k/status?realm=r").await.ok();
+    assert_eq!((&status["last_failure"], &status["state"]), (&Value::Null, &json!("valid")));
+}
+
 #[tokio::test]
 async fn a_wrong_policy_is_told_field_by_field() {
     let world = World::new().await;

@@ -76,6 +76,7 @@ async fn next_credentials_that_do_not_work_change_nothing_and_are_tried_again() 
     assert!(!failing.to_string().contains("invented-new"), "masked: {failing}");
     assert_eq!(failing["next"]["next_attempt_at"], world.now_ms() + 600_000, "an operator must mend it");
     assert_eq!((&failing["state"], &failing["failed_attempts"]), (&json!("valid"), &json!(0)));
+    assert_eq!(failing["last_failure"], Value::Null, "the secret's own renewals did not fail");
     let held = server.token().await.ok();
     assert_eq!((&held["token"], &held["stale_since"]), (&json!("old"), &Value::Null));
 

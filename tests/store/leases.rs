@@ -21,7 +21,7 @@ crate::on_every_store!(
     a_token_that_never_expires_replaces_one_that_does,
     the_end_of_the_previous_token_is_kept_until_it_is_retired,
     a_release_without_failure_frees_and_leaves_the_rest,
-    a_release_with_a_failure_records_and_counts_it_and_success_clears,
+    a_release_with_a_failure_records_and_counts_it_and_success_ends_the_count,
     a_release_under_an_old_epoch_changes_nothing,
     a_commit_counts_repeats_and_deaths_by_foreign_hands,
     a_retired_token_is_blank_and_keeps_its_counters,
@@ -195,7 +195,7 @@ async fn a_release_without_failure_frees_and_leaves_the_rest(store: Instances) {
     assert_eq!(row(&store).await, TokenRow { lease_epoch: third.epoch, ..before });
 }
 
-async fn a_release_with_a_failure_records_and_counts_it_and_success_clears(store: Instances) {
+async fn a_release_with_a_failure_records_and_counts_it_and_success_ends_the_count(store: Instances) {
     for count in 1..=3 {
         let lease = lease(&store, "one").await;
         assert!(store.release_lease(&lease, Some(&refusal())).await.unwrap());
@@ -206,7 +206,7 @@ async fn a_release_with_a_failure_records_and_counts_it_and_success_clears(store
     let lease = lease(&store, "one").await;
     assert!(store.commit_token(&lease, &commit("fresh", 1)).await.unwrap());
     let row = row(&store).await;
-    assert_eq!((row.failure, row.failure_count), (None, 0));
+    assert_eq!((row.failure, row.failure_count), (Some(refusal()), 0), "it stays, for the operator");
 }
 
 async fn a_release_under_an_old_epoch_changes_nothing(store: Instances) {

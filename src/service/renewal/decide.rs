@@ -68,9 +68,10 @@ impl View {
         (until > now).then_some(Hold::Floor(until))
     }
 
-    /// The last failure, if it was with these versions: an edit is a reason to try at once.
+    /// The last failure since the last success, if it was with these versions: an edit is a reason to try at once.
     pub(super) fn failure(&self) -> Option<&RecordedFailure> {
-        let failure = self.row.as_ref()?.failure.as_ref()?;
+        let row = self.row.as_ref().filter(|row| row.failure_count > 0)?;
+        let failure = row.failure.as_ref()?;
         let is_current = failure.realm_version == self.realm_version
             && failure.secret_version == self.secret.version
             && failure.policy_mark == self.settings_mark;

@@ -6,7 +6,7 @@ use crate::failure::FailureKind;
 use crate::realm::{Definition, Quota};
 use crate::secret::SecretId;
 use crate::service::ServiceError;
-use crate::store::{FetchFilter, FetchRow, NextCredentials, Page, StoreError, TokenRow};
+use crate::store::{NextCredentials, RecordedFailure, TokenRow};
 
 /// What is known of a secret's token.
 #[derive(Clone, Debug)]
@@ -15,12 +15,14 @@ pub struct SecretStatus {
     pub id: SecretId,
     /// In one word.
     pub state: TokenState,
-    /// The stored row; its failure only if it was with the current versions.
+    /// The stored row; its failure only if it was since the last success and with the current versions.
     pub row: Option<TokenRow>,
     /// The credentials that are to replace the current ones.
     pub next: Option<NextCredentials>,
-    /// The last call that failed, also if others succeeded since; as far back as the log's last hundred calls.
-    pub last_failed_call: Option<FetchRow>,
+    /// The last renewal that failed, with whichever versions, also if another succeeded since.
+    pub last_failure: Option<RecordedFailure>,
+    /// Whether a renewal succeeded since the last failure.
+    pub is_failure_over: bool,
     /// The grant, where the realm has rotating inputs.
     pub grant: Option<GrantStatus>,
     /// How much of the provider's quotas is used.
@@ -70,9 +72,6 @@ impl View {
     }
 }
 
-/// How many calls of a secret are looked through for the last failed one.
-const LOOKED_THROUGH: u64 = 100;
-
 /// How much of a quota is used.
 #[derive(Clone, Debug)]
 pub struct QuotaUse {
@@ -114,18 +113,6 @@ impl TokenState {
 }
 
 impl Renewal {
-    async fn last_failed_call(&self, id: &SecretId) -> Result<Option<FetchRow>, StoreError> {
-        let filter = FetchFilter {
-            realm: Some(id.realm.clone()),
-            key: Some(id.key.clone()),
-            ..FetchFilter::default()
-        };
-        let calls = self.parts.store.list_fetches(&filter, Page { offset: 0, limit: LOOKED_THROUGH }).await?;
-        let good =
-            [FetchRow::OK, FetchRow::REPEATED, FetchRow::PENDING, FetchRow::ASKING, FetchRow::WITHHELD];
-        Ok(calls.items.into_iter().find(|call| !good.contains(&call.outcome.as_str())))
-    }
-
     /// How a secret's renewal stands.
     ///
     /// # Errors
@@ -148,6 +135,8 @@ impl Renewal {
                 _ => TokenState::None,
             },
         };
+        let last_failure = view.row.as_ref().and_then(|row| row.failure.clone());
+        let is_failure_over = view.row.as_ref().is_some_and(|row| row.failure_count == 0);
         let mut row = view.row.clone();
         if let Some(row) = row.as_mut() {
             row.token = view.current().cloned();
@@ -157,7 +146,8 @@ impl Renewal {
             id: id.clone(),
             state,
             row,
-            last_failed_call: self.last_failed_call(id).await?,
+            last_failure,
+            is_failure_over,
             quotas: self.quota_use(id, &view).await?,
             grant: view.grant_status(is_gone, now),
             held_back_until: self.circuits.open_until(&id.realm, view.realm_version),

@@ -94,7 +94,7 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
         secret_version: Set(token.secret_version),
         due_at: Set(commit.due_at.map(Timestamp::epoch_ms)),
         next_attempt_at: Set(None),
-        failure: Set(None),
+        // The failure stays, for the operator: a count of 0 says that it is over.
         failure_count: Set(0),
         repeat_count: Set(commit.repeat_count),
         lease_owner: Set(None),
