@@ -122,7 +122,7 @@ impl Policy {
 }
 
 /// What is wrong was noted among the issues.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Told;
 
 fn optional_duration(
@@ -150,36 +150,52 @@ fn read_timeout(object: &mut Object<'_>, issues: &mut Issues) -> Result<Option<D
     Ok(timeout)
 }
 
+/// Reads all its members before it concludes, so that all that is wrong is told and nothing that is known is called
+/// unknown.
 fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue> {
-    let word = object.text("reissue", issues).unwrap_or("replaces");
-    let overlap = optional_duration(object, "overlap", issues).ok()?;
-    let until = optional_duration(object, "same_until", issues).ok()?;
-    let extends = match object.member("extends") {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(extends)) => Some(*extends),
+    let word = read_word(object, issues);
+    let overlap = optional_duration(object, "overlap", issues);
+    let until = optional_duration(object, "same_until", issues);
+    let extends = read_extends(object, issues);
+    // What belongs to a word that is wrong itself cannot be said.
+    if let Ok(word) = word {
+        let mut only = |is_given: bool, name: &str, of: &str| {
+            if is_given && word != of {
+                issues.add(object.pointer_of(name), format!("is for \"reissue\": \"{of}\" only"));
+            }
+        };
+        only(!matches!(overlap, Ok(None)), "overlap", "replaces");
+        only(!matches!(until, Ok(None)), "same_until", "same");
+        only(!matches!(extends, Ok(None)), "extends", "same");
+    }
+    let (overlap, until, extends) = (overlap.ok()?, until.ok()?, extends.ok()?);
+    Some(match word.ok()? {
+        "same" => Reissue::Same { until: until.unwrap_or_default(), extends: extends.unwrap_or_default() },
+        "coexists" => Reissue::Coexists,
+        _ => Reissue::Replaces { overlap: overlap.unwrap_or(DEFAULT_OVERLAP) },
+    })
+}
+
+/// The word of `reissue`.
+fn read_word<'a>(object: &mut Object<'a>, issues: &mut Issues) -> Result<&'a str, Told> {
+    match object.member("reissue") {
+        None | Some(Value::Null) => Ok("replaces"),
+        Some(Value::String(word)) if ["same", "replaces", "coexists"].contains(&word.as_str()) => Ok(word),
+        Some(_) => {
+            issues.add(object.pointer_of("reissue"), "expected one of: same, replaces, coexists");
+            Err(Told)
+        }
+    }
+}
+
+fn read_extends(object: &mut Object<'_>, issues: &mut Issues) -> Result<Option<bool>, Told> {
+    match object.member("extends") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(extends)) => Ok(Some(*extends)),
         Some(other) => {
             issues
                 .add(object.pointer_of("extends"), format!("expected true or false, found {}", kind(other)));
-            return None;
-        }
-    };
-    let mut only = |given: bool, name: &str, of: &str| {
-        if given {
-            issues.add(object.pointer_of(name), format!("is for \"reissue\": \"{of}\" only"));
-        }
-    };
-    only(overlap.is_some() && word != "replaces", "overlap", "replaces");
-    only(until.is_some() && word != "same", "same_until", "same");
-    only(extends.is_some() && word != "same", "extends", "same");
-    match word {
-        "same" => {
-            Some(Reissue::Same { until: until.unwrap_or_default(), extends: extends.unwrap_or_default() })
-        }
-        "replaces" => Some(Reissue::Replaces { overlap: overlap.unwrap_or(DEFAULT_OVERLAP) }),
-        "coexists" => Some(Reissue::Coexists),
-        _ => {
-            issues.add(object.pointer_of("reissue"), "expected one of: same, replaces, coexists");
-            None
+            Err(Told)
         }
     }
 }

@@ -261,6 +261,20 @@ async fn a_wrong_policy_is_told_field_by_field() {
             json!({"same_until": 5, "extends": true}),
             vec!["/config/policy/same_until", "/config/policy/extends"],
         ),
+        (
+            json!({"reissue": "same", "overlap": "1y", "same_until": 300, "extends": true}),
+            vec!["/config/policy/overlap", "/config/policy/overlap"],
+        ),
+        (
+            json!({"reissue": "x", "foo": 1, "same_until": "z", "extends": 1}),
+            vec![
+                "/config/policy/reissue",
+                "/config/policy/same_until",
+                "/config/policy/extends",
+                "/config/policy/foo",
+            ],
+        ),
+        (json!({"reissue": 5, "same_until": 300, "overlap": 5}), vec!["/config/policy/reissue"]),
         (json!({"min_interval": -1}), vec!["/config/policy/min_interval"]),
         (
             json!({"timeout": "soon", "cool_down": true}),
