@@ -64,7 +64,7 @@ struct Refused {
     /// The version the token was handed out with.
     #[arg(long)]
     version: Option<i64>,
-    /// The SHA-256 of the token, hex.
+    /// The SHA-256 of the token, 64 hex digits.
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<String>,
     /// A file with the token; - is standard input.

@@ -22,11 +22,13 @@ pub(super) struct ReportBody {
     realm: String,
     #[schema(example = "my-app")]
     key: String,
-    /// The token itself,
+    /// The token itself, not empty,
+    #[schema(min_length = 1)]
     token: Option<String>,
     /// or the version it was handed out with,
     version: Option<i64>,
-    /// or its SHA-256 in hex.
+    /// or its SHA-256, 64 hex digits in either case.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
     fingerprint: Option<String>,
     /// The provider's error code, for the log.
     #[schema(example = "40001")]
@@ -46,7 +48,7 @@ struct Report {
 #[utoipa::path(post, path = "/api/token/report", tag = "token", request_body = ReportBody,
     responses((status = 200, description = "the current token; `renewed` is false if it may not be replaced yet",
                body = TokenBody),
-              (status = 400, description = "unknown secret, or the token is not named", body = ProblemBody),
+              (status = 400, description = "unknown secret, or the token is not named as it must be", body = ProblemBody),
               (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
               (status = 502, body = ProblemBody), (status = 503, body = ProblemBody),
               (status = 504, body = ProblemBody)))]
@@ -71,18 +73,40 @@ impl Report {
         let mut object = Object::read(document, "", issues)?;
         let realm = object.required_text("realm", issues);
         let key = object.required_text("key", issues);
-        let token = object.text("token", issues).map(|token| Refused::Token(TokenText::from(token)));
-        let fingerprint = object.text("fingerprint", issues);
-        let fingerprint = fingerprint.map(|hex| Refused::Fingerprint(hex.to_ascii_lowercase()));
-        let version = read_version(object.member("version"), issues);
-        let code = read_code(object.member("code"), issues);
-        object.finish(&[], |_| false, issues);
-        let mut named: Vec<_> = [token, version, fingerprint].into_iter().flatten().collect();
-        if named.len() != 1 {
+        let ways = ["token", "version", "fingerprint"];
+        let given = ways.into_iter().filter(|way| object.member(way).is_some_and(|value| !value.is_null()));
+        if given.count() != 1 {
             issues.add("/token", "required: exactly one of token, version and fingerprint");
         }
-        Some(Self { id: SecretId::new(realm?, key?), refused: named.pop()?, code })
+        let token = read_token(&mut object, issues);
+        let version = read_version(object.member("version"), issues);
+        let fingerprint = read_fingerprint(&mut object, issues);
+        let code = read_code(object.member("code"), issues);
+        object.finish(&[], |_| false, issues);
+        let refused = token.or(version).or(fingerprint);
+        Some(Self { id: SecretId::new(realm?, key?), refused: refused?, code })
     }
+}
+
+fn read_token(object: &mut Object<'_>, issues: &mut Issues) -> Option<Refused> {
+    let token = object.text("token", issues)?;
+    if token.is_empty() {
+        issues.add("/token", "must not be empty: expected the refused token");
+        return None;
+    }
+    Some(Refused::Token(TokenText::from(token)))
+}
+
+/// The digits of a SHA-256 in hex.
+const FINGERPRINT_DIGITS: usize = 64;
+
+fn read_fingerprint(object: &mut Object<'_>, issues: &mut Issues) -> Option<Refused> {
+    let hex = object.text("fingerprint", issues)?;
+    if hex.len() != FINGERPRINT_DIGITS || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        issues.add("/fingerprint", "expected the SHA-256 of the token, 64 hex digits");
+        return None;
+    }
+    Some(Refused::Fingerprint(hex.to_ascii_lowercase()))
 }
 
 fn read_version(value: Option<&Value>, issues: &mut Issues) -> Option<Refused> {

@@ -97,8 +97,22 @@ async fn a_report_must_name_one_token() {
         let reply = report(&server, named.clone()).await;
         assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["/token"]), "{named}");
     }
-    let reply = report(&server, json!({"version": "one", "fingerprint": "ab"})).await;
-    assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["/version"]));
+    let hex = "0123456789abcdefABCDEF".repeat(3);
+    for (named, places) in [
+        (json!({"version": "one"}), vec!["/version"]),
+        (json!({"token": ""}), vec!["/token"]),
+        (json!({"token": 5}), vec!["/token"]),
+        (json!({"fingerprint": ""}), vec!["/fingerprint"]),
+        (json!({"fingerprint": "ab"}), vec!["/fingerprint"]),
+        (json!({"fingerprint": &hex[..63]}), vec!["/fingerprint"]),
+        (json!({"fingerprint": &hex[..65]}), vec!["/fingerprint"]),
+        (json!({"fingerprint": format!("{}g", &hex[..63])}), vec!["/fingerprint"]),
+        (json!({"version": "one", "fingerprint": "ab"}), vec!["/token", "/version", "/fingerprint"]),
+    ] {
+        let reply = report(&server, named.clone()).await;
+        assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), places), "{named}");
+    }
+    assert_eq!(report(&server, json!({"fingerprint": &hex[..64]})).await.ok()["token"], "t-1");
     let unknown = server.post("/api/token/report", &json!({"realm": "r", "key": "none", "version": 1})).await;
     assert_eq!(unknown.problem(), (400, "unknown_secret"));
 }
