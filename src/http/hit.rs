@@ -17,7 +17,7 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
         return None;
     }
     let began = Instant::now();
-    if super::guard::refusal(api, request.headers()).is_some() {
+    if super::guard::refusal(api, request).is_some() {
         return None;
     }
     let (mut realm, mut key) = (None, None);

@@ -280,3 +280,39 @@ async fn web_pages_of_other_sites_are_refused_while_there_is_no_authentication()
         assert!(status == 200 || !answer.text().await.unwrap().contains("\"t\""));
     }
 }
+
+#[tokio::test]
+async fn what_a_page_of_another_origin_embeds_is_refused_and_a_visit_is_not() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t", 7200)));
+    server.token().await.ok();
+    let client = client_builder().unwrap().build().unwrap();
+    let token = "/api/token?realm=r&key=k";
+    for (path, site, mode, dest, status) in [
+        (token, "cross-site", "no-cors", "image", 403),
+        ("/api/token?realm=r&key=k&flush=true", "cross-site", "no-cors", "image", 403),
+        (token, "same-site", "no-cors", "script", 403),
+        (token, "cross-site", "navigate", "document", 403),
+        ("/api/realm", "same-site", "navigate", "document", 403),
+        ("/healthz", "cross-site", "no-cors", "image", 403),
+        ("/docs/", "cross-site", "navigate", "iframe", 403),
+        ("/docs/", "cross-site", "navigate", "document", 200),
+        ("/openapi.json", "cross-site", "navigate", "document", 200),
+        ("/schema/realm.json", "same-site", "navigate", "document", 200),
+        ("/healthz", "cross-site", "navigate", "document", 200),
+        (token, "same-origin", "cors", "empty", 200),
+        (token, "none", "navigate", "document", 200),
+    ] {
+        let request = client.get(format!("{}{path}", server.url)).header("sec-fetch-site", site);
+        let request = request.header("sec-fetch-mode", mode).header("sec-fetch-dest", dest);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{path} {site} {mode} {dest}");
+        let text = answer.text().await.unwrap();
+        assert_eq!(text.contains("\"forbidden\""), status == 403, "{path}: {text}");
+    }
+    let post = client.post(format!("{}/healthz", server.url)).header("sec-fetch-site", "cross-site");
+    let post = post.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document");
+    assert_eq!(post.send().await.unwrap().status().as_u16(), 403, "a form that is sent is no visit");
+    assert_eq!(world.provider.calls(), 1);
+}
