@@ -107,6 +107,11 @@ impl Credentials {
         self.0.remove(name);
     }
 
+    /// Removes all values but those of the names that `stays` is true for.
+    pub fn retain(&mut self, stays: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| stays(name));
+    }
+
     /// The names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

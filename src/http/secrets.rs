@@ -67,7 +67,7 @@ pub(super) struct SecretEditBody {
     key_3: Option<String>,
     key_4: Option<String>,
     key_5: Option<String>,
-    /// Credentials with names of their own, up to 64 KiB each.
+    /// Credentials with names of their own, up to 64 KiB each; null clears them all.
     credentials: Option<std::collections::BTreeMap<String, String>>,
     /// The token itself, for a secret of a fixed realm.
     token: Option<String>,

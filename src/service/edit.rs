@@ -141,6 +141,8 @@ pub struct SecretEdit {
     pub realm: String,
     /// Its key.
     pub key: String,
+    /// Whether `credentials` was `null`, which clears all names of the operator's choice.
+    pub clears_named: bool,
     /// By name; masked values are left out, an empty text clears.
     pub credentials: Vec<(String, Patch<String>)>,
     /// The operator's token, for a fixed realm.
@@ -186,6 +188,7 @@ impl SecretEdit {
                 check_name(name, pointer, longest, issues);
             }
         }
+        let clears_named = object.member("credentials").is_some_and(Value::is_null);
         let credentials = read_credentials(&mut object, "", issues);
         let credentials = credentials.into_iter().filter_map(|(name, patch)| Some((name, patch?))).collect();
         let token = credential_patch(object.member("token"), "/token", issues);
@@ -199,6 +202,7 @@ impl SecretEdit {
         Some(Self {
             realm: realm?.to_owned(),
             key: key?.to_owned(),
+            clears_named,
             credentials,
             token: token.unwrap_or(Patch::Keep),
             expires_at,

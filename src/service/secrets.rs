@@ -7,7 +7,7 @@ use super::realms::{WRITE_TRIES, stored_definition, too_many_writers};
 use super::{ServiceError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};
-use crate::secret::{Credentials, FixedToken, SecretContent, SecretId};
+use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, numbered};
 use crate::store::{Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
 use crate::token::TokenText;
 
@@ -174,6 +174,9 @@ fn merge(
 ) -> Result<SecretRow, ServiceError> {
     let live = stored.filter(|row| row.deleted_at.is_none());
     let mut content = live.map(|row| row.content.clone()).unwrap_or_default();
+    if edit.clears_named {
+        content.credentials.retain(|name| numbered(name).is_some());
+    }
     for (name, patch) in &edit.credentials {
         match patch {
             Patch::Keep => {}

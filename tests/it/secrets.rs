@@ -73,6 +73,24 @@ async fn null_and_empty_clear_a_credential() {
 }
 
 #[tokio::test]
+async fn null_clears_all_named_credentials_and_no_numbered_one() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    let mut posted = secret();
+    posted["credentials"] = json!({"one": "a", "two": "b"});
+    server.post("/api/secret", &posted).await.ok();
+    let kept = server.post("/api/secret", &json!({"realm": "r", "key": "k"})).await.ok();
+    assert_eq!(kept["credentials"], json!({"one": MASK, "two": MASK}), "absent keeps");
+    let cleared = json!({"realm": "r", "key": "k", "credentials": null});
+    let answer = server.post("/api/secret", &cleared).await.ok();
+    assert_eq!((&answer["credentials"], &answer["key_1"]), (&json!({}), &json!(MASK)));
+    assert_eq!(
+        (&answer["version"], &server.get("/api/secret/k?realm=r").await.ok()["credentials"]),
+        (&json!(3), &json!({}))
+    );
+}
+
+#[tokio::test]
 async fn a_private_key_of_64_kib_fits() {
     let world = World::new().await;
     let server = world.serve().await;
