@@ -21,6 +21,7 @@ mod readiness;
 mod realms;
 mod refresher;
 mod renewal;
+mod reported;
 mod schedule;
 mod secrets;
 pub mod store_time;

@@ -58,7 +58,12 @@ pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Res
     let outcome = api.tokens.report(report.id.borrowed(), &report.refused).await;
     let (realm, key, code) = (&report.id.realm, &report.id.key, report.code.as_deref());
     let renewed = outcome.as_ref().is_ok_and(|answer| answer.renewed);
-    tracing::info!(realm, key, code, renewed, "a token was reported as refused");
+    // A token that dies is reported by all who use it.
+    if api.tokens.is_first_report(&report.id, &report.refused) {
+        tracing::info!(realm, key, code, renewed, "a token was reported as refused");
+    } else {
+        tracing::debug!(realm, key, code, renewed, "a token was reported as refused again");
+    }
     tokens::conclude(&api, outcome, began)
 }
 

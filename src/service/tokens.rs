@@ -7,6 +7,7 @@ use super::ServiceError;
 use super::flights::{Cause, Flights};
 use super::memory::{Entry, Memory};
 use super::renewal::{Renewal, SecretStatus, Trial, TrialReport};
+use super::reported::Reported;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
 use crate::store::Changes;
@@ -93,6 +94,7 @@ pub struct Tokens {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     in_background: bool,
+    reported: Arc<Reported>,
 }
 
 impl Tokens {
@@ -104,7 +106,7 @@ impl Tokens {
     pub fn new(renewal: Arc<Renewal>, tasks: Tasks, patience: Duration, in_background: bool) -> Self {
         let (memory, clock) = (Arc::clone(renewal.memory()), Arc::clone(renewal.clock()));
         let flights = Flights::new(tasks.clone(), patience);
-        Self { memory, flights, renewal, clock, tasks, in_background }
+        Self { memory, flights, renewal, clock, tasks, in_background, reported: Arc::default() }
     }
 
     /// A working token for a secret.
@@ -192,6 +194,12 @@ impl Tokens {
         }
         let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
         self.or_held(id, outcome).map(|answer| unrenewed(answer, version))
+    }
+
+    /// Whether this is the first report of a token here, as far back as is known; for the log.
+    #[must_use]
+    pub fn is_first_report(&self, id: &SecretId, refused: &Refused) -> bool {
+        self.reported.note(id, refused)
     }
 
     /// Runs a definition once; nothing is stored, nothing handed out.

@@ -13,6 +13,7 @@ mod grants;
 mod harness;
 mod hit_path;
 mod log;
+mod log_lines;
 mod policy;
 mod realms;
 mod refresher;

@@ -9,6 +9,7 @@ use token_server::token::TokenText;
 
 use crate::faulty_provider::Fault;
 use crate::harness::{Server, World, good};
+use crate::log_lines;
 
 async fn report(server: &Server, named: Value) -> crate::harness::Reply {
     let mut body = json!({"realm": "r", "key": "k", "code": 40001});
@@ -72,6 +73,27 @@ async fn a_storm_of_reports_costs_one_fetch() {
     });
     assert!(answers.into_iter().all(|answer| answer.unwrap().version == 2));
     assert_eq!(world.provider.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_reports_is_one_line_in_the_log() {
+    log_lines::keep();
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    let secret =
+        json!({"realm": "r", "key": "stormy", "key_1": "invented-appid", "key_2": "invented-secret"});
+    server.post("/api/secret", &secret).await.ok();
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    server.get("/api/token?realm=r&key=stormy").await.ok();
+    world.advance(Duration::from_mins(1), &[&server]).await;
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    let body = |version: i64| json!({"realm": "r", "key": "stormy", "version": version});
+    for version in [1, 1, 1, 1, 2, 2] {
+        server.post("/api/token/report", &body(version)).await.ok();
+    }
+    let lines = log_lines::of("r", "stormy", "reported as refused");
+    let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["INFO", "DEBUG", "DEBUG", "DEBUG", "INFO", "DEBUG"], "one for each version");
 }
 
 #[tokio::test(flavor = "multi_thread")]
