@@ -5,6 +5,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
+use super::error::ProblemBody;
 use super::query::Query;
 use super::{Api, Problem};
 
@@ -39,11 +40,14 @@ pub(super) async fn healthz() -> Json<HealthBody> {
 /// while the database is away, since tokens in memory are still served; `strict=1` makes that 503.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("strict" = Option<bool>, Query, description = "degraded is 503")),
-    responses((status = 200, body = HealthBody), (status = 503, body = HealthBody)))]
+    responses((status = 200, body = HealthBody), (status = 400, body = ProblemBody),
+              (status = 503, body = HealthBody)))]
 pub(super) async fn readyz(
     State(api): State<Api>,
     query: Query,
 ) -> Result<(StatusCode, Json<HealthBody>), Problem> {
+    // A wrong one is told in every state, not only when it would count.
+    let is_strict = query.flag("strict")?;
     let unready = StatusCode::SERVICE_UNAVAILABLE;
     if api.readiness.is_draining() {
         return Ok((unready, HealthBody::of("draining", Vec::new())));
@@ -54,7 +58,7 @@ pub(super) async fn readyz(
     let Some(since) = api.tokens.memory().away_since() else {
         return Ok((StatusCode::OK, HealthBody::of("ok", Vec::new())));
     };
-    let status = if query.flag("strict")? { unready } else { StatusCode::OK };
+    let status = if is_strict { unready } else { StatusCode::OK };
     let reason = format!("the database has not answered since {}", since.rfc3339());
     Ok((status, HealthBody::of("degraded", vec![reason])))
 }

@@ -163,6 +163,8 @@ fn min_ttl(query: Option<&str>, body: Option<&Value>) -> Result<Option<i64>, Pro
     let (pointer, number) = match (query, body) {
         (Some(text), _) => ("min_ttl", text.parse().ok()),
         (None, None | Some(Value::Null)) => return Ok(None),
+        // As text too, like `flush`: what may stand in the query may stand in the body.
+        (None, Some(Value::String(text))) => ("/min_ttl", text.parse().ok()),
         (None, Some(value)) => ("/min_ttl", value.as_i64()),
     };
     let number = number.filter(|ms| (0..=LONGEST_MIN_TTL_MS).contains(ms));

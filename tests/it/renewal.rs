@@ -240,6 +240,8 @@ async fn memory_is_served_while_the_store_is_away_and_readyz_tells() {
     store.set_unavailable(false);
     server.look().await;
     assert_eq!(server.get("/readyz?strict=1").await.ok()["status"], "ok");
+    let reply = server.get("/readyz?strict=x").await;
+    assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["strict"]));
     assert!(server.token().await.ok().get("stale_since").is_none());
 }
 

@@ -156,4 +156,18 @@ async fn a_token_that_lives_long_enough_is_given_from_memory() {
     );
     assert_eq!(world.provider.calls(), 2);
     assert_eq!(server.get("/api/token?realm=r&key=k&min_ttl=-1").await.places(), ["min_ttl"]);
+    for (min_ttl, status) in [
+        (json!(60_000), 200),
+        (json!("60000"), 200),
+        (json!("soon"), 400),
+        (json!("-1"), 400),
+        (json!(true), 400),
+    ] {
+        let body = json!({"realm": "r", "key": "k", "min_ttl": min_ttl}).to_string();
+        let reply = server.get_with_body("/api/token", &body).await;
+        assert_eq!(reply.status, status, "{body}");
+        if status == 400 {
+            assert_eq!(reply.places(), ["/min_ttl"], "{body}");
+        }
+    }
 }
