@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::{Client, ServerFlags};
-use super::output::{Output, print};
+use super::output::{Output, dated, print};
 use super::realm::{PageFlags, list};
 
 /// The calls of providers, latest first.
@@ -20,9 +20,18 @@ pub(super) struct LogArgs {
     /// Only of this key.
     #[arg(long)]
     key: Option<String>,
-    /// Only with this outcome: ok, a problem's code, withheld or pending.
+    /// Only with this outcome: ok, repeated (the held token came back), pending (under way, or its process died), asking
+    /// (the quotas are being looked at), withheld (a quota was used up: no call was made), overtaken (another process used
+    /// the grant meanwhile), store_unavailable, or why no token came: config, upstream_refused, upstream_busy,
+    /// upstream_quota, upstream_dependency, reauthorise, upstream_unreachable, upstream_timeout, upstream_malformed.
     #[arg(long)]
     outcome: Option<String>,
+    /// Only begun at or after this time: RFC 3339, e.g. 2026-11-22T10:30:00Z, or epoch milliseconds.
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    from: Option<i64>,
+    /// Only begun before this time.
+    #[arg(long, value_name = "TIME", value_parser = instant, conflicts_with = "follow")]
+    to: Option<i64>,
     /// Print the latest, then each further one as it ends, until Ctrl-C.
     #[arg(long, conflicts_with_all = ["page", "page_size"])]
     follow: bool,
@@ -40,11 +49,24 @@ pub(super) async fn run(args: &LogArgs, output: Output) -> anyhow::Result<()> {
     for (name, value) in [("realm", &args.realm), ("key", &args.key), ("outcome", &args.outcome)] {
         query.extend(value.clone().map(|value| (name, value)));
     }
+    for (name, at) in [("from", args.from), ("to", args.to)] {
+        query.extend(at.map(|at| (name, at.to_string())));
+    }
     if args.follow {
         return follow(&client, query, output).await;
     }
     let answer = client.get(&["api", "log"], &query).await?;
-    list(output, &answer, &["at", "realm", "key", "cause", "outcome", "provider_code", "duration_ms"])
+    let columns =
+        ["at", "realm", "key", "cause", "outcome", "provider_code", "duration_ms", "provider_message"];
+    let answer = if output == Output::Table { dated(&answer) } else { answer };
+    list(output, &answer, &columns)
+}
+
+/// A time as an operator writes it, in epoch milliseconds.
+fn instant(text: &str) -> Result<i64, String> {
+    let of_ms = text.parse().ok();
+    let at = of_ms.or_else(|| text.parse().ok().map(jiff::Timestamp::as_millisecond));
+    at.ok_or_else(|| "expected RFC 3339, like 2026-11-22T10:30:00Z, or epoch milliseconds".to_owned())
 }
 
 /// A line for each call that has ended, in the order they began; what was printed is not printed again.
@@ -135,4 +157,24 @@ fn line(item: &Value, output: Output) -> String {
     let words =
         [at.unwrap_or_default(), text("realm"), text("key"), text("cause"), text("outcome"), code, message];
     words.join(" ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rfc_3339_or_epoch_milliseconds() {
+        for (text, ms) in [
+            ("2026-11-22T10:30:00Z", 1_795_343_400_000),
+            ("2026-11-22T10:30:00.250Z", 1_795_343_400_250),
+            ("2026-11-22T18:30:00+08:00", 1_795_343_400_000),
+            ("1795343400000", 1_795_343_400_000),
+        ] {
+            assert_eq!(instant(text), Ok(ms), "{text}");
+        }
+        for text in ["", "yesterday", "2026-11-22", "2026-11-22T10:30:00"] {
+            assert!(instant(text).unwrap_err().contains("RFC 3339"), "{text}");
+        }
+    }
 }

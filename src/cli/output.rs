@@ -7,6 +7,8 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::clock::Timestamp;
+
 /// The form of a command's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
@@ -53,6 +55,23 @@ impl Output {
             }
             (Self::Json | Self::Table, _) => print(&serde_json::to_string_pretty(document)?),
         }
+    }
+}
+
+/// The same document with its times, which are epoch milliseconds, as RFC 3339 in UTC.
+pub(super) fn dated(document: &Value) -> Value {
+    let is_time =
+        |name: &str| matches!(name, "at" | "since") || name.ends_with("_at") || name.ends_with("_until");
+    match document {
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| match value.as_i64().filter(|_| is_time(name)) {
+                Some(ms) => (name.clone(), Timestamp::from_epoch_ms(ms).rfc3339().into()),
+                None => (name.clone(), dated(value)),
+            };
+            members.iter().map(member).collect::<serde_json::Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(dated).collect::<Vec<_>>().into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => document.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Exit;
 use super::client::{Client, ServerFlags};
-use super::output::{Output, print};
+use super::output::{Output, dated, print};
 use super::realm::{PageFlags, apply, list};
 
 /// Secrets of a running server.
@@ -110,7 +110,8 @@ pub(super) async fn run(args: &SecretArgs, output: Output) -> anyhow::Result<()>
             print(&format!("deleted secret {}", name.key))
         }
         Action::Status { name } => {
-            output.print_one(&client.get(&["api", "secret", &name.key, "status"], &name.query()).await?)
+            let status = client.get(&["api", "secret", &name.key, "status"], &name.query()).await?;
+            output.print_one(&if output == Output::Table { dated(&status) } else { status })
         }
         Action::Retry { name } => {
             let path = ["api", "secret", &name.key, "retry"];

@@ -20,10 +20,11 @@ pub(super) struct FetchBody {
     at: i64,
     realm: String,
     key: String,
-    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl`, `retry` or `next`.
+    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl`, `retry`, `next` or `test`.
     cause: String,
-    /// `ok`, `repeated` (the held token came back), a problem's code, `withheld` (a quota was used up: no call was made), or `pending` (under way, or its
-    /// process died).
+    /// `ok`, `repeated` (the held token came back), a problem's code, `withheld` (a quota was used up: no call was made),
+    /// `pending` (under way, or its process died), `asking` (the quotas are being looked at) or `overtaken` (another process
+    /// used the grant meanwhile).
     outcome: String,
     /// The provider's own code.
     provider_code: Option<String>,
@@ -55,7 +56,7 @@ impl From<FetchRow> for FetchBody {
 /// List the calls of providers, latest first.
 #[utoipa::path(get, path = "/api/log", tag = "log",
     params(("realm" = Option<String>, Query), ("key" = Option<String>, Query),
-           ("outcome" = Option<String>, Query, description = "ok, a problem's code, withheld or pending"),
+           ("outcome" = Option<String>, Query, description = "ok, repeated, a problem's code, withheld, pending, asking or overtaken"),
            ("from" = Option<i64>, Query, description = "begun at or after, epoch milliseconds"),
            ("to" = Option<i64>, Query, description = "begun before, epoch milliseconds"),
            ("page" = Option<u64>, Query, description = "from 1"),

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use token_server::clock::Timestamp;
 
 use crate::faulty_provider::{Fault, FaultyProvider};
 use crate::program::{Program, command, output_of, run};
@@ -90,6 +91,9 @@ fn renewals_are_handled_from_the_shell(url: &str, provider: &FaultyProvider) {
     assert_eq!(json_of(&reported)["renewed"], false, "it is a moment old");
     let name = ["k", "--realm", "r", "--output", "json", "--server", url];
     assert_eq!(json_of(&[&["secret", "status"][..], &name].concat())["state"], "valid");
+    provider.script(Fault::Json(json!({"errcode": 45009, "errmsg": "reach max api daily quota limit"})));
+    run(&[&["secret", "retry"][..], &name].concat());
+    times_are_dates_for_people_and_numbers_for_programs(url);
     provider.script(Fault::Json(json!({"access_token": "t-2", "expires_in": 7200})));
     assert_eq!(json_of(&[&["secret", "retry"][..], &name].concat())["token"], "t-2");
     output_of(&[&["secret", "apply", "--next", "--set", "pem=rotated"][..], &of].concat());
@@ -97,6 +101,37 @@ fn renewals_are_handled_from_the_shell(url: &str, provider: &FaultyProvider) {
         json_of(&[&["secret", "show"][..], &name].concat())["credentials"]["pem"],
         "******************"
     );
+}
+
+fn times_are_dates_for_people_and_numbers_for_programs(url: &str) {
+    let of = ["--server", url, "--realm", "r"];
+    let status = json_of(&[&["secret", "status", "k", "--output", "json"][..], &of].concat());
+    let table = output_of(&[&["secret", "status", "k", "--output", "table"][..], &of].concat());
+    let date = |ms: &Value| Timestamp::from_epoch_ms(ms.as_i64().unwrap()).rfc3339();
+    for time in [&status["expires_at"], &status["next_attempt_at"], &status["last_failure"]["at"]] {
+        assert!(table.contains(&date(time)) && !table.contains(&time.to_string()), "{time}: {table}");
+    }
+    let log = json_of(&[&["log", "--output", "json"][..], &of].concat());
+    let failed = &log["data"]["list"][0];
+    let table = output_of(&[&["log", "--output", "table"][..], &of].concat());
+    assert!(table.contains(&date(&failed["at"])), "{table}");
+    assert!(
+        table.contains("PROVIDER_MESSAGE") && table.contains("reach max api daily quota limit"),
+        "{table}"
+    );
+    let at = failed["at"].to_string();
+    let total = |more: &[&str]| {
+        json_of(&[&["log", "--output", "json"][..], &of, more].concat())["data"]["total"].clone()
+    };
+    assert_eq!((total(&["--from", &at]), total(&["--to", &at])), (json!(1), json!(1)));
+    assert_eq!(total(&["--from", &date(&failed["at"])]), 1);
+    assert_eq!(total(&["--from", "2000-01-01T00:00:00Z", "--to", "2001-01-01T00:00:00Z"]), 0);
+    assert_eq!(run(&["log", "--from", "yesterday"]).status.code(), Some(2));
+    let help = output_of(&["log", "--help"]);
+    for outcome in ["repeated", "asking", "overtaken", "reauthorise", "upstream_quota", "upstream_malformed"]
+    {
+        assert!(help.contains(outcome), "{outcome}: {help}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
