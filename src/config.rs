@@ -111,7 +111,24 @@ impl Config {
         self.log.check()
     }
 
-    /// The effective settings as TOML, secrets redacted.
+    /// The settings that have no value, by section and name, with what that means.
+    #[must_use]
+    pub fn unset(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let optional = [
+            (
+                self.upstream.proxy_url.is_none(),
+                "upstream",
+                "proxy_url",
+                "providers are called without a proxy",
+            ),
+            (self.inputs.file_root.is_none(), "inputs", "file_root", "no input is read from a file"),
+            (self.metrics.listen.is_none(), "metrics", "listen", "127.0.0.1:9464, if that port is free"),
+        ];
+        let unset = optional.into_iter().filter(|(is_unset, ..)| *is_unset);
+        unset.map(|(_, section, name, meaning)| (section, name, meaning)).collect()
+    }
+
+    /// The effective settings, secrets redacted.
     ///
     /// # Errors
     /// Never in practice: every setting has a TOML form.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::output::{Output, print};
 use super::{ConfigFlags, Exit};
+use crate::config::Config;
 
 /// The configuration as the server would see it.
 #[derive(Debug, Args)]
@@ -30,9 +31,24 @@ pub(super) fn run(args: &ConfigArgs, output: Output) -> anyhow::Result<()> {
         (Action::Show, output) => {
             let shown = config.redacted().map_err(|error| Exit::config(error.0))?;
             match output {
-                Output::Json => print(&serde_json::to_string_pretty(&shown)?),
-                Output::Table => print(&toml::to_string(&shown)?),
+                Output::Json => print(&serde_json::to_string_pretty(&with_nulls(&shown)?)?),
+                Output::Table => print(&with_comments(&shown)?),
             }
         }
     }
+}
+
+/// TOML; it knows no null, so settings without value are told in comments.
+fn with_comments(config: &Config) -> anyhow::Result<String> {
+    let told = |(section, name, meaning)| format!("\n# {section}.{name} is not set: {meaning}");
+    let comments: String = config.unset().into_iter().map(told).collect();
+    Ok(toml::to_string(config)? + &comments)
+}
+
+fn with_nulls(config: &Config) -> anyhow::Result<serde_json::Value> {
+    let mut document = serde_json::to_value(config)?;
+    for (section, name, _) in config.unset() {
+        document[section][name] = serde_json::Value::Null;
+    }
+    Ok(document)
 }

@@ -9,6 +9,12 @@ use super::client::{Client, ServerFlags};
 use super::output::{Output, dated, print};
 use super::realm::{PageFlags, list};
 
+/// What `--outcome` takes.
+const OUTCOMES: &str = "Only with this outcome: ok, repeated (the held token came back), pending (under way, or its process \
+    died), asking (the quotas are being looked at), withheld (a quota was used up: no call was made), overtaken (another \
+    process used the grant meanwhile), store_unavailable, or why no token came: config, upstream_refused, upstream_busy, \
+    upstream_quota, upstream_dependency, reauthorise, upstream_unreachable, upstream_timeout, upstream_malformed";
+
 /// The calls of providers, latest first.
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
@@ -20,11 +26,7 @@ pub(super) struct LogArgs {
     /// Only of this key.
     #[arg(long)]
     key: Option<String>,
-    /// Only with this outcome: ok, repeated (the held token came back), pending (under way, or its process died), asking
-    /// (the quotas are being looked at), withheld (a quota was used up: no call was made), overtaken (another process used
-    /// the grant meanwhile), store_unavailable, or why no token came: config, upstream_refused, upstream_busy,
-    /// upstream_quota, upstream_dependency, reauthorise, upstream_unreachable, upstream_timeout, upstream_malformed.
-    #[arg(long)]
+    #[arg(long, help = OUTCOMES)]
     outcome: Option<String>,
     /// Only begun at or after this time: RFC 3339, e.g. 2026-11-22T10:30:00Z, or epoch milliseconds.
     #[arg(long, value_name = "TIME", value_parser = instant)]

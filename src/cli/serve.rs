@@ -65,7 +65,7 @@ impl Server {
         let store = open_store(&config).await?;
         let clock = Arc::new(SystemClock::default());
         let app = App::build(&config, Arc::new(store.clone()), clock.clone())?;
-        let listener = bind(address, "server.listen").await?;
+        let listener = bind(address, "server.listen", "--listen gives another").await?;
         let metrics = bind_metrics(&config).await?;
         Ok(Self { config, listener, metrics, store, clock, app })
     }
@@ -216,19 +216,17 @@ impl StartUp {
     }
 }
 
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    let failed = |error| {
-        Exit::unavailable(format!(
-            "{setting}: {address} cannot be listened on: {error}; --listen gives another"
-        ))
-    };
+async fn bind(address: SocketAddr, setting: &str, mend: &str) -> anyhow::Result<TcpListener> {
+    let failed =
+        |error| Exit::unavailable(format!("{setting}: {address} cannot be listened on: {error}; {mend}"));
     Ok(TcpListener::bind(address).await.map_err(failed)?)
 }
 
 async fn bind_metrics(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     let address = config.metrics.address().map_err(|error| Exit::config(error.0))?;
     let Some(address) = address else { return Ok(None) };
-    match bind(address, "metrics.listen").await {
+    let mend = "--metrics-listen or TOKEN_SERVER__METRICS__LISTEN gives another; off gives none";
+    match bind(address, "metrics.listen", mend).await {
         Ok(listener) => {
             tracing::info!(address = %listener.local_addr()?, "metrics");
             Ok(Some(listener))

@@ -188,6 +188,23 @@ fn the_configuration_is_shown_without_secrets() {
 }
 
 #[test]
+fn settings_without_a_value_are_shown_too() {
+    let shown = output_of(&["config", "show"]);
+    for name in ["metrics.listen", "upstream.proxy_url", "inputs.file_root"] {
+        assert!(shown.contains(&format!("# {name} is not set: ")), "{name}: {shown}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shown.toml");
+    std::fs::write(&path, &shown).unwrap();
+    output_of(&["config", "check", "--config", path.to_str().unwrap()]);
+    let shown = json_of(&["config", "show", "--output", "json"]);
+    assert_eq!(shown["metrics"].get("listen"), Some(&Value::Null), "{shown}");
+    let given = command(&["config", "show"]).env("TOKEN_SERVER__METRICS__LISTEN", "off").output().unwrap();
+    let given = String::from_utf8(given.stdout).unwrap();
+    assert!(given.contains("listen = \"off\"") && !given.contains("# metrics.listen"), "{given}");
+}
+
+#[test]
 fn the_schema_is_brought_up_to_date_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", folder.path().join("t.db").display());

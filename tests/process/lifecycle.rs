@@ -159,6 +159,12 @@ async fn a_taken_port_and_a_newer_schema_are_told() {
     let taken = run(&["serve", "--listen", &address, "--metrics-listen", "off", "--database", &database]);
     assert_eq!(taken.status.code(), Some(69));
     assert!(String::from_utf8_lossy(&taken.stderr).contains(&address));
+    let args = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", &address, "--database", &database];
+    let taken = run(&args);
+    assert_eq!(taken.status.code(), Some(69));
+    let message = String::from_utf8_lossy(&taken.stderr).into_owned();
+    assert!(message.contains(&address) && message.contains("--metrics-listen or"), "{message}");
+    assert!(!message.contains("--listen"), "that is the API's: {message}");
 
     let db = sea_orm::Database::connect(&database).await.unwrap();
     let newer = "INSERT INTO ts_migration (version, applied_at) VALUES ('m9999_future', 0)";
