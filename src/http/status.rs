@@ -22,7 +22,7 @@ pub(super) struct StatusBody {
     key: String,
     /// `none`, `valid`, `stale` (valid, and the last renewal failed), `expired` or `reauthorise` (the grant is gone).
     state: &'static str,
-    /// How many tokens there were so far.
+    /// As in the answer with the token: how many there were so far; of a fixed realm, the secret's version.
     token_version: i64,
     /// When the current token was fetched.
     last_success_at: Option<i64>,
@@ -134,14 +134,15 @@ impl From<SecretStatus> for StatusBody {
     fn from(status: SecretStatus) -> Self {
         let row = status.row.as_ref();
         let life = row.and_then(|row| row.token.as_ref()).map(|token| token.life);
+        let (version, expires_at) = (row.map_or(0, |row| row.version), life.and_then(|life| life.expires_at));
         let failure = row.and_then(|row| row.failure.as_ref());
         let last_failure = status.last_failure.as_ref().map(FailureBody::from);
         let succeeded_since = status.is_failure_over;
         Self {
             state: status.state.as_str(),
-            token_version: row.map_or(0, |row| row.version),
+            token_version: status.fixed.map_or(version, |(version, _)| version),
             last_success_at: life.map(|life| life.obtained_at.epoch_ms()),
-            expires_at: life.and_then(|life| life.expires_at).map(Timestamp::epoch_ms),
+            expires_at: status.fixed.map_or(expires_at, |(_, at)| at).map(Timestamp::epoch_ms),
             renewal_due_at: row.and_then(|row| row.due_at).map(Timestamp::epoch_ms),
             previous_valid_until: row.and_then(|row| row.previous_valid_until).map(Timestamp::epoch_ms),
             last_failure: last_failure.map(|last| FailureBody { succeeded_since, ..last }),

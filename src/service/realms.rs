@@ -82,7 +82,8 @@ impl Realms {
             };
             if written {
                 self.tokens.forget_realm(&row.id);
-                let warnings = self.warnings(&row.id, &definition).await?;
+                let mut warnings = self.warnings(&row.id, &definition).await?;
+                warnings.extend(unused_function(&row));
                 return Ok(Realm { row, warnings });
             }
         }
@@ -197,6 +198,18 @@ impl Realms {
         }
         Ok(warnings)
     }
+}
+
+/// The inherited service prefers the config without a word.
+fn unused_function(row: &RealmRow) -> Option<String> {
+    let code = row.logic_code.as_ref().filter(|code| !code.is_empty());
+    let warning = || {
+        format!(
+            "realm {} has both config and logic_code: config decides, the function is not called; null clears either",
+            row.id
+        )
+    };
+    row.config.as_ref().and(code).map(|_| warning())
 }
 
 /// The definition of a stored row.

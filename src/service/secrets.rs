@@ -87,7 +87,8 @@ impl Secrets {
                 if row.next.is_some() {
                     self.tokens.try_next_behind(&id);
                 }
-                let warnings = warnings(&definition, &row);
+                let mut warnings = warnings(&definition, &row);
+                warnings.extend(fixed_warning(edit, &definition, &row, self.clock.now()));
                 return Ok(Secret { row, warnings });
             }
         }
@@ -222,6 +223,29 @@ fn warnings(definition: &Definition, row: &SecretRow) -> Vec<String> {
         )
     });
     missing.chain(surplus).collect()
+}
+
+/// What is wrong with the operator's token.
+fn fixed_warning(
+    edit: &SecretEdit,
+    definition: &Definition,
+    row: &SecretRow,
+    now: Timestamp,
+) -> Option<String> {
+    if definition.mode() != Mode::Fixed {
+        return None;
+    }
+    let id = &row.id;
+    match (&row.content.fixed, &edit.expires_at) {
+        (None, Patch::Set(_)) => {
+            Some(format!("expires_at is not stored, since secret {id} has no token: save both together"))
+        }
+        (Some(FixedToken { expires_at: Some(at), .. }), _) if *at <= now => Some(format!(
+            "the token of secret {id} has expired ({}) and is not handed out: save a new one",
+            at.rfc3339()
+        )),
+        (Some(_) | None, _) => None,
+    }
 }
 
 fn demand_pushed(definition: &Definition, id: &SecretId, name: &str) -> Result<(), ServiceError> {

@@ -37,6 +37,21 @@ async fn the_documented_examples_are_stored_and_answered_as_posted() {
 }
 
 #[tokio::test]
+async fn a_realm_with_both_config_and_function_warns_which_is_used() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let mut realm = world.realm();
+    assert_eq!(server.post("/api/realm", &realm).await.ok().get("warnings"), None);
+    realm["logic_code"] = "http://127.0.0.1:9000/token".into();
+    let saved = server.post("/api/realm", &realm).await.ok();
+    assert_eq!(saved["mode"], "config", "as the inherited service does");
+    let warnings = saved["warnings"].to_string();
+    assert!(warnings.contains("logic_code") && warnings.contains("config decides"), "{saved}");
+    realm["logic_code"] = Value::Null;
+    assert_eq!(server.post("/api/realm", &realm).await.ok().get("warnings"), None);
+}
+
+#[tokio::test]
 async fn an_unknown_realm_is_404() {
     let world = World::new().await;
     let server = world.serve().await;

@@ -121,6 +121,43 @@ async fn a_function_is_posted_the_secret() {
 }
 
 #[tokio::test]
+async fn the_status_of_a_fixed_secret_tells_what_is_handed_out() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    server.post("/api/realm", &json!({"id": "r"})).await.ok();
+    let expires_at = world.now_ms() + 60_000;
+    let posted = json!({"realm": "r", "key": "k", "token": "given", "expires_at": expires_at});
+    let saved = server.post("/api/secret", &posted).await.ok();
+    assert_eq!(saved.get("warnings"), None, "{saved}");
+    let again = json!({"realm": "r", "key": "k", "token": "other", "expires_at": expires_at});
+    server.post("/api/secret", &again).await.ok();
+    let (token, status) = (server.token().await.ok(), server.get("/api/secret/k/status?realm=r").await.ok());
+    assert_eq!(token["expires_at"], expires_at);
+    assert_eq!((&status["token_version"], &status["expires_at"]), (&token["version"], &token["expires_at"]));
+    assert_eq!((&status["token_version"], &status["state"]), (&json!(2), &json!("valid")));
+}
+
+#[tokio::test]
+async fn a_fixed_token_that_cannot_be_handed_out_is_saved_with_a_warning() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    server.post("/api/realm", &json!({"id": "r"})).await.ok();
+    for (posted, words) in [
+        (json!({"realm": "r", "key": "k", "expires_at": world.now_ms() + 60_000}), "has no token"),
+        (
+            json!({"realm": "r", "key": "k", "token": "given", "expires_at": world.now_ms() - 1}),
+            "has expired",
+        ),
+        (json!({"realm": "r", "key": "k", "key_1": "x"}), "has expired"),
+    ] {
+        let saved = server.post("/api/secret", &posted).await.ok();
+        let warnings = saved["warnings"].to_string();
+        assert!(warnings.contains(words) && warnings.contains("r/k"), "{posted}: {saved}");
+    }
+    assert_eq!(server.token().await.problem(), (503, "config"));
+}
+
+#[tokio::test]
 async fn a_fixed_token_is_given_until_its_expiry() {
     let world = World::new().await;
     let server = world.serve().await;

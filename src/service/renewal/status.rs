@@ -17,6 +17,8 @@ pub struct SecretStatus {
     pub state: TokenState,
     /// The stored row; its failure only if it was since the last success and with the current versions.
     pub row: Option<TokenRow>,
+    /// The operator's token of a fixed realm: its version, and when it expires.
+    pub fixed: Option<(i64, Option<Timestamp>)>,
     /// The credentials that are to replace the current ones.
     pub next: Option<NextCredentials>,
     /// The last renewal that failed, with whichever versions, also if another succeeded since.
@@ -142,7 +144,9 @@ impl Renewal {
             row.token = view.current().cloned();
             row.failure = view.failure().cloned();
         }
+        let fixed = view.secret.content.fixed.as_ref().filter(|_| view.definition == Definition::Fixed);
         Ok(SecretStatus {
+            fixed: fixed.map(|fixed| (view.secret.version, fixed.expires_at)),
             id: id.clone(),
             state,
             row,
