@@ -89,7 +89,7 @@ pub fn description() -> utoipa::openapi::OpenApi {
 }
 
 fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(openapi::base())
+    let (router, description) = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(tokens::show))
         .routes(routes!(report::report))
         .routes(routes!(cron::refresh))
@@ -108,5 +108,6 @@ fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::retry))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .split_for_parts()
+        .split_for_parts();
+    (router, openapi::complete(description))
 }

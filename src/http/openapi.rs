@@ -1,6 +1,10 @@
 //! What the description says of the whole.
 
-use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{Content, Ref, RefOr, Response};
+use utoipa::{OpenApi, ToSchema as _};
+
+use super::error::ProblemBody;
 
 /// The frame into which the routes are put.
 #[derive(OpenApi)]
@@ -24,4 +28,69 @@ struct Base;
 /// Title, tags, version; no paths.
 pub(super) fn base() -> utoipa::openapi::OpenApi {
     Base::openapi()
+}
+
+/// The media type of a problem.
+const PROBLEM: &str = "application/problem+json";
+
+/// Adds the answers that do not come from a handler: of the guard, of the bound on bodies, of the store.
+pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for (path, item) in &mut description.paths.paths {
+        for operation in operations(item) {
+            name_media_type(operation);
+            let reads_body = operation.request_body.is_some() || path == "/api/token";
+            let needs_store = path.starts_with("/api/") && !path.starts_with("/api/catalog");
+            declare(
+                operation,
+                "403",
+                "`forbidden`: while there is no authentication, not addressed to this machine or from a web page of another \
+                 origin",
+            );
+            if reads_body {
+                declare(operation, "413", "`body_too_large`: the body is larger than 1 MiB");
+            }
+            if needs_store {
+                declare(operation, "503", "`store_unavailable`: the database is not available; try later");
+            }
+        }
+    }
+    description
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+/// Handlers declare a problem as JSON.
+fn name_media_type(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(response) = response else { continue };
+        let is_problem = |content: &RefOr<Content>| match content {
+            RefOr::T(content) => content.schema == Some(problem_schema()),
+            RefOr::Ref(_) => false,
+        };
+        if response.content.get("application/json").is_some_and(is_problem)
+            && let Some(content) = response.content.swap_remove("application/json")
+        {
+            response.content.insert(PROBLEM.to_owned(), content);
+        }
+    }
+}
+
+fn problem_schema() -> RefOr<utoipa::openapi::Schema> {
+    RefOr::Ref(Ref::from_schema_name(ProblemBody::name()))
+}
+
+/// Declares an answer; one that the handler declares stays, and is told what it may be too.
+fn declare(operation: &mut Operation, status: &str, words: &str) {
+    let declared = operation.responses.responses.entry(status.to_owned());
+    let response = declared.or_insert_with(|| {
+        let mut response = Response::new("");
+        response.content.insert(PROBLEM.to_owned(), RefOr::T(Content::new(Some(problem_schema()))));
+        RefOr::T(response)
+    });
+    if let RefOr::T(response) = response {
+        let separator = if response.description.is_empty() { "" } else { "; or " };
+        response.description = format!("{}{separator}{words}", response.description);
+    }
 }

@@ -50,7 +50,7 @@ struct Report {
                body = TokenBody),
               (status = 400, description = "unknown secret, or the token is not named as it must be", body = ProblemBody),
               (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
-              (status = 502, body = ProblemBody), (status = 503, body = ProblemBody),
+              (status = 502, body = ProblemBody), (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, body = ProblemBody)))]
 pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Response, Problem> {
     let began = tokio::time::Instant::now();

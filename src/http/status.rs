@@ -227,7 +227,7 @@ pub(super) async fn status(
     params(("key" = String, Path), ("realm" = Option<String>, Query)),
     responses((status = 200, body = TokenBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
               (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
-              (status = 502, body = ProblemBody), (status = 503, body = ProblemBody),
+              (status = 502, body = ProblemBody), (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, body = ProblemBody)))]
 pub(super) async fn retry(
     State(api): State<Api>,

@@ -8,3 +8,43 @@ fn the_committed_description_of_the_api_is_up_to_date() {
     let current = serde_json::to_value(token_server::http::description()).unwrap();
     assert!(committed == current, "openapi.json is not up to date: make gen");
 }
+
+/// Method, path and description of each operation.
+fn operations() -> Vec<(String, String, Value)> {
+    let description = serde_json::to_value(token_server::http::description()).unwrap();
+    let mut all = Vec::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        let methods =
+            item.as_object().unwrap().iter().filter(|(_, operation)| operation["responses"].is_object());
+        all.extend(methods.map(|(method, operation)| (method.clone(), path.clone(), operation.clone())));
+    }
+    assert!(all.len() > 20, "{all:?}");
+    all
+}
+
+#[test]
+fn what_any_operation_may_answer_is_declared() {
+    for (method, path, operation) in operations() {
+        let problem = |status: &str, code: &str| {
+            let response = &operation["responses"][status];
+            let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            schema == "#/components/schemas/ProblemBody"
+                && response["description"].as_str().is_some_and(|text| text.contains(code))
+        };
+        assert!(problem("403", "`forbidden`"), "{method} {path}");
+        let reads_body = operation.get("requestBody").is_some() || path == "/api/token";
+        assert_eq!(problem("413", "`body_too_large`"), reads_body, "{method} {path}");
+        let needs_store = path.starts_with("/api/") && !path.starts_with("/api/catalog");
+        assert_eq!(problem("503", "`store_unavailable`"), needs_store, "{method} {path}");
+    }
+}
+
+#[test]
+fn problems_are_declared_with_their_media_type() {
+    for (method, path, operation) in operations() {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let json = &response["content"]["application/json"]["schema"]["$ref"];
+            assert_ne!(*json, "#/components/schemas/ProblemBody", "{method} {path} {status}");
+        }
+    }
+}
