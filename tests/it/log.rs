@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::faulty_provider::Fault;
 use crate::harness::{Server, World, good, secret};
+use crate::log_lines;
 
 async fn logged(server: &Server, query: &str) -> Vec<Value> {
     let answer = server.get(&format!("/api/log?{query}")).await.ok();
@@ -95,6 +96,35 @@ async fn a_quota_is_kept_by_all_instances_and_its_reserve_for_need() {
     world.advance(Duration::from_hours(22), &[&server, &other]).await;
     world.provider.script(Fault::Json(good("t-4", 3600)));
     assert_eq!(other.token().await.ok()["token"], "t-4", "the window has moved on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_fifths_of_a_quota_are_warned_of_once() {
+    log_lines::keep();
+    let world = World::new().await;
+    let policy = json!({"quota": [{"limit": 5, "per": "1d", "scope": "secret"}]});
+    let server = world.serve_policy(policy).await;
+    let mut secret = secret();
+    secret["key"] = "eighty".into();
+    server.post("/api/secret", &secret).await.ok();
+    world.provider.script(Fault::Json(good("t", 7200)));
+    let warnings = || log_lines::of("r", "eighty", "80 % of a quota is used");
+    for (call, warned) in [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1)] {
+        server.get("/api/token?realm=r&key=eighty&flush=true").await.ok();
+        assert_eq!(warnings().len(), warned, "after call {call}");
+    }
+    let warning = warnings().remove(0);
+    assert_eq!(
+        (&warning["level"], &warning["count"], &warning["limit"]),
+        (&json!("WARN"), &json!(4), &json!(5)),
+        "{warning}"
+    );
+    assert_eq!(world.provider.calls(), 5);
+    world.advance(Duration::from_hours(25), &[&server]).await;
+    for _ in 0..4 {
+        server.get("/api/token?realm=r&key=eighty&flush=true").await.ok();
+    }
+    assert_eq!(warnings().len(), 2, "once more when the line is crossed again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! The instance that holds the lease is killed at every stage of a renewal, or stopped for longer than its lease.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::crowd::ASK;
-use crate::fleet::{CALLERS, Fleet, SHORT_LEASE, Settings, assert_all_got};
+use crate::fleet::{CALLERS, Fleet, MEDIUM_LEASE, SHORT_LEASE, Settings, assert_all_got};
 use crate::issuer::Issuer;
 use crate::program::{Program, has_crash_points, new_database};
 
@@ -49,6 +51,36 @@ async fn killed_before_it_commits(server: &str) {
 
 async fn killed_before_it_answers(server: &str) {
     killed_at(server, "token_committed", 1).await;
+}
+
+/// Killed while the provider is being asked: nobody hears the answer, and nobody gives the lease back.
+async fn killed_while_it_waits(server: &str) {
+    let fleet = Fleet::start(server, MEDIUM_LEASE).await;
+    let issuer = Issuer::start(7200).await;
+    fleet.configure(&issuer.realm(&Value::Null)).await;
+    issuer.hold_after(0);
+    let _lost = fleet.storm_unawaited(0, ASK).await;
+    issuer.wait_for_calls(1).await;
+    let before = fleet.storm_unawaited(1, ASK).await;
+    fleet.programs[0].signal("KILL");
+    issuer.release();
+    let after = fleet.storm(&[2], ASK).await;
+    let (before, after) = tokio::join!(before.answers(), after.answers());
+    for answers in [before, after] {
+        assert_eq!(answers.len(), CALLERS);
+        assert_all_got("token-2", &answers);
+    }
+    let called = issuer.call_times();
+    assert_eq!(called.len(), 2, "one for the expiry, one for the holder that was lost");
+    let taken_over = called[1] - called[0];
+    assert!(
+        taken_over > Duration::from_secs(3),
+        "before the lease has ended, which is 5 s long: {taken_over:?}"
+    );
+    assert_all_got("token-2", &fleet.storm(&[1, 2], ASK).await.answers().await);
+    let (_, status) = fleet.programs[1].get("/api/secret/k/status?realm=r").await;
+    assert_eq!((&status["state"], &status["token_version"]), (&"valid".into(), &1.into()), "{status}");
+    assert_eq!(issuer.calls(), 2);
 }
 
 /// Stopped while the provider is being asked; its call has failed when it goes on.
@@ -108,6 +140,8 @@ crate::program::on_both! {
         a_holder_killed_before_it_commits_on_postgresql_costs_one_fetch_more;
     killed_before_it_answers: a_token_of_a_killed_holder_is_found_on_mariadb,
         a_token_of_a_killed_holder_is_found_on_postgresql;
+    killed_while_it_waits: a_holder_killed_while_the_provider_is_asked_on_mariadb_costs_one_fetch_more,
+        a_holder_killed_while_the_provider_is_asked_on_postgresql_costs_one_fetch_more;
     stopped_while_it_waits: a_holder_stopped_while_it_waits_on_mariadb_gives_the_newer_token,
         a_holder_stopped_while_it_waits_on_postgresql_gives_the_newer_token;
     stopped_before_it_commits: a_late_write_on_mariadb_changes_nothing, a_late_write_on_postgresql_changes_nothing;
