@@ -52,6 +52,7 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
             if needs_store {
                 declare(operation, "503", "`store_unavailable`: the database is not available; try later");
             }
+            describe(operation);
         }
     }
     description
@@ -59,6 +60,36 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+/// Says of each answer what its handler leaves unsaid: `OpenAPI` wants a word on every one.
+fn describe(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = usual_meaning(status).to_owned();
+        }
+    }
+}
+
+fn usual_meaning(status: &str) -> &'static str {
+    match status {
+        "200" => "done",
+        "204" => "done: there is nothing more to say",
+        "400" => {
+            "`invalid_request`: something in the request is wrong; `errors` has each place, and what was expected"
+        }
+        "404" => "`unknown_realm`, `unknown_secret` or `unknown_preset`: there is none of this name",
+        "409" => "`realm_in_use`: secrets use the realm; or `conflict`: others write the same row",
+        "429" => "`upstream_quota`: a quota is used up, and nothing good is held",
+        "502" => {
+            "the provider refused, or its answer is not what the realm says; `provider_code` and `provider_message` have its words"
+        }
+        "503" => "not now: try later, `retry_after` tells when",
+        "504" => "`upstream_timeout`: the provider did not answer in time",
+        _ => "see `code`",
+    }
 }
 
 /// Handlers declare a problem as JSON.

@@ -53,7 +53,11 @@ impl StepAnswer {
             .and_then(|prefix| body.trim_start().strip_prefix(prefix))
             .unwrap_or(body);
         let document = match response.format {
-            Format::Json => serde_json::from_str(body.trim()).ok().or_else(|| read_call(body)),
+            // The prefix may be the beginning of the call.
+            Format::Json => serde_json::from_str(body.trim())
+                .ok()
+                .or_else(|| read_call(body))
+                .or_else(|| read_call(&text)),
             Format::Xml => read_xml(body),
             Format::Form => read_form(body),
             // An object is no token but a provider that speaks JSON when it refuses.
@@ -339,6 +343,10 @@ mod tests {
     fn a_script_call_is_its_object() {
         let answer = of(b"callback( {\"access_token\":\"t\"} );\n", &[], Format::Json);
         assert_eq!(answer.document, Some(json!({"access_token": "t"})));
+        let form = ResponseForm { format: Format::Json, strip_prefix: Some("cb(".to_owned()) };
+        let raw =
+            RawAnswer { status: 200, headers: Vec::new(), body: b"cb({\"access_token\":\"t\"})".to_vec() };
+        assert_eq!(StepAnswer::read(raw, &form).document, answer.document);
         assert_eq!(of(b"<script>f({})", &[], Format::Json).document, None);
     }
 

@@ -40,11 +40,13 @@ fn what_any_operation_may_answer_is_declared() {
 }
 
 #[test]
-fn problems_are_declared_with_their_media_type() {
+fn answers_are_described_and_problems_have_their_media_type() {
     for (method, path, operation) in operations() {
         for (status, response) in operation["responses"].as_object().unwrap() {
             let json = &response["content"]["application/json"]["schema"]["$ref"];
             assert_ne!(*json, "#/components/schemas/ProblemBody", "{method} {path} {status}");
+            let words = response["description"].as_str().unwrap_or_default();
+            assert!(!words.is_empty(), "{method} {path} {status} is not described");
         }
     }
 }
