@@ -53,6 +53,7 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
                 declare(operation, "503", "`store_unavailable`: the database is not available; try later");
             }
             describe(operation);
+            name(operation);
         }
     }
     description
@@ -60,6 +61,14 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+/// Names an operation by its tag and its handler, `realm_list`: handlers alone have one name in several modules.
+fn name(operation: &mut Operation) {
+    let tag = operation.tags.as_deref().and_then(<[String]>::first);
+    if let Some((tag, handler)) = tag.zip(operation.operation_id.as_mut()) {
+        *handler = format!("{tag}_{handler}");
+    }
 }
 
 /// Says of each answer what its handler leaves unsaid: `OpenAPI` wants a word on every one.

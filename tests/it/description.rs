@@ -50,3 +50,12 @@ fn answers_are_described_and_problems_have_their_media_type() {
         }
     }
 }
+
+/// Generators of clients name their functions by it.
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let names: Vec<_> =
+        operations().iter().map(|(_, _, operation)| operation["operationId"].to_string()).collect();
+    let unique: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(unique.len(), names.len(), "{names:?}");
+}
