@@ -71,8 +71,22 @@ pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
         Some(_) => format!("is not {}", format.name()),
     };
     let status = answer.status;
-    let detail = format!("the provider's answer (HTTP {status}) {looks_like}");
     let kind = status_kind(status).unwrap_or(FailureKind::Malformed);
+    // What the status says comes first: the page of a proxy is no JSON, and that is not what is wrong.
+    let detail = match kind {
+        FailureKind::Busy => {
+            format!("the provider is overloaded or broken (HTTP {status}): its answer {looks_like}")
+        }
+        FailureKind::Config | FailureKind::Refused => {
+            format!("the provider refused (HTTP {status}): its answer {looks_like}")
+        }
+        FailureKind::Malformed
+        | FailureKind::Quota
+        | FailureKind::Dependency
+        | FailureKind::Reauthorise
+        | FailureKind::Unreachable
+        | FailureKind::TimedOut => format!("the provider's answer (HTTP {status}) {looks_like}"),
+    };
     Failure { is_answer: true, is_throttled: status == 429, ..Failure::new(kind, detail) }
 }
 

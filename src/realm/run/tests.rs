@@ -107,6 +107,23 @@ fn good_answers_give_token_and_life() {
 }
 
 #[test]
+fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
+    let definition = definition(&inherited("GET"));
+    for (status, body, words) in [
+        (503, "<html>", "the provider is overloaded or broken (HTTP 503): its answer is HTML or XML"),
+        (429, "slow down", "the provider is overloaded or broken (HTTP 429): its answer is not JSON"),
+        (403, "", "the provider refused (HTTP 403): its answer is empty"),
+        (200, "<html>", "the provider's answer (HTTP 200) is HTML or XML"),
+    ] {
+        let mut run = definition.form().unwrap().begin(facts(&[("key_1", "x")])).unwrap();
+        run.next_request().unwrap();
+        let raw = RawAnswer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let failure = run.take(raw).unwrap_err();
+        assert!(failure.detail.starts_with(words), "{}", failure.detail);
+    }
+}
+
+#[test]
 fn bad_answers_are_failures_of_the_right_kind() {
     use FailureKind::{Busy, Config, Malformed, Refused};
     let definition = definition(&inherited("GET"));
