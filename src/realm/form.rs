@@ -324,6 +324,15 @@ impl Form {
         }
     }
 
+    /// The places of what is taken out of answers: token, outputs, new values of inputs.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &Location> {
+        let outputs = self.outputs.iter().filter_map(|(_, output)| match output {
+            Output::Found(location) => Some(location),
+            Output::Made(_) => None,
+        });
+        self.token.iter().chain(self.save.iter().map(|save| &save.from)).chain(outputs)
+    }
+
     /// An input by name.
     pub(super) fn input(&self, name: &str) -> Option<&Input> {
         self.inputs.iter().find(|input| input.name == name)

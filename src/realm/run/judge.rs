@@ -50,12 +50,14 @@ impl Run<'_> {
         if own.is_empty() && is_last { &self.form.success_when } else { own }
     }
 
-    /// Works out the vars by which an answer is judged, also one that refuses: what it lacks for them is not there.
+    /// Works out the vars by which an answer is judged, also one that refuses, and those that are not to be shown with it: what
+    /// it lacks for them is not there.
     pub(super) fn work_out_for_judging(&mut self, index: usize) {
         let form = self.form;
         let errors = form.errors.code.iter().chain(&form.errors.message);
         let tested = self.conditions(index).iter().filter_map(Condition::location);
-        let names: Vec<String> = errors.chain(tested).filter_map(Location::var).map(str::to_owned).collect();
+        let names: Vec<String> =
+            errors.chain(tested).chain(form.taken()).filter_map(Location::var).map(str::to_owned).collect();
         for name in names {
             // One that cannot be worked out is found nowhere.
             let _ = self.work_out(&name);

@@ -106,6 +106,20 @@ fn good_answers_give_token_and_life() {
     }
 }
 
+/// A text answer is shown without what a var takes out of it.
+#[test]
+fn what_a_var_takes_out_of_an_answer_is_not_shown() {
+    let config = json!({"vars": {"line": "{{ steps[0].text | split('Auth=', 1) }}"}, "token": "var:line",
+        "requests": [{"url": "https://provider.example/login"}], "response": {"format": "text"}});
+    let definition = definition(&config);
+    let mut run = definition.form().unwrap().begin(facts(&[])).unwrap();
+    run.next_request().unwrap();
+    run.take(RawAnswer { status: 200, headers: Vec::new(), body: b"ok\nAuth=MARKED".to_vec() }).unwrap();
+    let shown = run.shown_answer().unwrap().to_string();
+    assert!(shown.contains("Auth=") && !shown.contains("MARKED"), "{shown}");
+    assert_eq!(run.conclude().unwrap().token.expose(), "MARKED");
+}
+
 #[test]
 fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
     let definition = definition(&inherited("GET"));

@@ -60,13 +60,8 @@ impl Run<'_> {
         let inputs =
             self.facts.inputs.iter().filter(|(name, _)| !declared(name)).map(|(_, value)| value.to_owned());
         let tokens = self.facts.tokens.values().map(|token| token.expose().to_owned());
-        let taken = self.form.token.iter().chain(self.form.save.iter().map(|save| &save.from));
-        let outputs = self.form.outputs.iter().filter_map(|(_, output)| match output {
-            Output::Found(location) => Some(location),
-            Output::Made(_) => None,
-        });
-        let taken =
-            taken.chain(outputs).filter_map(|location| location.find(answer).as_ref().and_then(scalar));
+        let found = |location| self.find_in(location, answer).as_ref().and_then(scalar);
+        let taken = self.form.taken().filter_map(found);
         let sent: Vec<String> = self.secret_texts.borrow().iter().cloned().collect();
         inputs.chain(tokens).chain(taken).chain(sent).filter(|text| text.len() >= 4).collect()
     }
