@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 const ROOT_TYPES: [&str; 4] = ["clock", "failure", "secret", "token"];
 
 /// Every other module, and what it may use besides itself and the root types: a module, or one item of it.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("failpoint", &[]),
+    ("json", &[]),
     ("realm", &[]),
     ("store", &[]),
     ("tasks", &[]),
@@ -19,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("telemetry", &["config"]),
     ("service", &["realm", "store", "upstream", "tasks", "telemetry", "failpoint"]),
     ("import", &["realm", "store", "service"]),
-    ("http", &["realm", "store", "service", "tasks", "telemetry"]),
+    ("http", &["json", "realm", "store", "service", "tasks", "telemetry"]),
     ("app", &[EVERYTHING]),
     ("cli", &[EVERYTHING]),
 ];

@@ -38,6 +38,11 @@ pub(crate) struct Run {
     pub(crate) instances: Vec<Instance>,
     /// What each instance has been answered, as hashes; what a loop forgets is left out.
     histories: Vec<Vec<u64>>,
+    /// The instance that took the lease last, and whether it has asked the provider since.
+    holder: Option<(usize, bool)>,
+    /// How many calls of the provider mishaps allow beside the first: one for each holder lost after it had sent, for each lease
+    /// that ended under a living holder, for a credential that changed.
+    pub(crate) lost: usize,
     /// The epoch and the token's number of each commit.
     commits: Vec<(i64, u32)>,
     pub(crate) row: Option<TokenRow>,
@@ -74,6 +79,8 @@ impl Run {
             issued,
             instances,
             histories,
+            holder: None,
+            lost: 0,
             commits: Vec::new(),
             row: None,
             secret_version: 1,
@@ -87,10 +94,24 @@ impl Run {
     pub(crate) fn take(&mut self, action: Action) {
         match action {
             Action::Step(number) => self.step(number, false),
-            Action::Fail(number) => self.step(number, true),
-            Action::Kill(number) => self.instances[number].kill(),
-            Action::LeasesEnd => self.clock.advance(FETCH + MARGIN),
-            Action::Edit => self.runtime.block_on(edit(&self.store)),
+            Action::Fail(number) => {
+                self.lost += usize::from(self.holder == Some((number, true)));
+                self.step(number, true);
+            }
+            Action::Kill(number) => {
+                self.lost += usize::from(self.holder == Some((number, true)));
+                self.instances[number].kill();
+            }
+            Action::LeasesEnd => {
+                let holder = self.holder.take().map(|(number, _)| self.instances[number].phase());
+                self.lost +=
+                    usize::from(holder.is_some_and(|phase| matches!(phase, Phase::At(_) | Phase::Sleeps)));
+                self.clock.advance(FETCH + MARGIN);
+            }
+            Action::Edit => {
+                self.lost += 1;
+                self.runtime.block_on(edit(&self.store));
+            }
         }
         self.look();
     }
@@ -105,12 +126,21 @@ impl Run {
                     history.truncate(1);
                 }
                 history.push(hash_of(&(call, seen, fails)));
+                if call == "send" && self.holder.is_some_and(|(holder, _)| holder == number) {
+                    self.holder = Some((number, true));
+                }
             }
             Phase::Sleeps => self.runtime.block_on(tokio::time::advance(Duration::from_millis(250))),
             Phase::Done(_) | Phase::Dead => {}
         }
-        let _in_runtime = self.runtime.enter();
+        let in_runtime = self.runtime.enter();
         self.instances[number].step(fails);
+        drop(in_runtime);
+        let row = self.runtime.block_on(self.store.find_token(&id())).unwrap();
+        let epoch = |row: Option<&TokenRow>| row.map_or(0, |row| row.lease_epoch);
+        if epoch(row.as_ref()) > epoch(self.row.as_ref()) {
+            self.holder = Some((number, false));
+        }
     }
 
     /// What decides the answer to a call.
@@ -143,7 +173,7 @@ impl Run {
     /// The state that was come to.
     pub(crate) fn print(&self) -> u64 {
         let phases: Vec<_> = self.instances.iter().map(Instance::phase).collect();
-        hash_of(&(self.seen(), *self.issued.lock().unwrap(), phases, &self.histories))
+        hash_of(&(self.seen(), *self.issued.lock().unwrap(), phases, &self.histories, self.holder, self.lost))
     }
 
     fn look(&mut self) {
