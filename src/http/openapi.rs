@@ -77,7 +77,7 @@ fn describe(operation: &mut Operation) {
         if let RefOr::T(response) = response
             && response.description.is_empty()
         {
-            response.description = usual_meaning(status).to_owned();
+            usual_meaning(status).clone_into(&mut response.description);
         }
     }
 }
