@@ -131,9 +131,19 @@ fn shapes_of(value: &str) -> impl Iterator<Item = String> {
     let in_form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let in_json = serde_json::Value::from(value).to_string();
     let in_json = in_json.trim_matches('"').to_owned();
+    let in_our_form = in_url.replace("%20", "+");
     let lower_url = in_url.to_lowercase();
+    let in_ascii_json = in_json.chars().fold(String::new(), |text, c| {
+        let mut units = [0; 2];
+        let escaped = |unit: &u16| format!("\\u{unit:04x}");
+        if c.is_ascii() {
+            text + c.encode_utf8(&mut [0; 4])
+        } else {
+            c.encode_utf16(&mut units).iter().map(escaped).fold(text, |text, unit| text + &unit)
+        }
+    });
     let printable = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    [value.to_owned(), in_url, lower_url, in_form, in_json, printable]
+    [value.to_owned(), in_url, lower_url, in_form, in_our_form, in_json, in_ascii_json, printable]
         .into_iter()
         .filter(|shape| shape.len() >= SHORTEST_MASKED)
 }
@@ -169,9 +179,15 @@ mod tests {
         let prefix = [("key_1", "wx12345"), ("key_2", "wx12345SECRETTAIL")];
         assert_eq!(masked("bad wx12345 wx12345SECRETTAIL", &prefix), format!("bad {mask} {mask}"));
         let awkward = [("key_1", "a b/c\"d~")];
-        for echo in ["a b/c\"d~", "a%20b%2Fc%22d~", "a%20b%2fc%22d~", "a+b%2Fc%22d%7E", "a b/c\\\"d~"] {
+        for echo in
+            ["a b/c\"d~", "a%20b%2Fc%22d~", "a%20b%2fc%22d~", "a+b%2Fc%22d%7E", "a+b%2Fc%22d~", "a b/c\\\"d~"]
+        {
             assert_eq!(masked(&format!("no: {echo}!"), &awkward), format!("no: {mask}!"), "{echo}");
         }
+        assert_eq!(
+            masked("no: V\\u00e4luë? V\\u00e4lu\\u00eb!", &[("key_1", "Välu\u{eb}")]),
+            format!("no: V\\u00e4luë? {mask}!")
+        );
         let at_the_cut = format!("{}SUPERSECRETVALUE0123456789", "x".repeat(480));
         let shown = masked(&at_the_cut, &[("key_1", "SUPERSECRETVALUE0123456789")]);
         assert!(!shown.contains("SUPER") && shown.chars().count() <= LONGEST_WORDS, "{shown}");

@@ -65,7 +65,9 @@ pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
     let format = answer.format;
     let looks_like = match answer.text.trim_start().as_bytes().first() {
         None => "is empty".to_owned(),
-        Some(b'<') if format == Format::Xml => "is broken or truncated XML".to_owned(),
+        Some(b'<') if format == Format::Xml => {
+            "is XML that is broken, truncated, too large, or has a DOCTYPE".to_owned()
+        }
         Some(b'<') => "is HTML or XML, not what the realm says".to_owned(),
         Some(b'{' | b'[') if format == Format::Json => "is broken or truncated JSON".to_owned(),
         Some(_) => format!("is not {}", format.name()),
@@ -147,7 +149,11 @@ pub(super) fn provider_says(document: &Value) -> ProviderSays {
     let nested = ["error", "err", "Error"]
         .iter()
         .find_map(|name| document.get(name).filter(|value| value.is_object()));
-    let place = nested.unwrap_or(document);
+    let nested = nested.map(says_at).filter(|says| *says != ProviderSays::default());
+    nested.unwrap_or_else(|| says_at(document))
+}
+
+fn says_at(place: &Value) -> ProviderSays {
     for (code_name, message_names) in CODE_AND_MESSAGE {
         let code = place.get(code_name).and_then(words);
         if code.is_some() {
@@ -185,6 +191,7 @@ mod tests {
             ),
             (r#"{"error":{"code":"E1","message":"m"}}"#, Some("E1"), Some("m")),
             (r#"{"code":99991663,"msg":"bad"}"#, Some("99991663"), Some("bad")),
+            (r#"{"code":40013,"msg":"bad","error":{}}"#, Some("40013"), Some("bad")),
             (r#"{"message":"only words"}"#, None, Some("only words")),
             ("[]", None, None),
         ] {

@@ -168,6 +168,18 @@ pub(super) enum Condition {
     Present(Location),
 }
 
+impl Condition {
+    /// What it tests, if not the status.
+    pub(super) fn location(&self) -> Option<&Location> {
+        match self {
+            Self::Status(_) => None,
+            Self::Equals { at, .. } | Self::NotEquals { at, .. } | Self::Absent(at) | Self::Present(at) => {
+                Some(at)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expires {
     Told {
@@ -330,7 +342,12 @@ impl Form {
             Output::Found(location) => Some(location),
             Output::Made(_) => None,
         });
-        self.token.iter().chain(self.save.iter().map(|save| &save.from)).chain(outputs)
+        self.granted().chain(outputs)
+    }
+
+    /// The places of token and grants.
+    pub(super) fn granted(&self) -> impl Iterator<Item = &Location> {
+        self.token.iter().chain(self.save.iter().map(|save| &save.from))
     }
 
     /// An input by name.

@@ -13,7 +13,9 @@ pub fn language() -> String {
     let root = schema().to_value();
     let mut page = include_str!("reference/head.md").to_owned();
     page.push_str(
-        "## Fields\n\nA field is optional unless it says otherwise. *Template* means text with `{{ }}`.\n",
+        "## Fields\n\nA field is optional unless it says otherwise. *Template* means text with `{{ }}`. A duration is seconds \
+         (`300`) or a text, `\"20m\"` (ms, s, m, h, d), 366 days at most. In YAML quote what must stay as it is written: `\"0123\"`, \
+         `\"1.10\"`, `\"yes\"`.\n",
     );
     for (type_name, title) in SECTIONS {
         section(&mut page, &root, type_name, title);

@@ -185,7 +185,13 @@ impl RawAnswer {
             let list =
                 if let Json::Array(list) = value { list.as_slice() } else { std::slice::from_ref(value) };
             for value in list {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let mut text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                // What was recorded is Unicode, whatever came over the wire.
+                if name.eq_ignore_ascii_case("content-type")
+                    && let Some(end) = text.find(';')
+                {
+                    text.truncate(end);
+                }
                 headers.push((name.clone(), text));
             }
         }

@@ -9,7 +9,7 @@ mod render;
 mod trace;
 mod vars;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Value;
@@ -26,6 +26,9 @@ use crate::secret::{Credentials, SecretId};
 use crate::token::TokenText;
 
 pub use render::{Body, Request, Shown, TlsMaterial};
+
+/// The most that the values of one request may come to, in bytes.
+const LARGEST_REQUEST: usize = 1 << 20;
 
 /// What a fetch starts from.
 #[derive(Clone, Debug)]
@@ -79,6 +82,8 @@ pub struct Run<'a> {
     secret_vars: BTreeSet<&'a str>,
     /// Texts that were made of secrets and sent.
     secret_texts: RefCell<BTreeSet<String>>,
+    /// Bytes of values that were put together for the next request so far.
+    rendered: Cell<usize>,
     rotating_vars: BTreeSet<&'a str>,
     /// Those that are made from answers.
     answer_vars: BTreeSet<&'a str>,
@@ -108,6 +113,7 @@ impl Form {
             rotating_vars: self.vars_with(rotates),
             answer_vars: self.vars_with(|name| name == "steps"),
             secret_texts: RefCell::default(),
+            rendered: Cell::default(),
             form: self,
             facts,
             requests,
@@ -253,6 +259,7 @@ impl<'a> Run<'a> {
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`: an earlier answer lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else { return Ok(None) };
+        self.rendered.set(0);
         let templates = super::general::request_templates(&request);
         self.work_out_for(&templates)?;
         let tls = self.tls()?;
@@ -280,12 +287,14 @@ impl<'a> Run<'a> {
         let response = request.and_then(|request| request.response.as_ref()).unwrap_or(&self.form.response);
         self.steps.push(StepAnswer::read(raw, response));
         self.steps_value = value_of(&Json::Array(self.steps.iter().map(StepAnswer::to_json).collect()));
-        self.work_out_for_judging(index);
+        let untestable = self.work_out_for_judging(index);
         if let Err(failure) = self.judge(index) {
             self.refused = self.steps.pop();
-            return Err(failure);
+            let is_good = self.refused.as_ref().is_some_and(|answer| (200..300).contains(&answer.status));
+            // Where the status says success, it is the test that is wrong.
+            return Err(untestable.filter(|_| is_good).unwrap_or(failure));
         }
-        self.saved(index)
+        Ok(self.saved(index))
     }
 
     /// The token, once there is no more to ask.
@@ -310,10 +319,31 @@ impl<'a> Run<'a> {
                 secrets.set(format!("vars.{name}"), text);
             }
         }
+        for (number, answer) in self.steps.iter().chain(&self.refused).enumerate() {
+            for (place, taken) in self.form.granted().enumerate() {
+                let found = self.find_in(taken, answer).as_ref().and_then(super::location::scalar);
+                if let Some(text) = found {
+                    secrets.set(format!("taken.{number}.{place}"), text);
+                }
+            }
+        }
         for (number, text) in self.secret_texts.borrow().iter().enumerate() {
             secrets.set(format!("sent.{number}"), text.as_str());
         }
         failure.masked(&secrets)
+    }
+
+    /// Notes the size of a value that goes into a request, or into a var of JSON.
+    fn charge(&self, template: &Template, bytes: usize) -> Result<(), String> {
+        let whole = self.rendered.get().saturating_add(bytes);
+        self.rendered.set(whole);
+        if whole > LARGEST_REQUEST {
+            return Err(format!(
+                "{}: makes a request of more than {LARGEST_REQUEST} bytes",
+                template.pointer()
+            ));
+        }
+        Ok(())
     }
 
     /// How long the whole fetch may take, if the realm says so.

@@ -4,6 +4,8 @@
 pub(crate) fn suggestion<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known
         .map(|name| (strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()), name))
+        // The same word stands elsewhere: it is not what was meant.
+        .filter(|(_, name)| *name != written)
         .filter(|(distance, name)| {
             *distance <= (name.chars().count().max(written.chars().count()) / 3).max(1)
         })

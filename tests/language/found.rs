@@ -10,6 +10,10 @@ const NOW: i64 = 1_760_000_000;
 
 /// What comes of a realm of one request with these members, and these answers.
 fn report(members: &Value, answers: &[Value]) -> Value {
+    shown(members, answers, true)
+}
+
+fn shown(members: &Value, answers: &[Value], with_secrets: bool) -> Value {
     let mut config = json!({"inputs": {"grant": {"from": "rotating"}, "secret": {"secret": true}},
         "requests": [{"url": "https://provider.example/token", "form": {"grant": "{{ grant }}"}}],
         "token": "$.t", "expires": "never", "save": {"grant": "$.next"}});
@@ -18,7 +22,7 @@ fn report(members: &Value, answers: &[Value]) -> Value {
         Definition::read(Some(&config), None).unwrap_or_else(|wrong| panic!("{members}: {wrong:?}"));
     let exchange: Vec<Value> = answers.iter().map(|answer| json!({"answer": answer})).collect();
     let example = json!({"inputs": {"grant": "g0", "secret": "s"}, "exchange": exchange, "now": NOW});
-    rehearsed(definition.form().unwrap(), &example, true).report(true)
+    rehearsed(definition.form().unwrap(), &example, with_secrets).report(with_secrets)
 }
 
 fn ok(body: &Value) -> Value {
@@ -232,4 +236,75 @@ fn every_cookie_can_be_sent_on() {
     let first = json!({"status": 200, "headers": {"Set-Cookie": set}, "body": {}});
     let said = report(&members, &[first, ok(&json!({"t": "token"}))]);
     assert_eq!(said["requests"][1]["headers"]["Cookie"], "sid=new; csrf=c1", "{said}");
+}
+
+/// The old grant is spent: nothing that is wrong with its successor's life, or with another's, keeps that from being stored.
+#[test]
+fn a_new_grant_is_saved_although_its_life_cannot_be_read() {
+    let life = |path: &str| json!({"save": {"grant": {"from": "$.next", "expires": {"path": path, "unit": "seconds"}}}});
+    for (members, told) in [
+        (life("$.life"), json!(0)),
+        (life("$.life"), json!("soon")),
+        (with_var("{{ steps[0].body.life | int }}", &life("var:x")), json!("soon")),
+    ] {
+        let said = report(&members, &[ok(&json!({"t": "token", "next": "g1", "life": told}))]);
+        assert_eq!(
+            (&said["save"]["grant"], &said["token"]),
+            (&json!("g1"), &json!("token")),
+            "{told}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_var_that_cannot_be_tested_is_told() {
+    let members =
+        with_var("{{ steps[0].body.a | int }}", &json!({"success_when": {"path": "var:x", "equals": 5}}));
+    let said = report(&members, &[ok(&json!({"t": "token", "a": "5s"}))]);
+    assert_eq!(said["error"]["class"], "malformed", "{said}");
+    assert!(said["error"]["detail"].as_str().unwrap().contains("/config/vars/x"), "{said}");
+    let refused = json!({"status": 400, "headers": {}, "body": {"error": "E1"}});
+    let said = report(&members, &[refused]);
+    assert_eq!(
+        (&said["error"]["class"], &said["error"]["code"]),
+        (&json!("refused"), &json!("E1")),
+        "{said}"
+    );
+}
+
+/// A provider that repeats what it grants, in an answer that is refused all the same.
+#[test]
+fn what_is_granted_is_masked_in_the_providers_words() {
+    let answer = json!({"status": 400, "headers": {},
+        "body": {"next": "MARKED-GRANT", "t": "MARKED-TOKEN", "error": "E1", "message": "MARKED-GRANT for MARKED-TOKEN"}});
+    let said = shown(&json!({}), &[answer], false).to_string();
+    assert!(said.contains(" for ") && !said.contains("MARKED"), "{said}");
+}
+
+/// However a definition is written, one request is bounded.
+#[test]
+fn a_request_is_bounded_as_a_whole() {
+    let large = "x".repeat(200_000);
+    for body in
+        [json!({"form": {"a": vec!["{{ secret }}"; 8]}}), json!({"json": {"a": vec!["{{ secret }}"; 8]}})]
+    {
+        let mut request = json!({"url": "https://provider.example/token"});
+        request.as_object_mut().unwrap().extend(body.as_object().cloned().unwrap());
+        let config =
+            json!({"inputs": {"secret": {}}, "requests": [request], "token": "$.t", "expires": "never"});
+        let definition = Definition::read(Some(&config), None).unwrap();
+        let example = json!({"inputs": {"secret": large}});
+        let said = rehearsed(definition.form().unwrap(), &example, true).report(true);
+        assert_eq!(said["error"]["class"], "config");
+        assert!(
+            said["error"]["detail"].as_str().unwrap().contains("more than 1048576 bytes"),
+            "{}",
+            said["error"]
+        );
+    }
+    let many: Vec<Value> = (0..11).map(|_| json!(vec!["{{ secret }}"; 100])).collect();
+    let config = json!({"inputs": {"secret": {}}, "requests": [{"url": "https://provider.example", "json": many}],
+        "token": "$.t", "expires": "never"});
+    let wrong = Definition::read(Some(&config), None).unwrap_err();
+    assert!(wrong[0].detail.contains("more than 1000 values"), "{wrong:?}");
 }

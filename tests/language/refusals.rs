@@ -89,6 +89,10 @@ fn what_was_meant_is_told() {
 #[test]
 fn answers_that_are_not_there_are_refused() {
     let sign = "/config/requests/0/form/sign";
+    let request = json!({"url": "https://provider.example/token", "form": {"sign": "{{ base }}"}});
+    let two = json!([request, request]);
+    let mut early = two.clone();
+    early[0]["success_when"] = json!({"path": "steps[1].body.err", "absent": true});
     let made = |template: &str| with(json!({"vars": {"base": "{{ appid }}", "made": template}}));
     assert_refused(vec![
         (sending("{{ steps[0].body.a }}"), sign, "before the first request there is no answer"),
@@ -105,6 +109,24 @@ fn answers_that_are_not_there_are_refused() {
             "steps[0] has no boddy, but body, text, status, headers, cookies (did you mean body?)",
         ),
         (made("{{ steps[0]['cookie'].a }}"), "/config/vars/made", "(did you mean cookies?)"),
+        (
+            with(
+                json!({"token": "steps[1].body.t", "requests": two.clone(), "refresh_requests": [two[0].clone()]}),
+            ),
+            "/config/token",
+            "one of requests and refresh_requests has 1 only",
+        ),
+        (
+            with(json!({"save": {"grant": "steps[1].body.g"}, "requests": two.clone(),
+                "refresh_requests": [two[0].clone()]})),
+            "/config/save/grant",
+            "one of requests and refresh_requests has 1 only",
+        ),
+        (
+            with(json!({"requests": early})),
+            "/config/requests/0/success_when",
+            "comes after the answer that is tested",
+        ),
         (with(json!({"token": "{{ steps[0].body.t }}"})), "/config/token", "name that here as var:NAME"),
         (with(json!({"token": "headers:X-Token"})), "/config/token", "did you mean header:NAME?"),
         (
@@ -275,11 +297,7 @@ fn units_and_places_are_those_of_the_language() {
         ),
         (with(json!({"expires": {"unit": "seconds"}})), "/config/expires", "expected {\"path\""),
         (with(json!({"expires": {"lifetime": "soon"}})), "/config/expires/lifetime", ""),
-        (
-            with(json!({"expires": {"lifetime": 0}})),
-            "/config/expires/lifetime",
-            "must be longer than nothing",
-        ),
+        (with(json!({"expires": {"lifetime": 0}})), "/config/expires/lifetime", "must be a second or more"),
         (
             with(json!({"expires": "sometimes"})),
             "/config/expires",

@@ -246,7 +246,11 @@ fn unit(word: &str, at: &str, issues: &mut Issues) -> Option<Unit> {
 fn duration(object: &mut Object<'_>, name: &'static str, issues: &mut Issues) -> Option<Duration> {
     let value = object.member(name).filter(|value| !value.is_null())?;
     let read = duration::read(value).and_then(|duration| {
-        if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+        if duration < Duration::from_secs(1) {
+            Err("must be a second or more".to_owned())
+        } else {
+            Ok(duration)
+        }
     });
     read.map_err(|wrong| issues.add(object.pointer_of(name), wrong)).ok()
 }

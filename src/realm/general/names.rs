@@ -16,6 +16,8 @@ const RESERVED: [&str; 20] = [
     "None", "and", "or", "not", "if", "else", "in", "is",
 ];
 const LONGEST_NAME: usize = 100;
+/// Values of vars, requests and outputs: bounds what one fetch works out.
+const MOST_TEMPLATES: usize = 1000;
 
 /// Whether a text may be a name in a template.
 pub(super) fn is_plain(name: &str) -> bool {
@@ -39,6 +41,10 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
         if form.input(&var.name).is_some() {
             issues.add(pointer("/config/vars", &var.name), "is an input too: choose another name");
         }
+    }
+    if all_templates(form).count() > MOST_TEMPLATES {
+        issues.add("/config", format!("has more than {MOST_TEMPLATES} values"));
+        return;
     }
     let known = Known::of(form);
     for template in templates(form) {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::names::{all_templates, request_templates, var_templates};
-use crate::realm::form::Form;
-use crate::realm::issue::Issues;
+use crate::realm::form::{Condition, Form};
+use crate::realm::issue::{Issues, pointer};
+use crate::realm::location::Location;
 use crate::realm::suggestion::suggestion;
 use crate::realm::template::{Template, top};
 
@@ -52,6 +53,8 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
             }
         }
     }
+    check_conditions(form, issues);
+    check_both_ways(form, issues);
     let count = form.requests.len().max(form.refresh_requests.len());
     // Of requests it was told above.
     let requests: BTreeSet<&str> = form
@@ -72,6 +75,45 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
     }
     for template in all_templates(form) {
         check_members(template, issues);
+    }
+}
+
+/// The last answer that a place is in or made from, if it names one.
+fn last_named(form: &Form, place: &Location) -> Option<usize> {
+    place.named_step().or_else(|| step_of_var(form, place.var()?))
+}
+
+/// A request's own condition is of its answer, or of one before it.
+fn check_conditions(form: &Form, issues: &mut Issues) {
+    for (list, name) in [(&form.requests, "requests"), (&form.refresh_requests, "refresh_requests")] {
+        for (index, request) in list.iter().enumerate() {
+            let places = request.success_when.iter().filter_map(Condition::location);
+            if let Some(last) = places.filter_map(|place| last_named(form, place)).find(|last| *last > index)
+            {
+                let told = format!("uses steps[{last}], which comes after the answer that is tested");
+                issues.add(format!("/config/{name}/{index}/success_when"), told);
+            }
+        }
+    }
+}
+
+/// Token and grants are found whether `requests` ran or `refresh_requests`.
+fn check_both_ways(form: &Form, issues: &mut Issues) {
+    if form.requests.is_empty() || form.refresh_requests.is_empty() {
+        return;
+    }
+    let fewest = form.requests.len().min(form.refresh_requests.len());
+    let beyond = |place: &Location| last_named(form, place).filter(|last| *last >= fewest);
+    let token =
+        form.token.iter().map(beyond).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
+    let saves =
+        form.save.iter().filter_map(|save| Some((pointer("/config/save", &save.input), beyond(&save.from)?)));
+    for (at, last) in token.map(|last| ("/config/token".to_owned(), last)).into_iter().chain(saves) {
+        let told = format!(
+            "is in steps[{last}], but one of requests and refresh_requests has {fewest} only: leave steps[{last}] out for the \
+             last answer"
+        );
+        issues.add(at, told);
     }
 }
 

@@ -81,9 +81,7 @@ fn impossible(place: &Location, unit: Unit) -> Failure {
 }
 
 fn impossible_at(told: &str) -> Failure {
-    let detail = format!(
-        "the provider's expiry at {told} is not a time from 1 second to 100 years from now; nothing was stored"
-    );
+    let detail = format!("the provider's expiry at {told} is not a time from 1 second to 100 years from now");
     Failure { is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
 }
 

@@ -52,16 +52,19 @@ impl Run<'_> {
 
     /// Works out the vars by which an answer is judged, also one that refuses, and those that are not to be shown with it: what
     /// it lacks for them is not there.
-    pub(super) fn work_out_for_judging(&mut self, index: usize) {
+    ///
+    /// Answers why a var that is tested cannot be worked out, other than for what the answer lacks.
+    pub(super) fn work_out_for_judging(&mut self, index: usize) -> Option<Failure> {
         let form = self.form;
         let errors = form.errors.code.iter().chain(&form.errors.message);
-        let tested = self.conditions(index).iter().filter_map(Condition::location);
-        let names: Vec<String> =
-            errors.chain(tested).chain(form.taken()).filter_map(Location::var).map(str::to_owned).collect();
-        for name in names {
+        for name in errors.chain(form.taken()).filter_map(Location::var) {
             // One that cannot be worked out is found nowhere.
-            let _ = self.work_out(&name);
+            let _ = self.work_out(name);
         }
+        let tested = self.conditions(index).iter().filter_map(Condition::location);
+        let tested: Vec<String> = tested.filter_map(Location::var).map(str::to_owned).collect();
+        let failures = tested.iter().filter_map(|name| self.work_out(name).err());
+        failures.into_iter().find(|failure| !is_absence(&failure.detail))
     }
 
     /// Whether a condition holds for an answer.
@@ -188,27 +191,31 @@ impl Run<'_> {
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
-    /// What of an answer is to be stored at once.
-    pub(super) fn saved(&mut self, index: usize) -> Result<Saved, Failure> {
+    /// What of an answer is to be stored at once. Nothing keeps a new grant from being stored: the old one is spent.
+    pub(super) fn saved(&mut self, index: usize) -> Saved {
         let form = self.form;
         let mut saved = Saved::default();
         for save in &form.save {
             if self.step_of(&save.from) != index {
                 continue;
             }
-            let told = save.expires.iter().flat_map(Expires::places);
-            self.work_out_found(told.chain([&save.from]))?;
+            let places = save.expires.iter().flat_map(Expires::places).chain([&save.from]);
+            for name in places.filter_map(Location::var) {
+                // One that cannot be worked out is found nowhere.
+                let _ = self.work_out(name);
+            }
             let found =
                 self.find(&save.from).as_ref().and_then(scalar).filter(|text| !text.trim().is_empty());
             let Some(text) = found else { continue };
-            if let Some(expires) = &save.expires
-                && let Expiry::In(life) = self.expiry(expires, &text)?
+            // An expiry that cannot be read is none that is known.
+            if let Some(Ok(Expiry::In(life))) =
+                save.expires.as_ref().map(|expires| self.expiry(expires, &text))
             {
                 saved.expires_at = Some(self.facts.now.plus(life));
             }
             saved.values.set(save.input.clone(), text);
         }
-        Ok(saved)
+        saved
     }
 
     /// The answer that a place is in; a var is known with the last one that it is made from.
@@ -324,17 +331,6 @@ impl crate::realm::template::Scope for WithToken<'_, '_> {
 
     fn is_secret(&self, _: &str) -> bool {
         true
-    }
-}
-
-impl Condition {
-    pub(super) fn location(&self) -> Option<&Location> {
-        match self {
-            Self::Status(_) => None,
-            Self::Equals { at, .. } | Self::NotEquals { at, .. } | Self::Absent(at) | Self::Present(at) => {
-                Some(at)
-            }
-        }
     }
 }
 

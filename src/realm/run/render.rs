@@ -135,6 +135,7 @@ fn rendered_pairs(run: &Run<'_>, list: &[(String, Template)]) -> Result<Rendered
     let mut all = Rendered { real: Vec::new(), shown: Vec::new() };
     for (name, template) in list {
         if let Some(text) = template.text(run)? {
+            run.charge(template, text.real.len())?;
             all.real.push((name.clone(), text.real));
             all.shown.push((name.clone(), text.shown));
         }
@@ -212,7 +213,13 @@ fn secret(run: &Run<'_>) -> Rendered<String> {
 pub(super) fn tree(run: &Run<'_>, root: &Tree) -> Result<Option<Rendered<Json>>, Wrong> {
     match root {
         Tree::Null => Ok(Some(Rendered { real: Json::Null, shown: Json::Null })),
-        Tree::Leaf(template) => template.json(run),
+        Tree::Leaf(template) => {
+            let value = template.json(run)?;
+            if let Some(text) = value.as_ref().and_then(|value| value.real.as_str()) {
+                run.charge(template, text.len())?;
+            }
+            Ok(value)
+        }
         Tree::List(list) => {
             let (mut real, mut shown) = (Vec::new(), Vec::new());
             for item in list {

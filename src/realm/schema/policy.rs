@@ -47,8 +47,8 @@ pub(super) struct Policy {
     /// The pause after a failure that an operator must mend. Default 10 minutes.
     #[schemars(example = &"1h")]
     config_retry: Option<Duration>,
-    /// What a forced fetch (flush, report) sends instead or besides, by the member's name in the first request's query, headers, form
-    /// or json.
+    /// What a forced fetch (flush, report) sends instead or besides, by the member's name, exactly as written there, in the first
+    /// request's query, headers, form or json. Values as they are, no templates; what stands in the URL itself is not replaced.
     #[schemars(example = json!({"force_refresh": true}))]
     force: Option<BTreeMap<String, Scalar>>,
 }

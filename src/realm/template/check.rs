@@ -198,16 +198,77 @@ pub(in crate::realm) struct StepUse {
     pub(in crate::realm) member: Option<String>,
 }
 
-/// The answers that a checked expression names with an index that is written out.
-pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
+/// The tokens of a checked expression, blanks too.
+fn tokens(source: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = source;
     while let Some(token) = Some(rest).filter(|rest| !rest.is_empty()).and_then(next) {
         rest = &rest[token.len()..];
-        if !token.starts_with(char::is_whitespace) {
-            tokens.push(token);
-        }
+        tokens.push(token);
     }
+    tokens
+}
+
+/// A checked expression in which each operand of `~` is made text by our rules: `MiniJinja` would join `True` and `None`.
+pub(super) fn with_joined_texts(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    // By depth of brackets: whether the operand that is being written is one of `~`.
+    let mut joins = vec![false];
+    let mut before = "";
+    for token in tokens(source) {
+        let is_sign = token == "-" && before == "~";
+        if !token.starts_with(char::is_whitespace) {
+            before = token;
+        }
+        if is_sign {
+            // A filter would take the number from its sign.
+            joins.pop();
+            joins.push(false);
+        }
+        let ends_operand = matches!(
+            token,
+            "~" | "+"
+                | "-"
+                | "="
+                | "!"
+                | "<"
+                | ">"
+                | ","
+                | ")"
+                | "]"
+                | "and"
+                | "or"
+                | "not"
+                | "if"
+                | "else"
+                | "in"
+        );
+        if token == "~" || ends_operand && joins.last() == Some(&true) {
+            out.push_str(TO_TEXT);
+        }
+        match token {
+            "(" | "[" => joins.push(false),
+            ")" | "]" => drop(joins.pop()),
+            _ => {}
+        }
+        if let Some(joining) = joins.last_mut().filter(|_| ends_operand && !matches!(token, ")" | "]")) {
+            *joining = token == "~";
+        }
+        out.push_str(token);
+    }
+    if joins.last() == Some(&true) {
+        out.push_str(TO_TEXT);
+    }
+    out
+}
+
+/// Makes an operand text.
+const TO_TEXT: &str = "|string ";
+
+/// The answers that a checked expression names with an index that is written out.
+pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
+    let tokens: Vec<_> =
+        tokens(source).into_iter().filter(|token| !token.starts_with(char::is_whitespace)).collect();
     let uses = tokens.iter().enumerate().filter_map(|(at, token)| {
         let before = at.checked_sub(1).and_then(|before| tokens.get(before));
         if *token != "steps" || before == Some(&".") {

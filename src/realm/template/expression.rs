@@ -22,6 +22,8 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expression {
     source: String,
+    /// What is evaluated.
+    meant: String,
     /// What it uses: `appid`, `tokens.base`, `steps`.
     pub(super) names: BTreeSet<String>,
     /// The filter at its end, if that makes bytes.
@@ -55,11 +57,13 @@ impl Expression {
     pub(super) fn read(source: &str) -> Result<Self, Wrong> {
         let source = source.trim();
         let made_bytes = check::check(source)?;
-        let compiled = ENVIRONMENT.compile_expression(source);
+        let meant = check::with_joined_texts(source);
+        let compiled = ENVIRONMENT.compile_expression(&meant);
         let compiled = compiled.map_err(|error| format!("{{{{ {source} }}}}: {}", syntax(&error)))?;
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
+        drop(compiled);
         let steps = check::steps_used(source);
-        let expression = Self { source: source.to_owned(), names, made_bytes, steps };
+        let expression = Self { source: source.to_owned(), meant, names, made_bytes, steps };
         // What hangs on nothing but the time is wrong now or never: a zone, a format.
         if expression.names.iter().all(|name| SampleTime.value(name).is_some()) {
             expression.eval(&SampleTime)?;
@@ -88,7 +92,7 @@ impl Expression {
         }
         let context = Value::from(values);
         let evaluated =
-            ENVIRONMENT.compile_expression(&self.source).and_then(|compiled| compiled.eval(context));
+            ENVIRONMENT.compile_expression(&self.meant).and_then(|compiled| compiled.eval(context));
         let value = evaluated.map_err(|error| self.told(&filters::words(&error)))?;
         if value.is_undefined() {
             return Err(self.told(filters::NO_SUCH_VALUE));
