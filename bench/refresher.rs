@@ -39,7 +39,10 @@ struct Instantly;
 impl TokenSource for Instantly {
     async fn send(&self, _: &Request, _: Duration) -> Result<RawAnswer, Failure> {
         let token = uuid::Uuid::now_v7().to_string();
-        Ok(RawAnswer::json(200, &json!({"access_token": token, "expires_in": LIFE.as_secs()})))
+        Ok(RawAnswer::json(
+            200,
+            &json!({"access_token": token, "expires_in": LIFE.as_secs()}),
+        ))
     }
 }
 
@@ -47,7 +50,13 @@ impl TokenSource for Instantly {
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("sqlite:{}", folder.path().join("bench.db").display());
-    let store = SqlStore::open(&DatabaseUrl::read(&file).unwrap(), 10, Duration::from_mins(2)).await.unwrap();
+    let store = SqlStore::open(
+        &DatabaseUrl::read(&file).unwrap(),
+        10,
+        Duration::from_mins(2),
+    )
+    .await
+    .unwrap();
     store.migrate().await.unwrap();
     println!("A look through the store, {SECRETS} secrets in SQLite (median of {ROUNDS}):\n");
     sweeps(&file, Arc::new(store)).await;
@@ -58,7 +67,13 @@ async fn main() {
     );
     renewals("memory", Arc::new(MemoryStore::new(clock()))).await;
     let file = format!("sqlite:{}", folder.path().join("renewals.db").display());
-    let store = SqlStore::open(&DatabaseUrl::read(&file).unwrap(), 10, Duration::from_mins(2)).await.unwrap();
+    let store = SqlStore::open(
+        &DatabaseUrl::read(&file).unwrap(),
+        10,
+        Duration::from_mins(2),
+    )
+    .await
+    .unwrap();
     store.migrate().await.unwrap();
     renewals("SQLite", Arc::new(store)).await;
 }
@@ -78,11 +93,19 @@ async fn app(store: Arc<dyn Store>, clock: Arc<ManualClock>, secrets: usize) -> 
     let app = App::over(&config, store, clock, Arc::new(Instantly));
     let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
         "token_path": "access_token", "expires_in_path": "expires_in"}});
-    app.api.realms.save(&RealmEdit::read(&realm).unwrap()).await.unwrap();
+    app.api
+        .realms
+        .save(&RealmEdit::read(&realm).unwrap())
+        .await
+        .unwrap();
     for number in 0..secrets {
         let id = SecretId::new("r", format!("app-{number}"));
         let secret = json!({"realm": "r", "key": id.key});
-        app.api.secrets.save(&SecretEdit::read(&secret).unwrap()).await.unwrap();
+        app.api
+            .secrets
+            .save(&SecretEdit::read(&secret).unwrap())
+            .await
+            .unwrap();
         app.api.tokens.get(id.borrowed()).await.unwrap();
     }
     app
@@ -106,7 +129,10 @@ async fn sweeps(file: &str, store: Arc<SqlStore>) {
     ] {
         db.execute_unprepared(statement).await.unwrap();
     }
-    println!("| due | sweep, ms | by the row, µs | to {} due |\n|---:|---:|---:|---:|", DUE[0]);
+    println!(
+        "| due | sweep, ms | by the row, µs | to {} due |\n|---:|---:|---:|---:|",
+        DUE[0]
+    );
     let mut first = None;
     for due in DUE {
         let now_ms = clock.now().epoch_ms();
@@ -120,8 +146,14 @@ async fn sweeps(file: &str, store: Arc<SqlStore>) {
         let took = sweep(&app, due).await;
         let first = *first.get_or_insert(took);
         let rows = f64::from(u32::try_from(due).unwrap());
-        let (ms, ratio) = (took.as_secs_f64() * 1e3, took.as_secs_f64() / first.as_secs_f64());
-        println!("| {due} | {ms:.1} | {:.2} | {ratio:.1} × |", ms * 1e3 / rows);
+        let (ms, ratio) = (
+            took.as_secs_f64() * 1e3,
+            took.as_secs_f64() / first.as_secs_f64(),
+        );
+        println!(
+            "| {due} | {ms:.1} | {:.2} | {ratio:.1} × |",
+            ms * 1e3 / rows
+        );
     }
     db.close().await.unwrap();
 }
@@ -144,8 +176,16 @@ async fn renewals(name: &str, store: Arc<dyn Store>) {
     let app = app(store, Arc::clone(&clock), 1000).await;
     clock.advance(LIFE.saturating_sub(Duration::from_secs(100)));
     let began = Instant::now();
-    let swept = app.api.refresher.sweep(Duration::from_mins(2)).await.unwrap();
+    let swept = app
+        .api
+        .refresher
+        .sweep(Duration::from_mins(2))
+        .await
+        .unwrap();
     let each_second = 1000.0 / began.elapsed().as_secs_f64();
     assert_eq!(swept.renewed, 1000, "{swept:?}");
-    println!("| {name} | {each_second:.0} | {:.0} × |", each_second / needed());
+    println!(
+        "| {name} | {each_second:.0} | {:.0} × |",
+        each_second / needed()
+    );
 }

@@ -37,7 +37,12 @@ impl Role {
     /// Starts it, and waits until it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = lines_of(child.stdout.take().unwrap(), |_| {});
         let address = lines.recv_timeout(Duration::from_secs(30)).unwrap();
         Self { child, address }
@@ -59,7 +64,9 @@ pub(crate) async fn provide(latency: Duration) {
         let number = desk.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let now_ms = MachineClock.now().epoch_ms();
         // Only the first since the last count finds a 0.
-        let _ = desk.first_ms.compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = desk
+            .first_ms
+            .compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         tokio::time::sleep(latency).await;
         Json(json!({"access_token": format!("token-{number}"), "expires_in": 7200}))
     };
@@ -67,8 +74,13 @@ pub(crate) async fn provide(latency: Duration) {
         let first_ms = desk.first_ms.swap(0, Ordering::Relaxed);
         Json(json!({"calls": desk.calls.load(Ordering::Relaxed), "first_ms": first_ms}))
     };
-    listen(axum::Router::new().route("/token", get(token)).route("/calls", get(count)).with_state(desk))
-        .await;
+    listen(
+        axum::Router::new()
+            .route("/token", get(token))
+            .route("/calls", get(count))
+            .with_state(desk),
+    )
+    .await;
 }
 
 /// What the naive server holds: the same answer, and until when it is good.
@@ -95,8 +107,15 @@ struct Given {
 
 /// The reference: looks into its cache, and asks the provider where nothing is there. Who else asks is no matter to it.
 pub(crate) async fn be_naive(provider: String) {
-    let client = token_server::upstream::client_builder().unwrap().build().unwrap();
-    let naive = Arc::new(Naive { client, provider, held: RwLock::default() });
+    let client = token_server::upstream::client_builder()
+        .unwrap()
+        .build()
+        .unwrap();
+    let naive = Arc::new(Naive {
+        client,
+        provider,
+        held: RwLock::default(),
+    });
     let show = async move |State(naive): State<Arc<Naive>>, Query(_): Query<Value>| {
         let held = naive.held.read().await.clone();
         if let Some((answer, _)) = held.filter(|(_, until)| Instant::now() < *until) {
@@ -105,12 +124,23 @@ pub(crate) async fn be_naive(provider: String) {
         let response = naive.client.get(&naive.provider).send().await.unwrap();
         let given: Given = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         let until = Instant::now() + Duration::from_secs(given.expires_in);
-        let answer =
-            Answer { token: given.access_token, expires_in: given.expires_in * 1000, source: "memory" };
+        let answer = Answer {
+            token: given.access_token,
+            expires_in: given.expires_in * 1000,
+            source: "memory",
+        };
         *naive.held.write().await = Some((answer.clone(), until));
-        Json(Answer { source: "upstream", ..answer })
+        Json(Answer {
+            source: "upstream",
+            ..answer
+        })
     };
-    listen(axum::Router::new().route("/api/token", get(show)).with_state(naive)).await;
+    listen(
+        axum::Router::new()
+            .route("/api/token", get(show))
+            .with_state(naive),
+    )
+    .await;
 }
 
 async fn listen(router: axum::Router) {

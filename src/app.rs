@@ -12,8 +12,8 @@ use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
 use crate::service::{
-    FetchLog, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts, RenewalSettings,
-    Secrets, Tokens,
+    FetchLog, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts,
+    RenewalSettings, Secrets, Tokens,
 };
 use crate::store::{DueToken, Store};
 use crate::tasks::Tasks;
@@ -49,9 +49,20 @@ impl App {
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
-    pub fn build(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
-        let egress = config.upstream.egress().map_err(|wrong| SetupError::of(wrong.0))?;
-        let upstream = Upstream::new(config.upstream.limits(), egress, config.upstream.proxy_url.as_deref())?;
+    pub fn build(
+        config: &Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SetupError> {
+        let egress = config
+            .upstream
+            .egress()
+            .map_err(|wrong| SetupError::of(wrong.0))?;
+        let upstream = Upstream::new(
+            config.upstream.limits(),
+            egress,
+            config.upstream.proxy_url.as_deref(),
+        )?;
         Ok(Self::over(config, store, clock, Arc::new(upstream)))
     }
 
@@ -86,8 +97,12 @@ impl App {
             schedule,
         };
         let renewal = Renewal::new(parts, settings);
-        let tokens =
-            Tokens::new(Arc::new(renewal), tasks.clone(), config.renewal.wait(), config.renewal.background);
+        let tokens = Tokens::new(
+            Arc::new(renewal),
+            tasks.clone(),
+            config.renewal.wait(),
+            config.renewal.background,
+        );
         let sync = Sync::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock));
         watch_expiries(&metrics, memory, Arc::clone(&clock));
         let refresher = Refresher::new(
@@ -104,21 +119,36 @@ impl App {
             refresher,
             realms: Realms::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
             secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
-            log: FetchLog::new(Arc::clone(&store), Arc::clone(&clock), config.renewal.keep_log()),
+            log: FetchLog::new(
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                config.renewal.keep_log(),
+            ),
             tokens,
             readiness: Arc::default(),
             loopback_only: !config.server.insecure_no_auth,
             metrics,
             clock,
         };
-        Self { api, sync: Arc::new(sync), tasks, store, scheduled: Arc::new(Mutex::new(Some(scheduled))) }
+        Self {
+            api,
+            sync: Arc::new(sync),
+            tasks,
+            store,
+            scheduled: Arc::new(Mutex::new(Some(scheduled))),
+        }
     }
 
     /// Starts renewing ahead of expiry, once.
     pub fn refresh_ahead(&self) {
-        let scheduled = self.scheduled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let scheduled = self
+            .scheduled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(scheduled) = scheduled {
-            self.tasks.spawn("refresher", self.api.refresher.clone().run(scheduled));
+            self.tasks
+                .spawn("refresher", self.api.refresher.clone().run(scheduled));
         }
     }
 
@@ -176,7 +206,10 @@ fn watch_expiries(metrics: &Metrics, memory: Arc<Memory>, clock: Arc<dyn Clock>)
         let mut expiries = Vec::new();
         memory.visit(|id, entry| {
             if let Some(expires_at) = entry.life.expires_at {
-                #[expect(clippy::cast_precision_loss, reason = "a lifetime in ms is far below 2^52")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a lifetime in ms is far below 2^52"
+                )]
                 let left_ms = expires_at.epoch_ms().saturating_sub(now.epoch_ms()) as f64;
                 expiries.push((id.clone(), left_ms / 1000.0));
             }

@@ -108,7 +108,11 @@ impl ConfigFlags {
 async fn open_store(config: &Config) -> anyhow::Result<SqlStore> {
     let database = &config.database;
     let url = database.parsed().map_err(|error| Exit::config(error.0))?;
-    Ok(SqlStore::open(&url, database.max_connections, database.timeout()).await.map_err(Exit::store)?)
+    Ok(
+        SqlStore::open(&url, database.max_connections, database.timeout())
+            .await
+            .map_err(Exit::store)?,
+    )
 }
 
 /// Opens the configured store after looking whether its server is there.

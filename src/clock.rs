@@ -77,7 +77,10 @@ pub trait Clock: Send + Sync + 'static {
 pub struct MachineClock;
 
 impl Clock for MachineClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's clock"
+    )]
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(millis(since_epoch.unwrap_or_default()))
@@ -102,7 +105,10 @@ impl SystemClock {
     /// Over another machine's clock, e.g. a simulated one.
     #[must_use]
     pub fn over(machine: Arc<dyn Clock>) -> Self {
-        Self { machine, offset_ms: AtomicI64::new(0) }
+        Self {
+            machine,
+            offset_ms: AtomicI64::new(0),
+        }
     }
 
     /// The machine's own time, uncorrected.
@@ -125,7 +131,12 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.machine.now().0.saturating_add(self.offset_ms.load(Ordering::Relaxed)))
+        Timestamp(
+            self.machine
+                .now()
+                .0
+                .saturating_add(self.offset_ms.load(Ordering::Relaxed)),
+        )
     }
 }
 
@@ -139,7 +150,9 @@ impl ManualClock {
     /// A clock that shows `start`.
     #[must_use]
     pub fn at(start: Timestamp) -> Self {
-        Self { now_ms: AtomicI64::new(start.0) }
+        Self {
+            now_ms: AtomicI64::new(start.0),
+        }
     }
 
     /// Moves the clock on.
@@ -160,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_time_prints_as_rfc3339_with_milliseconds() {
-        assert_eq!(Timestamp(1_795_343_400_007).rfc3339(), "2026-11-22T10:30:00.007Z");
+        assert_eq!(
+            Timestamp(1_795_343_400_007).rfc3339(),
+            "2026-11-22T10:30:00.007Z"
+        );
         assert_eq!(Timestamp(i64::MAX).rfc3339(), i64::MAX.to_string());
     }
 

@@ -73,7 +73,10 @@ impl Config {
     ///
     /// # Errors
     /// The first setting that cannot be used.
-    pub fn load_without_file(environment: &Environment, flags: &[Override]) -> Result<Self, ConfigError> {
+    pub fn load_without_file(
+        environment: &Environment,
+        flags: &[Override],
+    ) -> Result<Self, ConfigError> {
         Self::merge(None, environment, flags)
     }
 
@@ -87,17 +90,25 @@ impl Config {
         if let Some(file) = file {
             let text = read_toml(&file)?;
             given.extend(
-                text.lines().filter_map(|line| line.split_once('=')).map(|(_, value)| unquoted(value)),
+                text.lines()
+                    .filter_map(|line| line.split_once('='))
+                    .map(|(_, value)| unquoted(value)),
             );
             builder = builder.add_source(config::File::from_str(&text, config::FileFormat::Toml));
         }
-        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let flags = flags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
         for (name, value) in environment.overrides()?.into_iter().chain(flags) {
             given.push(value.clone());
-            builder = builder.set_override(name, value).map_err(|error| wrong(&error, &given))?;
+            builder = builder
+                .set_override(name, value)
+                .map_err(|error| wrong(&error, &given))?;
         }
         let merged = builder.build().map_err(|error| wrong(&error, &given))?;
-        let config: Self = merged.try_deserialize().map_err(|error| wrong(&error, &given))?;
+        let config: Self = merged
+            .try_deserialize()
+            .map_err(|error| wrong(&error, &given))?;
         config.check()?;
         Ok(config)
     }
@@ -121,11 +132,23 @@ impl Config {
                 "proxy_url",
                 "providers are called without a proxy",
             ),
-            (self.inputs.file_root.is_none(), "inputs", "file_root", "no input is read from a file"),
-            (self.metrics.listen.is_none(), "metrics", "listen", "127.0.0.1:9464, if that port is free"),
+            (
+                self.inputs.file_root.is_none(),
+                "inputs",
+                "file_root",
+                "no input is read from a file",
+            ),
+            (
+                self.metrics.listen.is_none(),
+                "metrics",
+                "listen",
+                "127.0.0.1:9464, if that port is free",
+            ),
         ];
         let unset = optional.into_iter().filter(|(is_unset, ..)| *is_unset);
-        unset.map(|(_, section, name, meaning)| (section, name, meaning)).collect()
+        unset
+            .map(|(_, section, name, meaning)| (section, name, meaning))
+            .collect()
     }
 
     /// The effective settings, secrets redacted.
@@ -133,15 +156,25 @@ impl Config {
     /// # Errors
     /// Never in practice: every setting has a TOML form.
     pub fn redacted(&self) -> Result<Self, ConfigError> {
-        let database = DatabaseSettings { url: self.database.parsed()?.to_string(), ..self.database.clone() };
-        Ok(Self { database, upstream: self.upstream.redacted(), ..self.clone() })
+        let database = DatabaseSettings {
+            url: self.database.parsed()?.to_string(),
+            ..self.database.clone()
+        };
+        Ok(Self {
+            database,
+            upstream: self.upstream.redacted(),
+            ..self.clone()
+        })
     }
 }
 
 fn existing(file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     match file {
         Some(file) if file.exists() => Ok(Some(file.to_owned())),
-        Some(file) => Err(ConfigError(format!("the configuration file {} does not exist", file.display()))),
+        Some(file) => Err(ConfigError(format!(
+            "the configuration file {} does not exist",
+            file.display()
+        ))),
         None => Ok(Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists())),
     }
 }
@@ -152,12 +185,15 @@ fn wrong(error: &config::ConfigError, given: &[String]) -> ConfigError {
         let name = key.as_deref().unwrap_or("a setting");
         return ConfigError(format!("{name}: expected {expected}"));
     }
-    let mut given: Vec<_> = given.iter().filter(|value| value.len() >= SHORTEST_HIDDEN).collect();
+    let mut given: Vec<_> = given
+        .iter()
+        .filter(|value| value.len() >= SHORTEST_HIDDEN)
+        .collect();
     given.sort_by_key(|value| std::cmp::Reverse(value.len()));
     let words = error.to_string();
-    ConfigError(
-        given.into_iter().fold(words, |words, value| words.replace(value.as_str(), "(what was given)")),
-    )
+    ConfigError(given.into_iter().fold(words, |words, value| {
+        words.replace(value.as_str(), "(what was given)")
+    }))
 }
 
 /// Shorter values are no secrets, and may be part of any word.
@@ -170,12 +206,21 @@ fn unquoted(value: &str) -> String {
 /// The file's text, if it is TOML; else where it is not, without the line itself.
 fn read_toml(file: &Path) -> Result<String, ConfigError> {
     let name = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{name}: {error}")))?;
-    let Err(error) = toml::from_str::<toml::Table>(&text) else { return Ok(text) };
-    let line =
-        error.span().map_or(0, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count())
-            + 1;
-    Err(ConfigError(format!("{name}, line {line}: {}", error.message())))
+    let text =
+        std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{name}: {error}")))?;
+    let Err(error) = toml::from_str::<toml::Table>(&text) else {
+        return Ok(text);
+    };
+    let line = error.span().map_or(0, |span| {
+        text.bytes()
+            .take(span.start)
+            .filter(|byte| *byte == b'\n')
+            .count()
+    }) + 1;
+    Err(ConfigError(format!(
+        "{name}, line {line}: {}",
+        error.message()
+    )))
 }
 
 /// Checks that a number of seconds is within bounds.
@@ -183,7 +228,9 @@ fn within(name: &str, seconds: f64, lowest: f64, highest: f64) -> Result<(), Con
     if (lowest..=highest).contains(&seconds) {
         return Ok(());
     }
-    Err(ConfigError(format!("{name}: expected {lowest} to {highest} seconds, found {seconds}")))
+    Err(ConfigError(format!(
+        "{name}: expected {lowest} to {highest} seconds, found {seconds}"
+    )))
 }
 
 #[cfg(test)]
@@ -198,12 +245,23 @@ mod tests {
     fn later_layers_win() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("t.toml");
-        std::fs::write(&file, "[server]\nlisten = '127.0.0.1:1'\n[renewal]\nwait_seconds = 3\n").unwrap();
+        std::fs::write(
+            &file,
+            "[server]\nlisten = '127.0.0.1:1'\n[renewal]\nwait_seconds = 3\n",
+        )
+        .unwrap();
         let environment = Environment::of(&[("TOKEN_SERVER__SERVER__LISTEN", "127.0.0.1:2")]);
         let config = Config::load(Some(&file), &environment, &[]).unwrap();
-        assert_eq!((config.server.listen.as_str(), config.renewal.wait_seconds), ("127.0.0.1:2", 3.0));
-        let config =
-            Config::load(Some(&file), &environment, &[("server.listen", "127.0.0.1:3".into())]).unwrap();
+        assert_eq!(
+            (config.server.listen.as_str(), config.renewal.wait_seconds),
+            ("127.0.0.1:2", 3.0)
+        );
+        let config = Config::load(
+            Some(&file),
+            &environment,
+            &[("server.listen", "127.0.0.1:3".into())],
+        )
+        .unwrap();
         assert_eq!(config.server.listen, "127.0.0.1:3");
     }
 
@@ -217,15 +275,27 @@ mod tests {
             ("MYSQL_DATABASE", "tokens"),
         ];
         let config = load(&inherited, &[]).unwrap();
-        assert_eq!(config.database.url, "mysql://u:p%40ss%2Fword@db:3307/tokens");
-        assert_eq!(config.redacted().unwrap().database.url, "mysql://u:***@db:3307/tokens");
+        assert_eq!(
+            config.database.url,
+            "mysql://u:p%40ss%2Fword@db:3307/tokens"
+        );
+        assert_eq!(
+            config.redacted().unwrap().database.url,
+            "mysql://u:***@db:3307/tokens"
+        );
         let flags = [("database.url", "sqlite:x.db".to_owned())];
-        assert_eq!(load(&inherited, &flags).unwrap().database.url, "sqlite:x.db");
+        assert_eq!(
+            load(&inherited, &flags).unwrap().database.url,
+            "sqlite:x.db"
+        );
     }
 
     #[test]
     fn an_empty_inherited_host_counts_as_unset_and_a_wrong_port_is_named() {
-        assert_eq!(load(&[("MYSQL_HOST", "")], &[]).unwrap().database.url, "sqlite:token-server.db");
+        assert_eq!(
+            load(&[("MYSQL_HOST", "")], &[]).unwrap().database.url,
+            "sqlite:token-server.db"
+        );
         let error = load(&[("MYSQL_HOST", "db"), ("MYSQL_PORT", "abc")], &[]).unwrap_err();
         assert!(error.0.contains("MYSQL_PORT"), "{error}");
     }
@@ -233,9 +303,11 @@ mod tests {
     #[test]
     fn what_was_found_is_never_repeated() {
         let url = "mysql://u:TOPSECRET@h/db";
-        for name in
-            ["TOKEN_SERVER__DATABASE", "TOKEN_SERVER__DATABASE__MAX_CONNECTIONS", "TOKEN_SERVER__LOG__FORMAT"]
-        {
+        for name in [
+            "TOKEN_SERVER__DATABASE",
+            "TOKEN_SERVER__DATABASE__MAX_CONNECTIONS",
+            "TOKEN_SERVER__LOG__FORMAT",
+        ] {
             let error = load(&[(name, url)], &[]).unwrap_err();
             assert!(!error.0.contains("TOPSECRET"), "{name}: {error}");
         }
@@ -262,7 +334,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("url");
         std::fs::write(&file, "sqlite:from-file.db\n").unwrap();
-        let config = load(&[("TOKEN_SERVER__DATABASE__URL_FILE", file.to_str().unwrap())], &[]).unwrap();
+        let config = load(
+            &[("TOKEN_SERVER__DATABASE__URL_FILE", file.to_str().unwrap())],
+            &[],
+        )
+        .unwrap();
         assert_eq!(config.database.url, "sqlite:from-file.db");
     }
 
@@ -271,13 +347,33 @@ mod tests {
         for (name, value, named) in [
             ("TOKEN_SERVER__SERVER__LISTEN", "nowhere", "server.listen"),
             ("TOKEN_SERVER__SERVER__LISTNE", "127.0.0.1:1", "listne"),
-            ("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "-1", "upstream.timeout_seconds"),
-            ("TOKEN_SERVER__RENEWAL__WAIT_SECONDS", "soon", "wait_seconds"),
+            (
+                "TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS",
+                "-1",
+                "upstream.timeout_seconds",
+            ),
+            (
+                "TOKEN_SERVER__RENEWAL__WAIT_SECONDS",
+                "soon",
+                "wait_seconds",
+            ),
             ("TOKEN_SERVER__DATABASE__URL", "redis://x", "database.url"),
             ("TOKEN_SERVER__LOG__FILTER", "[[", "log.filter"),
-            ("TOKEN_SERVER__UPSTREAM__PROXY_URL", "nonsense", "upstream.proxy_url"),
-            ("TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES", "0", "upstream.max_response_bytes"),
-            ("TOKEN_SERVER__DATABASE__URL_FILE", "/nonexistent", "TOKEN_SERVER__DATABASE__URL_FILE"),
+            (
+                "TOKEN_SERVER__UPSTREAM__PROXY_URL",
+                "nonsense",
+                "upstream.proxy_url",
+            ),
+            (
+                "TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES",
+                "0",
+                "upstream.max_response_bytes",
+            ),
+            (
+                "TOKEN_SERVER__DATABASE__URL_FILE",
+                "/nonexistent",
+                "TOKEN_SERVER__DATABASE__URL_FILE",
+            ),
         ] {
             let error = load(&[(name, value)], &[]).unwrap_err();
             assert!(error.0.contains(named), "{name}: {error}");

@@ -7,13 +7,23 @@
 /// Stops here if the environment says so; tells the log first.
 #[cfg(feature = "failpoints")]
 pub(crate) fn crash_point(name: &'static str) {
-    #[expect(clippy::disallowed_methods, reason = "no setting: the shipped program does not have it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no setting: the shipped program does not have it"
+    )]
     let armed = std::env::var("FAILPOINTS").unwrap_or_default();
-    let Some(("", after)) = armed.split_once(name) else { return };
-    let milliseconds = after.strip_prefix('=').and_then(|text| text.parse().ok()).unwrap_or_default();
+    let Some(("", after)) = armed.split_once(name) else {
+        return;
+    };
+    let milliseconds = after
+        .strip_prefix('=')
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
     tracing::warn!(name, "at a crash point");
     // Other tasks go on.
-    tokio::task::block_in_place(|| std::thread::sleep(std::time::Duration::from_millis(milliseconds)));
+    tokio::task::block_in_place(|| {
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds))
+    });
 }
 
 /// Does nothing.

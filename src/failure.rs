@@ -106,9 +106,15 @@ impl Failure {
     /// text is left.
     #[must_use]
     pub fn masked(mut self, credentials: &Credentials) -> Self {
-        let mut shapes: Vec<String> = credentials.iter().flat_map(|(_, value)| shapes_of(value)).collect();
+        let mut shapes: Vec<String> = credentials
+            .iter()
+            .flat_map(|(_, value)| shapes_of(value))
+            .collect();
         shapes.sort_by_key(|shape| std::cmp::Reverse(shape.len()));
-        for words in [&mut self.provider.code, &mut self.provider.message].into_iter().flatten() {
+        for words in [&mut self.provider.code, &mut self.provider.message]
+            .into_iter()
+            .flatten()
+        {
             for shape in &shapes {
                 *words = words.replace(shape.as_str(), crate::secret::MASK);
             }
@@ -127,7 +133,9 @@ const LONGEST_WORDS: usize = 500;
 fn shapes_of(value: &str) -> impl Iterator<Item = String> {
     let in_url = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
     let unreserved = [("%2D", "-"), ("%2E", "."), ("%5F", "_"), ("%7E", "~")];
-    let in_url = unreserved.iter().fold(in_url, |text, (encoded, plain)| text.replace(encoded, plain));
+    let in_url = unreserved.iter().fold(in_url, |text, (encoded, plain)| {
+        text.replace(encoded, plain)
+    });
     let in_form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     let in_json = serde_json::Value::from(value).to_string();
     let in_json = in_json.trim_matches('"').to_owned();
@@ -139,13 +147,28 @@ fn shapes_of(value: &str) -> impl Iterator<Item = String> {
         if c.is_ascii() {
             text + c.encode_utf8(&mut [0; 4])
         } else {
-            c.encode_utf16(&mut units).iter().map(escaped).fold(text, |text, unit| text + &unit)
+            c.encode_utf16(&mut units)
+                .iter()
+                .map(escaped)
+                .fold(text, |text, unit| text + &unit)
         }
     });
-    let printable = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    [value.to_owned(), in_url, lower_url, in_form, in_our_form, in_json, in_ascii_json, printable]
-        .into_iter()
-        .filter(|shape| shape.len() >= SHORTEST_MASKED)
+    let printable = value
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    [
+        value.to_owned(),
+        in_url,
+        lower_url,
+        in_form,
+        in_our_form,
+        in_json,
+        in_ascii_json,
+        printable,
+    ]
+    .into_iter()
+    .filter(|shape| shape.len() >= SHORTEST_MASKED)
 }
 
 impl fmt::Display for Failure {
@@ -168,30 +191,61 @@ mod tests {
     use super::*;
 
     fn masked(message: &str, credentials: &[(&str, &str)]) -> String {
-        let provider = ProviderSays { code: None, message: Some(message.to_owned()) };
-        let failure = Failure { provider, ..Failure::new(FailureKind::Refused, "x") };
-        failure.masked(&credentials.iter().copied().collect()).provider.message.unwrap()
+        let provider = ProviderSays {
+            code: None,
+            message: Some(message.to_owned()),
+        };
+        let failure = Failure {
+            provider,
+            ..Failure::new(FailureKind::Refused, "x")
+        };
+        failure
+            .masked(&credentials.iter().copied().collect())
+            .provider
+            .message
+            .unwrap()
     }
 
     #[test]
     fn no_part_and_no_shape_of_a_credential_is_left() {
         let mask = crate::secret::MASK;
         let prefix = [("key_1", "wx12345"), ("key_2", "wx12345SECRETTAIL")];
-        assert_eq!(masked("bad wx12345 wx12345SECRETTAIL", &prefix), format!("bad {mask} {mask}"));
+        assert_eq!(
+            masked("bad wx12345 wx12345SECRETTAIL", &prefix),
+            format!("bad {mask} {mask}")
+        );
         let awkward = [("key_1", "a b/c\"d~")];
-        for echo in
-            ["a b/c\"d~", "a%20b%2Fc%22d~", "a%20b%2fc%22d~", "a+b%2Fc%22d%7E", "a+b%2Fc%22d~", "a b/c\\\"d~"]
-        {
-            assert_eq!(masked(&format!("no: {echo}!"), &awkward), format!("no: {mask}!"), "{echo}");
+        for echo in [
+            "a b/c\"d~",
+            "a%20b%2Fc%22d~",
+            "a%20b%2fc%22d~",
+            "a+b%2Fc%22d%7E",
+            "a+b%2Fc%22d~",
+            "a b/c\\\"d~",
+        ] {
+            assert_eq!(
+                masked(&format!("no: {echo}!"), &awkward),
+                format!("no: {mask}!"),
+                "{echo}"
+            );
         }
         assert_eq!(
-            masked("no: V\\u00e4luë? V\\u00e4lu\\u00eb!", &[("key_1", "Välu\u{eb}")]),
+            masked(
+                "no: V\\u00e4luë? V\\u00e4lu\\u00eb!",
+                &[("key_1", "Välu\u{eb}")]
+            ),
             format!("no: V\\u00e4luë? {mask}!")
         );
         let at_the_cut = format!("{}SUPERSECRETVALUE0123456789", "x".repeat(480));
         let shown = masked(&at_the_cut, &[("key_1", "SUPERSECRETVALUE0123456789")]);
-        assert!(!shown.contains("SUPER") && shown.chars().count() <= LONGEST_WORDS, "{shown}");
-        assert_eq!(masked(&"长".repeat(2000), &[]).chars().count(), LONGEST_WORDS);
+        assert!(
+            !shown.contains("SUPER") && shown.chars().count() <= LONGEST_WORDS,
+            "{shown}"
+        );
+        assert_eq!(
+            masked(&"长".repeat(2000), &[]).chars().count(),
+            LONGEST_WORDS
+        );
         assert_eq!(masked("abc", &[("key_1", "abc")]), "abc");
     }
 }

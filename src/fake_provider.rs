@@ -98,7 +98,11 @@ impl FakeProvider {
     /// The same with other lives, e.g. of seconds, to watch a renewal.
     #[must_use]
     pub fn with_lives(clock: Arc<dyn Clock>, lives: Lives) -> Self {
-        Self { clock, lives, ledger: Arc::default() }
+        Self {
+            clock,
+            lives,
+            ledger: Arc::default(),
+        }
     }
 
     /// All its paths, to be served as they are.
@@ -171,7 +175,9 @@ async fn show_ip_list(
     let token = query.access_token.as_str();
     if token.starts_with(wecom::PREFIX) {
         provider.locked(|ledger, now| ledger.wecom.check(token, now))?;
-        Ok(Json(json!({"errcode": 0, "errmsg": "ok", "ip_list": ["127.0.0.1"]})))
+        Ok(Json(
+            json!({"errcode": 0, "errmsg": "ok", "ip_list": ["127.0.0.1"]}),
+        ))
     } else {
         provider.locked(|ledger, now| ledger.wechat.check(token, now))?;
         Ok(Json(json!({"ip_list": ["127.0.0.1"]})))

@@ -71,14 +71,20 @@ pub fn router(api: Api) -> Router {
     let (router, description) = routes_and_description();
     router
         // A realm may be called `test` too.
-        .route("/api/realm/test", get(trials::show_test).delete(trials::delete_test))
+        .route(
+            "/api/realm/test",
+            get(trials::show_test).delete(trials::delete_test),
+        )
         .merge(SwaggerUi::new("/docs").url("/openapi.json", description))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
-        .layer(middleware::from_fn_with_state(api.clone(), observe::observe))
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            observe::observe,
+        ))
         .with_state(api)
 }
 

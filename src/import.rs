@@ -36,7 +36,11 @@ const TRIES: u32 = 3;
 ///
 /// # Errors
 /// `Unreadable`, `Missing` for the inherited database; `Store` for ours: then nothing is written.
-pub async fn run(from: &LegacyUrl, store: &SqlStore, settings: Settings) -> Result<Report, ImportError> {
+pub async fn run(
+    from: &LegacyUrl,
+    store: &SqlStore,
+    settings: Settings,
+) -> Result<Report, ImportError> {
     let legacy = Legacy::read(from).await?;
     let mut attempt = 1;
     loop {
@@ -47,9 +51,16 @@ pub async fn run(from: &LegacyUrl, store: &SqlStore, settings: Settings) -> Resu
     }
 }
 
-async fn run_once(legacy: &Legacy, store: &SqlStore, settings: Settings) -> Result<Report, StoreError> {
+async fn run_once(
+    legacy: &Legacy,
+    store: &SqlStore,
+    settings: Settings,
+) -> Result<Report, StoreError> {
     let present = store.list_present(&realms_named_by(legacy)).await?;
-    let rules = Rules { now: store.now().await?, overwrite: settings.overwrite };
+    let rules = Rules {
+        now: store.now().await?,
+        overwrite: settings.overwrite,
+    };
     let planned = plan(legacy, present, rules);
     if !settings.dry_run {
         store.write_import(&planned.import).await?;
@@ -60,7 +71,9 @@ async fn run_once(legacy: &Legacy, store: &SqlStore, settings: Settings) -> Resu
 /// The realm ids that can be here; others are not even asked for, since `PostgreSQL` refuses NUL in a text.
 fn realms_named_by(legacy: &Legacy) -> Vec<String> {
     let ids = legacy.realms.iter().map(|realm| &realm.id);
-    let ids: BTreeSet<_> = ids.chain(legacy.secrets.iter().map(|secret| &secret.id.realm)).collect();
+    let ids: BTreeSet<_> = ids
+        .chain(legacy.secrets.iter().map(|secret| &secret.id.realm))
+        .collect();
     ids.into_iter().filter(|id| is_valid(id)).cloned().collect()
 }
 

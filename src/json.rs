@@ -73,7 +73,9 @@ impl<'de> Visitor<'de> for Strict {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format!("the member {name} occurs twice in one object")));
+                return Err(A::Error::custom(format!(
+                    "the member {name} occurs twice in one object"
+                )));
             }
             object.insert(name, members.next_value_seed(Self)?);
         }
@@ -112,7 +114,10 @@ mod tests {
     fn a_member_that_occurs_twice_is_refused_with_its_place() {
         let error = read(b"{\"a\": {\"b\": 1,\n \"b\": 2}}").unwrap_err();
         assert!(error.is_data());
-        assert_eq!(error.to_string(), "the member b occurs twice in one object at line 2 column 4");
+        assert_eq!(
+            error.to_string(),
+            "the member b occurs twice in one object at line 2 column 4"
+        );
         assert!(read(br#"[{"a": 1}, {"a": 1}]"#).is_ok());
     }
 }

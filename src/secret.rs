@@ -32,21 +32,28 @@ impl SecretId {
     /// A name from its two parts, unchecked.
     #[must_use]
     pub fn new(realm: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { realm: realm.into(), key: key.into() }
+        Self {
+            realm: realm.into(),
+            key: key.into(),
+        }
     }
 
     /// Whether a secret of this name can have been saved: databases differ in how they compare other names.
     #[must_use]
     pub fn is_savable(&self) -> bool {
-        let is_plain =
-            |name: &str| !name.is_empty() && name.trim() == name && !name.chars().any(char::is_control);
+        let is_plain = |name: &str| {
+            !name.is_empty() && name.trim() == name && !name.chars().any(char::is_control)
+        };
         is_plain(&self.realm) && is_plain(&self.key)
     }
 
     /// The borrowed form, for look-ups without a copy.
     #[must_use]
     pub fn borrowed(&self) -> SecretRef<'_> {
-        SecretRef { realm: &self.realm, key: &self.key }
+        SecretRef {
+            realm: &self.realm,
+            key: &self.key,
+        }
     }
 }
 
@@ -119,7 +126,9 @@ impl Credentials {
 
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose_secret()))
     }
 
     /// How many there are.
@@ -203,8 +212,20 @@ mod tests {
     fn a_borrowed_name_finds_the_owned_one() {
         let map = papaya::HashMap::new();
         map.pin().insert(SecretId::new("wxgzh", "app"), 1);
-        assert_eq!(map.pin().get(&SecretRef { realm: "wxgzh", key: "app" }), Some(&1));
-        assert_eq!(map.pin().get(&SecretRef { realm: "wxgzh", key: "App" }), None);
+        assert_eq!(
+            map.pin().get(&SecretRef {
+                realm: "wxgzh",
+                key: "app"
+            }),
+            Some(&1)
+        );
+        assert_eq!(
+            map.pin().get(&SecretRef {
+                realm: "wxgzh",
+                key: "App"
+            }),
+            None
+        );
     }
 
     #[test]

@@ -28,7 +28,9 @@ pub mod store_time;
 pub mod sync;
 mod tokens;
 
-pub(crate) use edit::{LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name};
+pub(crate) use edit::{
+    LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name,
+};
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
 pub use flights::Cause;

@@ -17,11 +17,13 @@ use crate::secret::{Credentials, SecretId};
 pub use error::StoreError;
 pub use memory::{Gate, MemoryStore};
 pub use rows::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant, HeldToken,
-    Intent, Lease, Listed, NextCredentials, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow,
-    TokenRow, Usage,
+    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant,
+    HeldToken, Intent, Lease, Listed, NextCredentials, Page, RealmRow, RecordedFailure,
+    SecretFilter, SecretRow, TokenRow, Usage,
 };
-pub use sql::{DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore};
+pub use sql::{
+    DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore,
+};
 
 /// What every call of a store answers.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -38,7 +40,8 @@ pub trait Store: Send + Sync + 'static {
     /// A realm, also a deleted one (see [`RealmRow::deleted_at`]).
     async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>>;
     /// Live realms whose comment or id has `keyword` in it, newest `updated_at` first.
-    async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>>;
+    async fn list_realms(&self, keyword: Option<&str>, page: Page)
+    -> StoreResult<Listed<RealmRow>>;
     /// Adds a realm; `false` if the id is taken, also by a deleted one.
     async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool>;
     /// Writes a realm if its revision still is `expected_revision`; `false` if somebody else was first.
@@ -47,7 +50,11 @@ pub trait Store: Send + Sync + 'static {
     /// A secret, also a deleted one.
     async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>>;
     /// Live secrets, newest `updated_at` first.
-    async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>>;
+    async fn list_secrets(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
+    ) -> StoreResult<Listed<SecretRow>>;
     /// Adds a secret; `false` if the name is taken, also by a deleted one.
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool>;
     /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was first.
@@ -66,7 +73,12 @@ pub trait Store: Send + Sync + 'static {
     /// Secrets whose next credentials are to be tried by `by`, at most `most`.
     async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>>;
     /// Deletes a live secret, or all of a realm, leaving tombstones without content; answers how many. Wins over edits.
-    async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64>;
+    async fn delete_secrets(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<u64>;
 
     /// The token row of a secret; there is none before the first lease.
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>>;
@@ -83,14 +95,27 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a token and ends the lease; `false`, and nothing written, if the lease is not the latest any more.
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool>;
     /// Ends a lease without a token, noting why; `false` if the lease is not the latest any more.
-    async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool>;
+    async fn release_lease(
+        &self,
+        lease: &Lease,
+        failure: Option<&RecordedFailure>,
+    ) -> StoreResult<bool>;
     /// Writes down that a grant is about to be spent, in place of `before`; `false`: it is not the latest any more, or
     /// another use of it is under way.
-    async fn begin_spend(&self, id: &SecretId, before: Option<&Intent>, intent: &Intent)
-    -> StoreResult<bool>;
+    async fn begin_spend(
+        &self,
+        id: &SecretId,
+        before: Option<&Intent>,
+        intent: &Intent,
+    ) -> StoreResult<bool>;
     /// Stores what came of a use: the new values, or with `None` that the grant was not spent. `false`: it is not the
     /// latest any more.
-    async fn end_spend(&self, id: &SecretId, intent: &Intent, grant: Option<&Grant>) -> StoreResult<bool>;
+    async fn end_spend(
+        &self,
+        id: &SecretId,
+        intent: &Intent,
+        grant: Option<&Grant>,
+    ) -> StoreResult<bool>;
     /// Tokens due in a window, soonest first, after the one named, at most `most`.
     async fn list_due(
         &self,
@@ -101,7 +126,12 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that somebody asked for a token; kept to the hour by its callers.
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()>;
     /// Forgets the token of a secret, or of all of a realm, and fences whoever holds their leases; the counters stay.
-    async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()>;
+    async fn retire_tokens(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<()>;
 
     /// What changed at or after `since`, deletions included.
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes>;
@@ -122,7 +152,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes back that a call was to be made.
     async fn withdraw_fetch(&self, id: &str) -> StoreResult<()>;
     /// Calls, latest first.
-    async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>>;
+    async fn list_fetches(&self, filter: &FetchFilter, page: Page)
+    -> StoreResult<Listed<FetchRow>>;
     /// Removes at most `most` calls that began before `before`; answers how many.
     async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64>;
     /// Removes what was deleted before `before`; token rows stay, for their counters. Answers how many.

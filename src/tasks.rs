@@ -54,7 +54,9 @@ impl Tasks {
     pub async fn stop(&self, patience: Duration) -> bool {
         self.soft.cancel();
         self.tracker.close();
-        let ended = tokio::time::timeout(patience, self.tracker.wait()).await.is_ok();
+        let ended = tokio::time::timeout(patience, self.tracker.wait())
+            .await
+            .is_ok();
         self.hard.cancel();
         self.tracker.wait().await;
         ended

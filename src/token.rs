@@ -17,8 +17,14 @@ impl TokenText {
     /// SHA-256 of the text in lower-case hex: names a token without telling it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.expose().as_bytes());
-        digest.as_ref().iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"))
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.expose().as_bytes());
+        digest
+            .as_ref()
+            .iter()
+            .fold(String::with_capacity(64), |hex, byte| {
+                hex + &format!("{byte:02x}")
+            })
     }
 
     /// The text itself, for an answer or a column; never for a log or an error.
@@ -103,7 +109,9 @@ impl Life {
         let expires_at = self.expires_at?;
         let share = millis(expires_at.since(self.obtained_at)) / HANDOUT_SHARE;
         let margin = share.min(millis(HANDOUT_MARGIN));
-        Some(Timestamp::from_epoch_ms(expires_at.epoch_ms().saturating_sub(margin)))
+        Some(Timestamp::from_epoch_ms(
+            expires_at.epoch_ms().saturating_sub(margin),
+        ))
     }
 
     /// Whether a caller may be given the token now, or, while it is not due, up to its very end: its provider was asked

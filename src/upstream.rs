@@ -63,10 +63,15 @@ fn setup(error: &reqwest::Error) -> SetupError {
 ///
 /// # Errors
 /// When the certificates cannot be read.
-#[expect(clippy::disallowed_methods, reason = "the one place that makes clients")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that makes clients"
+)]
 pub fn client_builder() -> Result<reqwest::ClientBuilder, SetupError> {
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-    let roots = roots.map(|der| reqwest::Certificate::from_der(der)).collect::<Result<Vec<_>, _>>();
+    let roots = roots
+        .map(|der| reqwest::Certificate::from_der(der))
+        .collect::<Result<Vec<_>, _>>();
     Ok(Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
@@ -80,28 +85,47 @@ impl Upstream {
     /// # Errors
     /// When TLS cannot be set up, or the proxy's URL is wrong.
     pub fn new(limits: Limits, egress: Egress, proxy: Option<&str>) -> Result<Self, SetupError> {
-        Ok(Self { clients: Clients::new(limits.connect, &egress, proxy)?, egress, limits })
+        Ok(Self {
+            clients: Clients::new(limits.connect, &egress, proxy)?,
+            egress,
+            limits,
+        })
     }
 
     async fn exchange(&self, request: &Request) -> Result<RawAnswer, Failure> {
         self.egress.demand(&request.url)?;
         let client = self.clients.of(request.tls.as_ref())?;
-        let response = send(&client, request).await.map_err(|error| self.transport(&error))?;
+        let response = send(&client, request)
+            .await
+            .map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
         let headers = response.headers().iter().map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
         });
         let headers = headers.collect();
-        Ok(RawAnswer { status, headers, body: self.body(response).await? })
+        Ok(RawAnswer {
+            status,
+            headers,
+            body: self.body(response).await?,
+        })
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.transport(&error))?
+        {
             body.extend_from_slice(&chunk);
             if body.len() > self.limits.response_bytes {
-                let detail =
-                    format!("the provider's answer is larger than {} bytes", self.limits.response_bytes);
+                let detail = format!(
+                    "the provider's answer is larger than {} bytes",
+                    self.limits.response_bytes
+                );
                 return Err(Failure::new(FailureKind::Malformed, detail));
             }
         }
@@ -117,14 +141,26 @@ impl Upstream {
             return failure;
         }
         if error.is_timeout() && error.is_connect() {
-            let detail = format!("the provider could not be connected to within {:?}", self.limits.connect);
-            return Failure { is_unsent: true, ..Failure::new(FailureKind::Unreachable, detail) };
+            let detail = format!(
+                "the provider could not be connected to within {:?}",
+                self.limits.connect
+            );
+            return Failure {
+                is_unsent: true,
+                ..Failure::new(FailureKind::Unreachable, detail)
+            };
         }
         if error.is_connect() {
             let detail = "the provider could not be connected to";
-            return Failure { is_unsent: true, ..Failure::new(FailureKind::Unreachable, detail) };
+            return Failure {
+                is_unsent: true,
+                ..Failure::new(FailureKind::Unreachable, detail)
+            };
         }
-        Failure::new(FailureKind::Unreachable, "the provider hung up before its answer was whole")
+        Failure::new(
+            FailureKind::Unreachable,
+            "the provider hung up before its answer was whole",
+        )
     }
 }
 
@@ -150,5 +186,8 @@ async fn send(client: &Client, request: &Request) -> Result<Response, reqwest::E
 /// The failure of a fetch that took too long.
 #[must_use]
 pub fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(FailureKind::TimedOut, format!("the provider did not answer within {timeout:?}"))
+    Failure::new(
+        FailureKind::TimedOut,
+        format!("the provider did not answer within {timeout:?}"),
+    )
 }

@@ -2,7 +2,11 @@
 //! `TEST_POSTGRES_URL` is set, into `PostgreSQL`.
 //!
 //! Needs `TEST_MYSQL_URL` (`tests/run` sets both): without it, a visible skip; with `CI=true` a failure.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests, and what they need")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests, and what they need"
+)]
 
 use std::future::Future;
 use std::sync::Arc;
@@ -50,13 +54,19 @@ impl Inherited {
     async fn create(server: &str) -> Self {
         let name = format!("import_{}", Uuid::now_v7().simple());
         let root = Database::connect(server).await.unwrap();
-        root.execute_unprepared(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await.unwrap();
+        root.execute_unprepared(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+            .await
+            .unwrap();
         root.close().await.unwrap();
         // As its driver, in the server's time zone.
         let mut options = ConnectOptions::new(format!("{server}/{name}"));
         options.map_sqlx_mysql_opts(|options| options.timezone(None::<String>));
         let db = Database::connect(options).await.unwrap();
-        Self { server: server.to_owned(), name, db }
+        Self {
+            server: server.to_owned(),
+            name,
+            db,
+        }
     }
 
     fn url(&self) -> LegacyUrl {
@@ -64,7 +74,10 @@ impl Inherited {
     }
 
     async fn run(&self, sql: &str) {
-        self.db.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        self.db
+            .execute_unprepared(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     async fn fill(&self) {
@@ -105,7 +118,9 @@ impl Inherited {
 
 async fn open(url: &str) -> SqlStore {
     let url = DatabaseUrl::read(url).unwrap();
-    let store = SqlStore::open(&url, 5, Duration::from_secs(30)).await.unwrap();
+    let store = SqlStore::open(&url, 5, Duration::from_secs(30))
+        .await
+        .unwrap();
     store.migrate().await.unwrap();
     store
 }
@@ -116,7 +131,9 @@ where
     T: Fn(LegacyUrl, SqlStore, Arc<Inherited>) -> F,
     F: Future<Output = ()>,
 {
-    let Some(server) = variable("TEST_MYSQL_URL") else { return };
+    let Some(server) = variable("TEST_MYSQL_URL") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let postgres = variable("TEST_POSTGRES_URL");
     for destination in 0..if postgres.is_some() { 3 } else { 2 } {
@@ -124,10 +141,20 @@ where
         inherited.fill().await;
         let name = &inherited.name;
         let store = match (destination, &postgres) {
-            (0, _) => open(&format!("sqlite:{}", folder.path().join("data.db").display())).await,
+            (0, _) => {
+                open(&format!(
+                    "sqlite:{}",
+                    folder.path().join("data.db").display()
+                ))
+                .await
+            }
             (2, Some(postgres)) => {
-                let db = Database::connect(format!("{postgres}/postgres")).await.unwrap();
-                db.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+                let db = Database::connect(format!("{postgres}/postgres"))
+                    .await
+                    .unwrap();
+                db.execute_unprepared(&format!("CREATE DATABASE {name}"))
+                    .await
+                    .unwrap();
                 open(&format!("{postgres}/{name}")).await
             }
             _ => open(&format!("{server}/{name}")).await,
@@ -153,7 +180,14 @@ fn variable(name: &str) -> Option<String> {
 async fn import(from: &LegacyUrl, store: &SqlStore, settings: Settings) -> Report {
     let report = run(from, store, settings).await.unwrap();
     for told in [report.to_string(), serde_json::to_string(&report).unwrap()] {
-        for secret in ["hush", "token-live", "token-expired", "token-fixed", "token-broken", "wx1"] {
+        for secret in [
+            "hush",
+            "token-live",
+            "token-expired",
+            "token-fixed",
+            "token-broken",
+            "wx1",
+        ] {
             assert!(!told.contains(secret), "{secret} in {told}");
         }
     }
@@ -162,27 +196,49 @@ async fn import(from: &LegacyUrl, store: &SqlStore, settings: Settings) -> Repor
 
 /// `outcome name: note` of the realms or secrets or tokens.
 fn lines(report: &Report, kind: &str) -> Vec<String> {
-    let of_kind = report.rows.iter().filter(|line| format!("{:?}", line.kind).to_lowercase() == kind);
+    let of_kind = report
+        .rows
+        .iter()
+        .filter(|line| format!("{:?}", line.kind).to_lowercase() == kind);
     let line = of_kind.map(|line| {
-        let key = line.key.as_deref().map(|key| format!("/{key}")).unwrap_or_default();
-        let note = line.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+        let key = line
+            .key
+            .as_deref()
+            .map(|key| format!("/{key}"))
+            .unwrap_or_default();
+        let note = line
+            .note
+            .as_deref()
+            .map(|note| format!(": {note}"))
+            .unwrap_or_default();
         format!("{:?} {}{key}{note}", line.outcome, line.realm).to_lowercase()
     });
     line.collect()
 }
 
 fn count(report: &Report, outcome: Outcome) -> usize {
-    report.rows.iter().filter(|line| line.outcome == outcome).count()
+    report
+        .rows
+        .iter()
+        .filter(|line| line.outcome == outcome)
+        .count()
 }
 
-const ALL: Page = Page { offset: 0, limit: 1000 };
+const ALL: Page = Page {
+    offset: 0,
+    limit: 1000,
+};
 
 async fn realms(store: &SqlStore) -> Vec<RealmRow> {
     store.list_realms(None, ALL).await.unwrap().items
 }
 
 async fn secrets(store: &SqlStore) -> Vec<SecretRow> {
-    store.list_secrets(&SecretFilter::default(), ALL).await.unwrap().items
+    store
+        .list_secrets(&SecretFilter::default(), ALL)
+        .await
+        .unwrap()
+        .items
 }
 
 #[tokio::test]
@@ -235,16 +291,27 @@ async fn assert_rows(store: &SqlStore, before: Timestamp) {
     let wxgzh = store.find_realm("wxgzh").await.unwrap().unwrap();
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(json(wxgzh.config.as_deref().unwrap()), json(WECHAT));
-    assert_eq!((wxgzh.comment.as_deref(), wxgzh.logic_code.as_deref()), (Some("微信公众号"), None));
+    assert_eq!(
+        (wxgzh.comment.as_deref(), wxgzh.logic_code.as_deref()),
+        (Some("微信公众号"), None)
+    );
     assert!(wxgzh.updated_at < wxgzh.changed_at);
-    assert!(before.since(wxgzh.updated_at) < Duration::from_mins(10), "{wxgzh:?}");
+    assert!(
+        before.since(wxgzh.updated_at) < Duration::from_mins(10),
+        "{wxgzh:?}"
+    );
     let empty = store.find_realm("empty").await.unwrap().unwrap();
     assert_eq!((empty.config, empty.logic_code), (None, None));
 
     let id = SecretId::new("wxgzh", "公司");
     let secret = store.find_secret(&id).await.unwrap().unwrap();
-    let expected: Credentials =
-        [("key_1", "wx1"), ("key_2", "hush"), ("key_3", "client_credential")].into_iter().collect();
+    let expected: Credentials = [
+        ("key_1", "wx1"),
+        ("key_2", "hush"),
+        ("key_3", "client_credential"),
+    ]
+    .into_iter()
+    .collect();
     assert_eq!(secret.content.credentials, expected);
     assert_eq!((secret.version, secret.revision), (1, 1));
 
@@ -255,27 +322,65 @@ async fn assert_rows(store: &SqlStore, before: Timestamp) {
     let (due_at, expires_at) = (row.due_at.unwrap(), token.life.expires_at.unwrap());
     assert!(token.life.obtained_at >= before && due_at < expires_at && due_at > before);
 
-    let given = store.find_secret(&SecretId::new("empty", "given")).await.unwrap().unwrap();
+    let given = store
+        .find_secret(&SecretId::new("empty", "given"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(given.content.fixed.unwrap().token.expose(), "token-fixed");
-    assert_eq!(store.find_token(&SecretId::new("wxgzh", "expired")).await.unwrap(), None);
-    assert_eq!((realms(store).await.len(), secrets(store).await.len()), (5, 4));
+    assert_eq!(
+        store
+            .find_token(&SecretId::new("wxgzh", "expired"))
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        (realms(store).await.len(), secrets(store).await.len()),
+        (5, 4)
+    );
 }
 
 #[tokio::test]
 async fn a_second_run_changes_nothing_and_a_dry_run_writes_nothing() {
     into_each(|from, store, _inherited| async move {
-        let dry = import(&from, &store, Settings { dry_run: true, ..Settings::default() }).await;
+        let dry = import(
+            &from,
+            &store,
+            Settings {
+                dry_run: true,
+                ..Settings::default()
+            },
+        )
+        .await;
         assert!(dry.dry_run && realms(&store).await.is_empty() && secrets(&store).await.is_empty());
         let first = import(&from, &store, Settings::default()).await;
         assert_eq!((&first.rows, first.dry_run), (&dry.rows, false));
 
         let id = SecretId::new("wxgzh", "公司");
-        let before = (realms(&store).await, secrets(&store).await, store.find_token(&id).await.unwrap());
+        let before = (
+            realms(&store).await,
+            secrets(&store).await,
+            store.find_token(&id).await.unwrap(),
+        );
         let second = import(&from, &store, Settings::default()).await;
-        let after = (realms(&store).await, secrets(&store).await, store.find_token(&id).await.unwrap());
+        let after = (
+            realms(&store).await,
+            secrets(&store).await,
+            store.find_token(&id).await.unwrap(),
+        );
         assert_eq!(before, after);
-        assert_eq!((count(&second, Outcome::Taken), count(&second, Outcome::Updated)), (0, 0));
-        assert_eq!(count(&second, Outcome::Unchanged), count(&first, Outcome::Taken));
+        assert_eq!(
+            (
+                count(&second, Outcome::Taken),
+                count(&second, Outcome::Updated)
+            ),
+            (0, 0)
+        );
+        assert_eq!(
+            count(&second, Outcome::Unchanged),
+            count(&first, Outcome::Taken)
+        );
         assert_eq!(second.realms.left, first.realms.left);
     })
     .await;
@@ -285,30 +390,65 @@ async fn a_second_run_changes_nothing_and_a_dry_run_writes_nothing() {
 async fn what_changed_there_is_updated_and_what_was_edited_here_stays() {
     into_each(|from, store, inherited| async move {
         import(&from, &store, Settings::default()).await;
-        inherited.run("UPDATE realm SET comment = 'new' WHERE id IN ('wxgzh', 'fn')").await;
-        inherited.run("UPDATE secret SET key_2 = 'hush2', token = 'newer' WHERE realm = 'wxgzh'").await;
+        inherited
+            .run("UPDATE realm SET comment = 'new' WHERE id IN ('wxgzh', 'fn')")
+            .await;
+        inherited
+            .run("UPDATE secret SET key_2 = 'hush2', token = 'newer' WHERE realm = 'wxgzh'")
+            .await;
         edit(&store, "fn").await;
         let deleted = delete(&store, &SecretId::new("qywx_qynbkf", "none")).await;
 
         let report = import(&from, &store, Settings::default()).await;
         let told = |kind| lines(&report, kind).join("\n");
         assert!(told("realm").contains("updated wxgzh\n"), "{report}");
-        assert!(told("realm").contains("left fn: it was edited here (--overwrite replaces it)"), "{report}");
+        assert!(
+            told("realm").contains("left fn: it was edited here (--overwrite replaces it)"),
+            "{report}"
+        );
         assert!(told("secret").contains("updated wxgzh/公司"), "{report}");
-        assert!(told("secret").contains("left qywx_qynbkf/none: it was deleted here"), "{report}");
+        assert!(
+            told("secret").contains("left qywx_qynbkf/none: it was deleted here"),
+            "{report}"
+        );
         assert!(told("token").contains("taken wxgzh/公司"), "{report}");
-        assert_eq!(store.find_secret(&deleted.id).await.unwrap(), Some(deleted.clone()));
-        let secret = store.find_secret(&SecretId::new("wxgzh", "公司")).await.unwrap().unwrap();
-        assert_eq!((secret.content.credentials.get("key_2"), secret.version), (Some("hush2"), 2));
+        assert_eq!(
+            store.find_secret(&deleted.id).await.unwrap(),
+            Some(deleted.clone())
+        );
+        let secret = store
+            .find_secret(&SecretId::new("wxgzh", "公司"))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (secret.content.credentials.get("key_2"), secret.version),
+            (Some("hush2"), 2)
+        );
         let row = store.find_token(&secret.id).await.unwrap().unwrap();
-        assert_eq!((row.version, row.token.unwrap().text.expose()), (2, "newer"));
+        assert_eq!(
+            (row.version, row.token.unwrap().text.expose()),
+            (2, "newer")
+        );
         let realm = store.find_realm("wxgzh").await.unwrap().unwrap();
-        assert_eq!((realm.comment.as_deref(), realm.version, realm.revision), (Some("new"), 1, 2));
+        assert_eq!(
+            (realm.comment.as_deref(), realm.version, realm.revision),
+            (Some("new"), 1, 2)
+        );
 
-        let settings = Settings { overwrite: true, ..Settings::default() };
+        let settings = Settings {
+            overwrite: true,
+            ..Settings::default()
+        };
         let report = import(&from, &store, settings).await;
-        assert!(lines(&report, "realm").contains(&"updated fn".to_owned()), "{report}");
-        assert!(lines(&report, "secret").contains(&"taken qywx_qynbkf/none".to_owned()), "{report}");
+        assert!(
+            lines(&report, "realm").contains(&"updated fn".to_owned()),
+            "{report}"
+        );
+        assert!(
+            lines(&report, "secret").contains(&"taken qywx_qynbkf/none".to_owned()),
+            "{report}"
+        );
         let back = store.find_secret(&deleted.id).await.unwrap().unwrap();
         assert_eq!((back.deleted_at, back.version), (None, deleted.version + 1));
     })
@@ -350,8 +490,14 @@ async fn an_import_that_meets_a_changed_row_writes_nothing() {
     into_each(|from, store, _inherited| async move {
         import(&from, &store, Settings::default()).await;
         let before = (realms(&store).await, secrets(&store).await);
-        let fresh = RealmRow { id: "fresh".to_owned(), ..before.0[0].clone() };
-        let secret = SecretRow { id: SecretId::new("fresh", "k"), ..before.1[0].clone() };
+        let fresh = RealmRow {
+            id: "fresh".to_owned(),
+            ..before.0[0].clone()
+        };
+        let secret = SecretRow {
+            id: SecretId::new("fresh", "k"),
+            ..before.1[0].clone()
+        };
         let stale = before.1[0].clone();
         let taken = before.0[1].clone();
         let import = |secrets, taken: Option<RealmRow>| Import {
@@ -362,15 +508,27 @@ async fn an_import_that_meets_a_changed_row_writes_nothing() {
             secrets,
             ..Import::default()
         };
-        let gone = Import { needed_realms: vec![("gone".to_owned(), 1)], ..import(Vec::new(), None) };
+        let gone = Import {
+            needed_realms: vec![("gone".to_owned(), 1)],
+            ..import(Vec::new(), None)
+        };
         for conflicting in [
-            import(vec![(secret.clone(), None), (stale.clone(), Some(stale.revision - 1))], None),
+            import(
+                vec![
+                    (secret.clone(), None),
+                    (stale.clone(), Some(stale.revision - 1)),
+                ],
+                None,
+            ),
             import(vec![(secret.clone(), None), (stale, None)], None),
             import(vec![(secret, None)], Some(taken)),
             gone,
         ] {
             let outcome = store.write_import(&conflicting).await;
-            assert!(matches!(outcome, Err(StoreError::Conflict(_))), "{outcome:?}");
+            assert!(
+                matches!(outcome, Err(StoreError::Conflict(_))),
+                "{outcome:?}"
+            );
             assert_eq!((realms(&store).await, secrets(&store).await), before);
         }
     })
@@ -381,11 +539,19 @@ async fn an_import_that_meets_a_changed_row_writes_nothing() {
 async fn imports_at_the_same_time_agree() {
     into_each(|from, store, _inherited| async move {
         let settings = Settings::default();
-        let (one, other) =
-            tokio::join!(Box::pin(run(&from, &store, settings)), Box::pin(run(&from, &store, settings)));
-        assert_eq!(count(&one.unwrap(), Outcome::Left), count(&other.unwrap(), Outcome::Left));
+        let (one, other) = tokio::join!(
+            Box::pin(run(&from, &store, settings)),
+            Box::pin(run(&from, &store, settings))
+        );
+        assert_eq!(
+            count(&one.unwrap(), Outcome::Left),
+            count(&other.unwrap(), Outcome::Left)
+        );
         assert!(realms(&store).await.iter().all(|row| row.revision == 1));
-        assert_eq!((realms(&store).await.len(), secrets(&store).await.len()), (5, 4));
+        assert_eq!(
+            (realms(&store).await.len(), secrets(&store).await.len()),
+            (5, 4)
+        );
     })
     .await;
 }
@@ -403,15 +569,23 @@ async fn ten_thousand_secrets_are_taken_at_once() {
         let first = run(&from, &store, Settings::default()).await.unwrap();
         assert_eq!((first.secrets.taken, first.tokens.taken), (10_004, 10_002));
         let second = run(&from, &store, Settings::default()).await.unwrap();
-        assert_eq!((second.secrets.unchanged, second.tokens.unchanged), (10_004, 10_002));
-        assert_eq!(count(&second, Outcome::Taken) + count(&second, Outcome::Updated), 0);
+        assert_eq!(
+            (second.secrets.unchanged, second.tokens.unchanged),
+            (10_004, 10_002)
+        );
+        assert_eq!(
+            count(&second, Outcome::Taken) + count(&second, Outcome::Updated),
+            0
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn other_column_types_and_absent_columns_are_read() {
-    let Some(server) = variable("TEST_MYSQL_URL") else { return };
+    let Some(server) = variable("TEST_MYSQL_URL") else {
+        return;
+    };
     let inherited = Inherited::create(&server).await;
     inherited
         .run(
@@ -425,45 +599,91 @@ async fn other_column_types_and_absent_columns_are_read() {
              expires_at DATETIME, created_at BIGINT, updated_at VARCHAR(30))",
         )
         .await;
-    inherited.run("INSERT INTO realm VALUES ('caf\u{e9}', NULL, NULL), ('wx', '', NULL)").await;
+    inherited
+        .run("INSERT INTO realm VALUES ('caf\u{e9}', NULL, NULL), ('wx', '', NULL)")
+        .await;
     inherited
         .run("INSERT INTO secret VALUES ('wx', '公司', 7, 'x', 't', NOW() + INTERVAL 1 HOUR, 1500000000000, 'NaN')")
         .await;
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&format!("sqlite:{}", folder.path().join("data.db").display())).await;
+    let store = open(&format!(
+        "sqlite:{}",
+        folder.path().join("data.db").display()
+    ))
+    .await;
     let report = import(&inherited.url(), &store, Settings::default()).await;
     assert_eq!(count(&report, Outcome::Taken), 4, "{report}");
-    let secret = store.find_secret(&SecretId::new("wx", "公司")).await.unwrap().unwrap();
-    assert_eq!(secret.content.credentials, [("key_1", "7"), ("key_12", "x")].into_iter().collect());
+    let secret = store
+        .find_secret(&SecretId::new("wx", "公司"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        secret.content.credentials,
+        [("key_1", "7"), ("key_12", "x")].into_iter().collect()
+    );
     assert_eq!(secret.created_at.epoch_ms(), 1_500_000_000_000);
     let expires_at = secret.content.fixed.unwrap().expires_at.unwrap();
     let left = expires_at.since(store.now().await.unwrap());
-    assert!(left > Duration::from_secs(3500) && left < Duration::from_secs(3700), "{left:?}");
+    assert!(
+        left > Duration::from_secs(3500) && left < Duration::from_secs(3700),
+        "{left:?}"
+    );
     assert!(store.find_realm("café").await.unwrap().is_some());
     inherited.drop().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_is_told_without_the_password() {
-    let Some(server) = variable("TEST_MYSQL_URL") else { return };
+    let Some(server) = variable("TEST_MYSQL_URL") else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&format!("sqlite:{}", folder.path().join("data.db").display())).await;
+    let store = open(&format!(
+        "sqlite:{}",
+        folder.path().join("data.db").display()
+    ))
+    .await;
     let inherited = Inherited::create(&server).await;
-    let failed = run(&inherited.url(), &store, Settings::default()).await.unwrap_err();
+    let failed = run(&inherited.url(), &store, Settings::default())
+        .await
+        .unwrap_err();
     assert!(matches!(failed, ImportError::Missing { .. }), "{failed:?}");
-    assert!(failed.to_string().contains("it has no table realm, table secret"), "{failed}");
+    assert!(
+        failed
+            .to_string()
+            .contains("it has no table realm, table secret"),
+        "{failed}"
+    );
     inherited.run("CREATE TABLE realm (name INT)").await;
     inherited.run("CREATE TABLE secret (realm INT)").await;
-    let failed = run(&inherited.url(), &store, Settings::default()).await.unwrap_err();
-    assert!(failed.to_string().contains("it has no column realm.id, column secret.key;"), "{failed}");
+    let failed = run(&inherited.url(), &store, Settings::default())
+        .await
+        .unwrap_err();
+    assert!(
+        failed
+            .to_string()
+            .contains("it has no column realm.id, column secret.key;"),
+        "{failed}"
+    );
 
     let wrong = server.replace("://root:", "://root:hush-hush");
-    for url in [format!("{wrong}/mysql"), "mysql://u:hush-hush@127.0.0.1:1/x".to_owned()] {
+    for url in [
+        format!("{wrong}/mysql"),
+        "mysql://u:hush-hush@127.0.0.1:1/x".to_owned(),
+    ] {
         let from = LegacyUrl::read(&url).unwrap();
         let failed = run(&from, &store, Settings::default()).await.unwrap_err();
-        assert!(matches!(failed, ImportError::Unreadable { .. }), "{failed:?}");
+        assert!(
+            matches!(failed, ImportError::Unreadable { .. }),
+            "{failed:?}"
+        );
         assert!(!failed.to_string().contains("hush-hush"), "{failed}");
-        let expected = if url.contains(":1/") { "no connection within 5s" } else { "Access denied" };
+        let expected = if url.contains(":1/") {
+            "no connection within 5s"
+        } else {
+            "Access denied"
+        };
         assert!(failed.to_string().contains(expected), "{failed}");
     }
     inherited.drop().await;

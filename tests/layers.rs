@@ -16,11 +16,27 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("tasks", &[]),
     ("fake_provider", &[]),
     ("upstream", &["realm"]),
-    ("config", &["store::DatabaseUrl", "upstream::Limits", "upstream::Egress"]),
+    (
+        "config",
+        &["store::DatabaseUrl", "upstream::Limits", "upstream::Egress"],
+    ),
     ("telemetry", &["config"]),
-    ("service", &["realm", "store", "upstream", "tasks", "telemetry", "failpoint"]),
+    (
+        "service",
+        &[
+            "realm",
+            "store",
+            "upstream",
+            "tasks",
+            "telemetry",
+            "failpoint",
+        ],
+    ),
     ("import", &["realm", "store", "service"]),
-    ("http", &["json", "realm", "store", "service", "tasks", "telemetry"]),
+    (
+        "http",
+        &["json", "realm", "store", "service", "tasks", "telemetry"],
+    ),
     ("app", &[EVERYTHING]),
     ("cli", &[EVERYTHING]),
 ];
@@ -36,7 +52,10 @@ const DIALECT: [&str; 3] = [
 
 #[test]
 fn no_module_reaches_upwards() {
-    let found: Vec<String> = sources().iter().flat_map(|(file, source)| upward(file, source)).collect();
+    let found: Vec<String> = sources()
+        .iter()
+        .flat_map(|(file, source)| upward(file, source))
+        .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -44,37 +63,101 @@ fn no_module_reaches_upwards() {
 fn every_module_has_a_place_in_the_layers() {
     for (file, _) in sources() {
         let module = module_of(&file);
-        assert!(module.is_empty() || may_use(&module[0]).is_some(), "{file}: add it to LAYERS in this test");
+        assert!(
+            module.is_empty() || may_use(&module[0]).is_some(),
+            "{file}: add it to LAYERS in this test"
+        );
     }
 }
 
 #[test]
 fn which_database_it_is_is_known_in_one_place() {
     let knows = |(file, source): &(String, String)| {
-        let names = ["DbBackend", "DatabaseBackend"].iter().any(|name| code(source).contains(name));
+        let names = ["DbBackend", "DatabaseBackend"]
+            .iter()
+            .any(|name| code(source).contains(name));
         names && !DIALECT.iter().any(|place| file.starts_with(place))
     };
-    let found: Vec<String> = sources().into_iter().filter(knows).map(|(file, _)| file).collect();
-    assert!(found.is_empty(), "these files ask which database it is: {found:?}");
+    let found: Vec<String> = sources()
+        .into_iter()
+        .filter(knows)
+        .map(|(file, _)| file)
+        .collect();
+    assert!(
+        found.is_empty(),
+        "these files ask which database it is: {found:?}"
+    );
 }
 
 #[test]
 fn an_upward_use_is_found_in_every_form() {
     for (file, source, expected) in [
         ("src/store/sql/realms.rs", "use crate::service::Tokens;", 1),
-        ("src/store/sql/realms.rs", "use super::super::super::service::Tokens;", 1),
-        ("src/store/sql/realms.rs", "use super::super::{RealmRow, StoreResult};", 0),
-        ("src/store.rs", "use crate::{\n    clock::Timestamp,\n    http::{self, body::{Body, Page}},\n};", 3),
-        ("src/realm/path.rs", "fn f() -> crate::store::StoreResult<()> { crate::store::f::<u8>() }", 2),
-        ("src/realm/path.rs", "    use super::super::upstream as up;", 1),
-        ("src/realm/path.rs", "// crate::store::Store\n/// [`crate::http`]\n", 0),
-        ("src/clock.rs", "use crate::realm::*;\nuse crate::token::Life;", 1),
-        ("src/config.rs", "use crate::store::{DatabaseUrl,};\nuse crate::upstream::Limits;", 0),
-        ("src/config/database.rs", "use crate::store::{DatabaseUrl, SqlStore};\nuse crate::store;", 2),
-        ("src/service.rs", "use crate::config::Config;\nuse crate::{realm, upstream, store, tasks};", 1),
-        ("src/http.rs", "pub(crate) use crate::service::Tokens;\nuse crate::cli::Exit;", 1),
-        ("src/cli/serve.rs", "use crate::{app::App, http, config, store, import};", 0),
-        ("src/store.rs", "use crate::secret::SecretId;\nuse other_crate::http;\nmacro!($crate::http);", 0),
+        (
+            "src/store/sql/realms.rs",
+            "use super::super::super::service::Tokens;",
+            1,
+        ),
+        (
+            "src/store/sql/realms.rs",
+            "use super::super::{RealmRow, StoreResult};",
+            0,
+        ),
+        (
+            "src/store.rs",
+            "use crate::{\n    clock::Timestamp,\n    http::{self, body::{Body, Page}},\n};",
+            3,
+        ),
+        (
+            "src/realm/path.rs",
+            "fn f() -> crate::store::StoreResult<()> { crate::store::f::<u8>() }",
+            2,
+        ),
+        (
+            "src/realm/path.rs",
+            "    use super::super::upstream as up;",
+            1,
+        ),
+        (
+            "src/realm/path.rs",
+            "// crate::store::Store\n/// [`crate::http`]\n",
+            0,
+        ),
+        (
+            "src/clock.rs",
+            "use crate::realm::*;\nuse crate::token::Life;",
+            1,
+        ),
+        (
+            "src/config.rs",
+            "use crate::store::{DatabaseUrl,};\nuse crate::upstream::Limits;",
+            0,
+        ),
+        (
+            "src/config/database.rs",
+            "use crate::store::{DatabaseUrl, SqlStore};\nuse crate::store;",
+            2,
+        ),
+        (
+            "src/service.rs",
+            "use crate::config::Config;\nuse crate::{realm, upstream, store, tasks};",
+            1,
+        ),
+        (
+            "src/http.rs",
+            "pub(crate) use crate::service::Tokens;\nuse crate::cli::Exit;",
+            1,
+        ),
+        (
+            "src/cli/serve.rs",
+            "use crate::{app::App, http, config, store, import};",
+            0,
+        ),
+        (
+            "src/store.rs",
+            "use crate::secret::SecretId;\nuse other_crate::http;\nmacro!($crate::http);",
+            0,
+        ),
         ("src/main.rs", "use crate::cli::Exit;", 0),
     ] {
         let found = upward(file, source);
@@ -85,31 +168,46 @@ fn an_upward_use_is_found_in_every_form() {
 /// The uses in a file that its module may not make.
 fn upward(file: &str, source: &str) -> Vec<String> {
     let module = module_of(file);
-    let Some(allowed) = module.first().and_then(|name| may_use(name)) else { return Vec::new() };
+    let Some(allowed) = module.first().and_then(|name| may_use(name)) else {
+        return Vec::new();
+    };
     let is_refused = |used: &String| {
         let target = used.split("::").next().unwrap_or_default();
         let is_item_of = |place: &&str| used == place || used.starts_with(&format!("{place}::"));
         target != module[0]
             && !ROOT_TYPES.contains(&target)
             && may_use(target).is_some()
-            && !allowed.iter().any(|place| *place == EVERYTHING || is_item_of(place))
+            && !allowed
+                .iter()
+                .any(|place| *place == EVERYTHING || is_item_of(place))
     };
-    let used = paths(&code(source)).into_iter().filter_map(|path| from_root(&module, &path));
-    used.filter(is_refused).map(|used| format!("{file}: {} may not use {used}", module[0])).collect()
+    let used = paths(&code(source))
+        .into_iter()
+        .filter_map(|path| from_root(&module, &path));
+    used.filter(is_refused)
+        .map(|used| format!("{file}: {} may not use {used}", module[0]))
+        .collect()
 }
 
 fn may_use(module: &str) -> Option<&'static [&'static str]> {
     if ROOT_TYPES.contains(&module) {
         return Some(&[]);
     }
-    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, allowed)| *allowed)
+    LAYERS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .map(|(_, allowed)| *allowed)
 }
 
 /// `src/store/sql/realms.rs` is `store::sql::realms`; nothing for `lib.rs` and `main.rs`, which wire the modules up.
 fn module_of(file: &str) -> Vec<String> {
     let path = file.trim_start_matches("src/").trim_end_matches(".rs");
     let is_root = ["lib", "main"].contains(&path);
-    if is_root { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
+    if is_root {
+        Vec::new()
+    } else {
+        path.split('/').map(str::to_owned).collect()
+    }
 }
 
 /// A path without its `crate` or `super`s; `None` for one that leaves the crate, as it seems to from an inline module.
@@ -126,7 +224,10 @@ fn from_root(module: &[String], path: &str) -> Option<String> {
 /// The paths that begin with `crate` or `super`, groups taken apart.
 fn paths(code: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::").chain(code.match_indices("super::")) {
+    for (at, _) in code
+        .match_indices("crate::")
+        .chain(code.match_indices("super::"))
+    {
         let before = code[..at].chars().next_back();
         if !before.is_some_and(|sign| is_in_name(sign) || sign == ':' || sign == '$') {
             take_path(&code[at..], "", &mut found);
@@ -140,9 +241,15 @@ fn take_path<'a>(text: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a st
     if let Some(group) = text.strip_prefix('{') {
         return take_group(group, prefix, found);
     }
-    let (name, rest) =
-        text.split_at(text.find(|sign| !is_in_name(sign) && sign != '*').unwrap_or(text.len()));
-    let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}::{name}") };
+    let (name, rest) = text.split_at(
+        text.find(|sign| !is_in_name(sign) && sign != '*')
+            .unwrap_or(text.len()),
+    );
+    let path = if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}::{name}")
+    };
     match rest.strip_prefix("::") {
         Some(rest) if !rest.starts_with('<') => take_path(rest, &path, found),
         _ => {
@@ -169,7 +276,10 @@ fn is_in_name(sign: char) -> bool {
 
 /// The source without the lines that are comments.
 fn code(source: &str) -> String {
-    source.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("//")).collect()
+    source
+        .split_inclusive('\n')
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect()
 }
 
 /// All files of `src` by their path, with their text.
@@ -190,7 +300,12 @@ fn sources() -> Vec<(String, String)> {
     files.sort();
     assert!(files.len() > 50, "only {} files found", files.len());
     let named = |path: PathBuf| {
-        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        let name = path
+            .strip_prefix(root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         (name, std::fs::read_to_string(path).unwrap())
     };
     files.into_iter().map(named).collect()

@@ -10,9 +10,20 @@ use token_server::realm::{Definition, RawAnswer};
 mod facts;
 
 static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
-    let units = ["seconds", "milliseconds", "minutes", "epoch_seconds", "epoch_milliseconds", "rfc3339", "date", "duration_dhm"];
+    let units = [
+        "seconds",
+        "milliseconds",
+        "minutes",
+        "epoch_seconds",
+        "epoch_milliseconds",
+        "rfc3339",
+        "date",
+        "duration_dhm",
+    ];
     let formats = ["json", "xml", "form", "text"];
-    let all = formats.iter().flat_map(|format| units.iter().map(move |unit| (format, unit)));
+    let all = formats
+        .iter()
+        .flat_map(|format| units.iter().map(move |unit| (format, unit)));
     let config = |(format, unit): (&&str, &&str)| {
         serde_json::json!({"response": {"format": format, "strip_prefix": "&&"}, "requests": [{"url": "https://x.example"}],
             "inputs": {"r": {"from": "rotating", "required": false}}, "save": {"r": {"from": "$.r", "expires": {"path": "$.e", "unit": unit}}},
@@ -20,17 +31,33 @@ static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
             "token": ["$.t", "$", "text", "header:x", "cookie:c"], "expires": {"path": ["$.e", "$"], "unit": unit},
             "outputs": {"o": "$.o", "h": "{{ token }}"}, "errors": {"code": "$.code", "config": ["4*"]}})
     };
-    let read = |config: serde_json::Value| Definition::read(Some(&config), None).expect("a good definition");
+    let read = |config: serde_json::Value| {
+        Definition::read(Some(&config), None).expect("a good definition")
+    };
     all.map(config).map(read).chain([read(serde_json::json!({"requests": [{"url": "https://x.example"}], "token": "$.t", "expires": "jwt_exp"}))]).collect()
 });
 
 fuzz_target!(|data: &[u8]| {
-    let Some((first, body)) = data.split_first() else { return };
+    let Some((first, body)) = data.split_first() else {
+        return;
+    };
     let definition = &DEFINITIONS[usize::from(*first) % DEFINITIONS.len()];
     let status = if first % 7 == 0 { 400 } else { 200 };
-    let headers = vec![("set-cookie".to_owned(), String::from_utf8_lossy(body).into_owned()), ("x".to_owned(), "h".to_owned())];
-    let raw = RawAnswer { status, headers, body: body.to_vec() };
+    let headers = vec![
+        (
+            "set-cookie".to_owned(),
+            String::from_utf8_lossy(body).into_owned(),
+        ),
+        ("x".to_owned(), "h".to_owned()),
+    ];
+    let raw = RawAnswer {
+        status,
+        headers,
+        body: body.to_vec(),
+    };
     if let Some(form) = definition.form() {
-        let _ = form.rehearse(facts::of(definition), vec![raw], false).report(false);
+        let _ = form
+            .rehearse(facts::of(definition), vec![raw], false)
+            .report(false);
     }
 });

@@ -8,8 +8,12 @@ use token_server::realm::Definition;
 mod facts;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(config) = serde_json::from_slice::<serde_json::Value>(data) else { return };
-    let Ok(definition) = Definition::read(Some(&config), None) else { return };
+    let Ok(config) = serde_json::from_slice::<serde_json::Value>(data) else {
+        return;
+    };
+    let Ok(definition) = Definition::read(Some(&config), None) else {
+        return;
+    };
     let _ = definition.warnings();
     let _ = definition.fetches_like(&definition);
     if let Some(form) = definition.form() {

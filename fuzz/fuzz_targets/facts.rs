@@ -5,11 +5,16 @@ use token_server::realm::{Definition, Facts, RawAnswer};
 use token_server::secret::SecretId;
 
 pub fn of(definition: &Definition) -> Facts {
-    let inputs = definition.input_names().into_iter().map(|name| (name.to_owned(), "7".to_owned()));
+    let inputs = definition
+        .input_names()
+        .into_iter()
+        .map(|name| (name.to_owned(), "7".to_owned()));
     Facts {
         secret: SecretId::new("r", "k"),
         inputs: inputs.collect(),
-        tokens: [("base".to_owned(), "base-token".into())].into_iter().collect(),
+        tokens: [("base".to_owned(), "base-token".into())]
+            .into_iter()
+            .collect(),
         has_saved: false,
         forced: true,
         now: Timestamp::from_epoch_ms(1_760_000_000_000),
@@ -20,5 +25,8 @@ pub fn of(definition: &Definition) -> Facts {
 
 #[allow(dead_code)]
 pub fn good_answer() -> RawAnswer {
-    RawAnswer::json(200, &serde_json::json!({"access_token": "t", "token": "t", "expires_in": 7200, "data": {"a": ["x"]}}))
+    RawAnswer::json(
+        200,
+        &serde_json::json!({"access_token": "t", "token": "t", "expires_in": 7200, "data": {"a": ["x"]}}),
+    )
 }

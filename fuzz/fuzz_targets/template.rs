@@ -14,8 +14,12 @@ fuzz_target!(|text: &str| {
         "token": "var:v", "expires": "never",
         "requests": [{"url": "https://x.example", "text": "{{ a }}"},
                      {"url": "https://x.example/", "query": {"q": text}, "headers": {"X-H": text}, "json": {"m": text, "v": "{{ w }}"}}]});
-    let Ok(definition) = Definition::read(Some(&config), None) else { return };
+    let Ok(definition) = Definition::read(Some(&config), None) else {
+        return;
+    };
     if let Some(form) = definition.form() {
-        let _ = form.rehearse(facts::of(&definition), vec![facts::good_answer(); 2], true).report(true);
+        let _ = form
+            .rehearse(facts::of(&definition), vec![facts::good_answer(); 2], true)
+            .report(true);
     }
 });

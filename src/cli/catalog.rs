@@ -37,7 +37,11 @@ pub(super) fn run(args: &CatalogArgs, output: Output) -> anyhow::Result<()> {
                 .into_iter()
                 .map(|preset| json!({"id": preset.id, "title": preset.title.en, "title_zh": preset.title.zh, "inputs": preset.inputs().join(", ")}))
                 .collect();
-            output.print_items(&Value::from(lines.clone()), &lines, &["id", "title", "title_zh", "inputs"])
+            output.print_items(
+                &Value::from(lines.clone()),
+                &lines,
+                &["id", "title", "title_zh", "inputs"],
+            )
         }
         Action::Show { id } => {
             let preset = catalog::preset(id).map_err(Exit::failed)?;

@@ -36,13 +36,18 @@ impl ServerFlags {
     /// A client of that server.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let wrong = || {
-            Exit::config(format!("--server: expected a URL like http://HOST:PORT, found {:?}", self.server))
+            Exit::config(format!(
+                "--server: expected a URL like http://HOST:PORT, found {:?}",
+                self.server
+            ))
         };
         let base = Url::parse(&self.server).map_err(|_| wrong())?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(wrong().into());
         }
-        let http = crate::upstream::client_builder()?.timeout(TIMEOUT).build()?;
+        let http = crate::upstream::client_builder()?
+            .timeout(TIMEOUT)
+            .build()?;
         Ok(Client { base, http })
     }
 }
@@ -61,8 +66,13 @@ impl Client {
     }
 
     /// GET; a problem is an error.
-    pub(super) async fn get(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.ask(self.http.request(Method::GET, self.url(segments, query))).await
+    pub(super) async fn get(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> anyhow::Result<Value> {
+        self.ask(self.http.request(Method::GET, self.url(segments, query)))
+            .await
     }
 
     /// POST of a JSON document.
@@ -78,17 +88,31 @@ impl Client {
         document: &Value,
     ) -> anyhow::Result<Value> {
         let request = self.http.request(Method::POST, self.url(segments, query));
-        self.ask(request.header("content-type", "application/json").body(document.to_string())).await
+        self.ask(
+            request
+                .header("content-type", "application/json")
+                .body(document.to_string()),
+        )
+        .await
     }
 
     /// DELETE.
-    pub(super) async fn delete(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.ask(self.http.request(Method::DELETE, self.url(segments, query))).await
+    pub(super) async fn delete(
+        &self,
+        segments: &[&str],
+        query: &[(&str, String)],
+    ) -> anyhow::Result<Value> {
+        self.ask(self.http.request(Method::DELETE, self.url(segments, query)))
+            .await
     }
 
     async fn ask(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let away = |error: reqwest::Error| {
-            let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+            let what = if error.is_timeout() {
+                "did not answer in time"
+            } else {
+                "cannot be reached"
+            };
             Exit::unavailable(format!(
                 "the server {} {what}; is it running? try: token-server dev",
                 self.base
@@ -112,16 +136,28 @@ fn refusal(status: u16, problem: &Value) -> Exit {
         (Some(detail), Some(code)) => format!("{detail} ({code}, HTTP {status})"),
         _ => format!("the server answered HTTP {status}{}", health(problem)),
     };
-    let labels = [("provider_code", "the provider's code"), ("provider_message", "the provider's message")];
-    let said =
-        labels.iter().filter_map(|(name, label)| text(name).map(|words| format!("\n  {label}: {words}")));
+    let labels = [
+        ("provider_code", "the provider's code"),
+        ("provider_message", "the provider's message"),
+    ];
+    let said = labels
+        .iter()
+        .filter_map(|(name, label)| text(name).map(|words| format!("\n  {label}: {words}")));
     Exit::failed(message + &said.collect::<String>())
 }
 
 /// What `/readyz` says of a server that is not ready.
 fn health(body: &Value) -> String {
-    let Some(status) = body["status"].as_str() else { return String::new() };
-    let reasons = body["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let Some(status) = body["status"].as_str() else {
+        return String::new();
+    };
+    let reasons = body["reasons"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let reasons: Vec<_> = reasons.collect();
-    format!(": {status} {}", reasons.join("; ")).trim_end().to_owned()
+    format!(": {status} {}", reasons.join("; "))
+        .trim_end()
+        .to_owned()
 }

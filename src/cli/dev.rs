@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
 use crate::fake_provider::{
-    FakeProvider, OAUTH2_CLIENT_ID, OAUTH2_CLIENT_SECRET, WECHAT_APPID, WECHAT_SECRET, WECOM_CORPID,
-    WECOM_SECRET,
+    FakeProvider, OAUTH2_CLIENT_ID, OAUTH2_CLIENT_SECRET, WECHAT_APPID, WECHAT_SECRET,
+    WECOM_CORPID, WECOM_SECRET,
 };
 use crate::http::server::{Serving, serve};
 use crate::service::{RealmEdit, SecretEdit};
@@ -36,14 +36,25 @@ pub(super) struct DevArgs {
 
 /// Runs the server until it is told to end.
 pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
-    let temporary = tempfile::Builder::new().prefix("token-server-dev-").tempdir()?;
-    let folder = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let temporary = tempfile::Builder::new()
+        .prefix("token-server-dev-")
+        .tempdir()?;
+    let folder = args
+        .data
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)
         .map_err(|error| Exit::failed(format!("--data {}: {error}", folder.display())))?;
     let config = dev_config(args, &folder).map_err(|error| {
-        let (what, is_public) =
-            error.0.split_once("; listen on").map_or((error.0.as_str(), false), |(what, _)| (what, true));
-        let hint = if is_public { "; dev listens on loopback only, serve on any address" } else { "" };
+        let (what, is_public) = error
+            .0
+            .split_once("; listen on")
+            .map_or((error.0.as_str(), false), |(what, _)| (what, true));
+        let hint = if is_public {
+            "; dev listens on loopback only, serve on any address"
+        } else {
+            ""
+        };
         Exit::config(format!("{what}{hint}"))
     })?;
     logs::start(&config.log).map_err(Exit::config)?;
@@ -53,7 +64,12 @@ pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
         .run(move |app| async move {
             let provider = start_fake_provider(&app).await?;
             save_examples(&app, &provider).await?;
-            print(&welcome(&format!("http://{address}"), &provider, &folder.display().to_string(), kept))
+            print(&welcome(
+                &format!("http://{address}"),
+                &provider,
+                &folder.display().to_string(),
+                kept,
+            ))
         })
         .await;
     temporary.close()?;
@@ -70,7 +86,8 @@ fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, Config
         ("database.url", database),
         ("upstream.allow_networks", "loopback".to_owned()),
     ];
-    let environment = Environment::of_process().only(&["TOKEN_SERVER__LOG__", "TOKEN_SERVER__METRICS__"]);
+    let environment =
+        Environment::of_process().only(&["TOKEN_SERVER__LOG__", "TOKEN_SERVER__METRICS__"]);
     Config::load_without_file(&environment, &flags)
 }
 
@@ -86,7 +103,13 @@ async fn start_fake_provider(app: &App) -> anyhow::Result<String> {
     };
     let tasks = app.tasks.clone();
     app.tasks.spawn("fake provider", async move {
-        serve(listener, serving, tasks.stopping(), std::time::Duration::ZERO).await;
+        serve(
+            listener,
+            serving,
+            tasks.stopping(),
+            std::time::Duration::ZERO,
+        )
+        .await;
     });
     Ok(url)
 }
@@ -101,8 +124,7 @@ async fn save_examples(app: &App, provider: &str) -> anyhow::Result<()> {
 
 /// A realm and a secret for each kind of provider.
 fn examples(provider: &str) -> [(Value, Value); 3] {
-    let argument =
-        |name: &str, place: &str, value: &str| json!({"name": name, "place": place, "value": value});
+    let argument = |name: &str, place: &str, value: &str| json!({"name": name, "place": place, "value": value});
     let config = |path: &str, method: &str, arguments: Vec<Value>| {
         json!({"url": format!("{provider}{path}"), "method": method, "arguments": arguments,
             "token_path": "access_token", "content_type": "json", "expires_in_path": "expires_in"})
@@ -112,7 +134,10 @@ fn examples(provider: &str) -> [(Value, Value); 3] {
         argument("secret", "url", "$key_2"),
         argument("grant_type", "url", "$key_3"),
     ];
-    let wecom = vec![argument("corpid", "url", "$key_1"), argument("corpsecret", "url", "$key_2")];
+    let wecom = vec![
+        argument("corpid", "url", "$key_1"),
+        argument("corpsecret", "url", "$key_2"),
+    ];
     let oauth2 = vec![
         argument("grant_type", "body", "client_credentials"),
         argument("client_id", "body", "$client_id"),
@@ -141,12 +166,19 @@ fn examples(provider: &str) -> [(Value, Value); 3] {
     kinds.map(|(id, comment, config, mut secret)| {
         secret["realm"] = id.into();
         secret["key"] = "demo".into();
-        (json!({"id": id, "config": config, "comment": comment}), secret)
+        (
+            json!({"id": id, "config": config, "comment": comment}),
+            secret,
+        )
     })
 }
 
 fn welcome(server: &str, provider: &str, folder: &str, kept: bool) -> String {
-    let kept = if kept { "kept" } else { "removed at the end; --data DIR keeps it" };
+    let kept = if kept {
+        "kept"
+    } else {
+        "removed at the end; --data DIR keeps it"
+    };
     format!(
         "\ntoken-server is ready at {server}; its API is described at {server}/docs\n\
          fake provider: {provider}    data: {folder} ({kept})\n\n\

@@ -24,7 +24,10 @@ pub(super) fn read_unnamed(file: &str) -> Result<Value, String> {
     if text.len() > LARGEST {
         return Err("larger than 1 MiB".to_owned());
     }
-    let ending = Path::new(file).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let ending = Path::new(file)
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
     match ending.to_lowercase().as_str() {
         "toml" => toml::from_str(&text).map_err(|error| error.to_string()),
         "yaml" | "yml" => read_yaml(&text),
@@ -45,7 +48,10 @@ fn read_yaml(text: &str) -> Result<Value, String> {
         let told = error.to_string();
         let told = told.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
         if text.contains("{{") {
-            format!("{}\nIn YAML quote every value that has {{{{, and every path with [.", told.trim_end())
+            format!(
+                "{}\nIn YAML quote every value that has {{{{, and every path with [.",
+                told.trim_end()
+            )
         } else {
             told
         }
@@ -56,12 +62,17 @@ fn read_yaml(text: &str) -> Result<Value, String> {
 pub(super) fn read_all(file: &str) -> anyhow::Result<Vec<Value>> {
     Ok(match read(file)? {
         Value::Array(items) => items,
-        Value::Object(mut members) => match members.get_mut("data").and_then(|data| data.get_mut("list")) {
+        Value::Object(mut members) => match members
+            .get_mut("data")
+            .and_then(|data| data.get_mut("list"))
+        {
             Some(Value::Array(items)) => std::mem::take(items),
             Some(_) | None => vec![Value::Object(members)],
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            return Err(Exit::failed(format!("{file}: expected an object or an array of objects")).into());
+            return Err(
+                Exit::failed(format!("{file}: expected an object or an array of objects")).into(),
+            );
         }
     })
 }

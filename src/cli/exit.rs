@@ -21,22 +21,34 @@ const CONFIG: u8 = 78;
 impl Exit {
     /// Something was refused, or failed.
     pub(super) fn failed(message: impl Into<String>) -> Self {
-        Self { code: FAILED, message: message.into() }
+        Self {
+            code: FAILED,
+            message: message.into(),
+        }
     }
 
     /// What was given is wrong.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: message.into() }
+        Self {
+            code: USAGE,
+            message: message.into(),
+        }
     }
 
     /// A server or database cannot be reached.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self { code: UNAVAILABLE, message: message.into() }
+        Self {
+            code: UNAVAILABLE,
+            message: message.into(),
+        }
     }
 
     /// The configuration is wrong.
     pub(super) fn config(message: impl Into<String>) -> Self {
-        Self { code: CONFIG, message: message.into() }
+        Self {
+            code: CONFIG,
+            message: message.into(),
+        }
     }
 
     /// What a store's error is worth.
@@ -53,7 +65,9 @@ impl Exit {
     /// Prints an error and answers its exit code.
     #[must_use]
     pub fn report(error: &anyhow::Error) -> ExitCode {
-        let code = error.downcast_ref::<Self>().map_or(FAILED, |exit| exit.code);
+        let code = error
+            .downcast_ref::<Self>()
+            .map_or(FAILED, |exit| exit.code);
         // Nothing can be done when standard error is closed.
         let _ = writeln!(std::io::stderr(), "token-server: {error:#}");
         ExitCode::from(code)

@@ -20,7 +20,10 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
         Ok(std::fs::write(path, text)?)
     };
-    write("openapi.json", &(crate::http::description().to_pretty_json()? + "\n"))?;
+    write(
+        "openapi.json",
+        &(crate::http::description().to_pretty_json()? + "\n"),
+    )?;
     write("schema/realm.json", &schema::text())?;
     write("docs/realm-language.md", &reference::language())?;
     write("docs/catalog.md", &reference::catalog())

@@ -17,6 +17,10 @@ pub(super) struct HealthcheckArgs {
 
 /// Succeeds when the server is ready.
 pub(super) async fn run(args: &HealthcheckArgs, output: Output) -> anyhow::Result<()> {
-    let query = if args.strict { vec![("strict", "1".to_owned())] } else { Vec::new() };
+    let query = if args.strict {
+        vec![("strict", "1".to_owned())]
+    } else {
+        Vec::new()
+    };
     output.print_one(&args.server.client()?.get(&["readyz"], &query).await?)
 }

@@ -17,7 +17,12 @@ use crate::store::{DatabaseUrl, SqlStore};
 pub(super) struct ImportArgs {
     /// The inherited service's database: mysql://USER:PASSWORD@HOST:PORT/DATABASE (shown to other users of this machine
     /// while the program runs; a password is better given in the environment).
-    #[arg(long, value_name = "URL", env = "TOKEN_SERVER_IMPORT_FROM", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TOKEN_SERVER_IMPORT_FROM",
+        hide_env_values = true
+    )]
     from: SecretString,
     /// Write nothing; report what an import would do.
     #[arg(long)]
@@ -30,15 +35,25 @@ pub(super) struct ImportArgs {
 /// Imports into the configured store. A dry run changes nothing there, the schema included.
 pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<Report> {
     let from = LegacyUrl::read(args.from.expose_secret()).map_err(exit)?;
-    let settings = Settings { dry_run: args.dry_run, overwrite: args.overwrite };
-    let store = if args.dry_run { store_to_compare(config).await? } else { reach_store(config).await? };
+    let settings = Settings {
+        dry_run: args.dry_run,
+        overwrite: args.overwrite,
+    };
+    let store = if args.dry_run {
+        store_to_compare(config).await?
+    } else {
+        reach_store(config).await?
+    };
     store.migrate().await.map_err(Exit::store)?;
     Ok(import::run(&from, &store, settings).await.map_err(exit)?)
 }
 
 /// The configured store if its schema is up to date; else nothing is in it, and an empty one in memory stands for it.
 async fn store_to_compare(config: &Config) -> anyhow::Result<SqlStore> {
-    let url = config.database.parsed().map_err(|error| Exit::config(error.0))?;
+    let url = config
+        .database
+        .parsed()
+        .map_err(|error| Exit::config(error.0))?;
     if !url.is_missing_file() {
         let store = reach_store(config).await?;
         let states = store.migration_state().await.map_err(Exit::store)?;
@@ -47,7 +62,9 @@ async fn store_to_compare(config: &Config) -> anyhow::Result<SqlStore> {
         }
     }
     let in_memory = DatabaseUrl::read("sqlite::memory:").map_err(Exit::store)?;
-    Ok(SqlStore::open(&in_memory, 1, config.database.timeout()).await.map_err(Exit::store)?)
+    Ok(SqlStore::open(&in_memory, 1, config.database.timeout())
+        .await
+        .map_err(Exit::store)?)
 }
 
 fn exit(error: ImportError) -> Exit {

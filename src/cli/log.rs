@@ -48,7 +48,11 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn run(args: &LogArgs, output: Output) -> anyhow::Result<()> {
     let client = args.server.client()?;
     let mut query = args.page.query();
-    for (name, value) in [("realm", &args.realm), ("key", &args.key), ("outcome", &args.outcome)] {
+    for (name, value) in [
+        ("realm", &args.realm),
+        ("key", &args.key),
+        ("outcome", &args.outcome),
+    ] {
         query.extend(value.clone().map(|value| (name, value)));
     }
     for (name, at) in [("from", args.from), ("to", args.to)] {
@@ -58,9 +62,21 @@ pub(super) async fn run(args: &LogArgs, output: Output) -> anyhow::Result<()> {
         return follow(&client, query, output).await;
     }
     let answer = client.get(&["api", "log"], &query).await?;
-    let columns =
-        ["at", "realm", "key", "cause", "outcome", "provider_code", "duration_ms", "provider_message"];
-    let answer = if output == Output::Table { dated(&answer) } else { answer };
+    let columns = [
+        "at",
+        "realm",
+        "key",
+        "cause",
+        "outcome",
+        "provider_code",
+        "duration_ms",
+        "provider_message",
+    ];
+    let answer = if output == Output::Table {
+        dated(&answer)
+    } else {
+        answer
+    };
     list(output, &answer, &columns)
 }
 
@@ -68,18 +84,27 @@ pub(super) async fn run(args: &LogArgs, output: Output) -> anyhow::Result<()> {
 fn instant(text: &str) -> Result<i64, String> {
     let of_ms = text.parse().ok();
     let at = of_ms.or_else(|| text.parse().ok().map(jiff::Timestamp::as_millisecond));
-    at.ok_or_else(|| "expected RFC 3339, like 2026-11-22T10:30:00Z, or epoch milliseconds".to_owned())
+    at.ok_or_else(|| {
+        "expected RFC 3339, like 2026-11-22T10:30:00Z, or epoch milliseconds".to_owned()
+    })
 }
 
 /// A line for each call that has ended, in the order they began; what was printed is not printed again.
-async fn follow(client: &Client, query: Vec<(&'static str, String)>, output: Output) -> anyhow::Result<()> {
+async fn follow(
+    client: &Client,
+    query: Vec<(&'static str, String)>,
+    output: Output,
+) -> anyhow::Result<()> {
     let mut followed = Followed::default();
     loop {
         let mut items = Vec::new();
         for page in 1..=MOST_PAGES {
             let query = paged(&query, page);
             let answer = client.get(&["api", "log"], &query).await?;
-            let more = answer["data"]["list"].as_array().cloned().unwrap_or_default();
+            let more = answer["data"]["list"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
             let is_last = more.len() < PAGE || followed.knows_all_below(&more);
             items.extend(more);
             if is_last || followed.is_new() {
@@ -98,8 +123,12 @@ const PAGE: usize = 200;
 const MOST_PAGES: usize = 50;
 
 fn paged(query: &[(&'static str, String)], page: usize) -> Vec<(&'static str, String)> {
-    let own = query.iter().filter(|(name, _)| !matches!(*name, "page" | "pageSize")).cloned();
-    own.chain([("page", page.to_string()), ("pageSize", PAGE.to_string())]).collect()
+    let own = query
+        .iter()
+        .filter(|(name, _)| !matches!(*name, "page" | "pageSize"))
+        .cloned();
+    own.chain([("page", page.to_string()), ("pageSize", PAGE.to_string())])
+        .collect()
 }
 
 /// What was printed, and which calls have not ended: as far back as the oldest of these is looked. Ids grow with time.
@@ -117,7 +146,10 @@ impl Followed {
 
     /// Whether nothing older than this page is waited for or was not seen.
     fn knows_all_below(&self, page: &[Value]) -> bool {
-        let oldest = page.last().and_then(|item| item["id"].as_str()).unwrap_or_default();
+        let oldest = page
+            .last()
+            .and_then(|item| item["id"].as_str())
+            .unwrap_or_default();
         let waited_for = self.open.first().or(self.newest.as_ref());
         waited_for.is_none_or(|id| oldest <= id.as_str())
     }
@@ -126,7 +158,11 @@ impl Followed {
     fn take(&mut self, items: Vec<Value>) -> Vec<Value> {
         let id_of = |item: &Value| item["id"].as_str().unwrap_or_default().to_owned();
         let mut fresh = Vec::new();
-        self.newest = items.first().map(id_of).max(self.newest.take()).or_else(|| Some(String::new()));
+        self.newest = items
+            .first()
+            .map(id_of)
+            .max(self.newest.take())
+            .or_else(|| Some(String::new()));
         let oldest = items.last().map(id_of);
         for item in items.into_iter().rev() {
             let id = id_of(&item);
@@ -153,11 +189,20 @@ fn line(item: &Value, output: Output) -> String {
         return item.to_string();
     }
     let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
-    let at =
-        item["at"].as_i64().map(crate::clock::Timestamp::from_epoch_ms).map(crate::clock::Timestamp::rfc3339);
+    let at = item["at"]
+        .as_i64()
+        .map(crate::clock::Timestamp::from_epoch_ms)
+        .map(crate::clock::Timestamp::rfc3339);
     let (code, message) = (text("provider_code"), text("provider_message"));
-    let words =
-        [at.unwrap_or_default(), text("realm"), text("key"), text("cause"), text("outcome"), code, message];
+    let words = [
+        at.unwrap_or_default(),
+        text("realm"),
+        text("key"),
+        text("cause"),
+        text("outcome"),
+        code,
+        message,
+    ];
     words.join(" ").trim_end().to_owned()
 }
 

@@ -39,7 +39,9 @@ pub(super) async fn run(args: &MigrateArgs, output: Output) -> anyhow::Result<()
             let applied = store.migrate().await.map_err(Exit::store)?.applied;
             match output {
                 Output::Json => print(&json!({"applied": applied}).to_string()),
-                Output::Table => print(&format!("applied {applied} migration(s); the schema is up to date")),
+                Output::Table => print(&format!(
+                    "applied {applied} migration(s); the schema is up to date"
+                )),
             }
         }
     }
@@ -47,9 +49,16 @@ pub(super) async fn run(args: &MigrateArgs, output: Output) -> anyhow::Result<()
 
 /// Looks without making a SQLite file that is not there.
 async fn states(config: &Config) -> anyhow::Result<Vec<MigrationState>> {
-    let url = config.database.parsed().map_err(|error| Exit::config(error.0))?;
+    let url = config
+        .database
+        .parsed()
+        .map_err(|error| Exit::config(error.0))?;
     if url.is_missing_file() {
         return Ok(MigrationState::all_missing());
     }
-    Ok(reach_store(config).await?.migration_state().await.map_err(Exit::store)?)
+    Ok(reach_store(config)
+        .await?
+        .migration_state()
+        .await
+        .map_err(Exit::store)?)
 }

@@ -50,7 +50,9 @@ impl Output {
     pub(super) fn print_one(self, document: &Value) -> anyhow::Result<()> {
         match (self, document) {
             (Self::Table, Value::Object(members)) => {
-                let rows = members.iter().map(|(name, value)| vec![name.clone(), spread(value)]);
+                let rows = members
+                    .iter()
+                    .map(|(name, value)| vec![name.clone(), spread(value)]);
                 print(&text_of(&bare(rows)))
             }
             (Self::Json | Self::Table, _) => print(&serde_json::to_string_pretty(document)?),
@@ -60,15 +62,21 @@ impl Output {
 
 /// The same document with its times, which are epoch milliseconds, as RFC 3339 in UTC.
 pub(super) fn dated(document: &Value) -> Value {
-    let is_time =
-        |name: &str| matches!(name, "at" | "since") || name.ends_with("_at") || name.ends_with("_until");
+    let is_time = |name: &str| {
+        matches!(name, "at" | "since") || name.ends_with("_at") || name.ends_with("_until")
+    };
     match document {
         Value::Object(members) => {
-            let member = |(name, value): (&String, &Value)| match value.as_i64().filter(|_| is_time(name)) {
-                Some(ms) => (name.clone(), Timestamp::from_epoch_ms(ms).rfc3339().into()),
-                None => (name.clone(), dated(value)),
-            };
-            members.iter().map(member).collect::<serde_json::Map<_, _>>().into()
+            let member =
+                |(name, value): (&String, &Value)| match value.as_i64().filter(|_| is_time(name)) {
+                    Some(ms) => (name.clone(), Timestamp::from_epoch_ms(ms).rfc3339().into()),
+                    None => (name.clone(), dated(value)),
+                };
+            members
+                .iter()
+                .map(member)
+                .collect::<serde_json::Map<_, _>>()
+                .into()
         }
         Value::Array(items) => items.iter().map(dated).collect::<Vec<_>>().into(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => document.clone(),
@@ -76,7 +84,12 @@ pub(super) fn dated(document: &Value) -> Value {
 }
 
 fn table(columns: &[&str], items: &[Value]) -> String {
-    let rows = items.iter().map(|item| columns.iter().map(|name| cell(&item[*name])).collect::<Vec<_>>());
+    let rows = items.iter().map(|item| {
+        columns
+            .iter()
+            .map(|name| cell(&item[*name]))
+            .collect::<Vec<_>>()
+    });
     let mut table = bare(rows);
     table.set_header(columns.iter().map(|name| name.to_uppercase()));
     text_of(&table)
@@ -84,7 +97,11 @@ fn table(columns: &[&str], items: &[Value]) -> String {
 
 /// Lines without the blanks that fill the last column.
 fn text_of(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn bare(rows: impl Iterator<Item = Vec<String>>) -> Table {
@@ -96,7 +113,9 @@ fn bare(rows: impl Iterator<Item = Vec<String>>) -> Table {
 /// One value on as many lines as it needs.
 fn spread(value: &Value) -> String {
     let is_nested = value.as_object().is_some_and(|members| !members.is_empty());
-    let pretty = is_nested.then(|| serde_json::to_string_pretty(value).ok()).flatten();
+    let pretty = is_nested
+        .then(|| serde_json::to_string_pretty(value).ok())
+        .flatten();
     pretty.unwrap_or_else(|| cell(value))
 }
 
@@ -104,7 +123,9 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            other.to_string()
+        }
     }
 }
 

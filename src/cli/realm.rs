@@ -76,7 +76,10 @@ pub(super) struct PageFlags {
 impl PageFlags {
     /// As query parameters.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        vec![("page", self.page.to_string()), ("pageSize", self.page_size.to_string())]
+        vec![
+            ("page", self.page.to_string()),
+            ("pageSize", self.page_size.to_string()),
+        ]
     }
 }
 
@@ -93,10 +96,18 @@ pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> 
             let mut query = page.query();
             query.extend(keyword.clone().map(|keyword| ("keyword", keyword)));
             let answer = client.get(&["api", "realm"], &query).await?;
-            list(output, &answer, &["id", "mode", "version", "updated_at", "comment"])
+            list(
+                output,
+                &answer,
+                &["id", "mode", "version", "updated_at", "comment"],
+            )
         }
         Action::Show { id } => output.print_one(&client.get(&["api", "realm", id], &[]).await?),
-        Action::Apply { preset: Some(preset), id, .. } => {
+        Action::Apply {
+            preset: Some(preset),
+            id,
+            ..
+        } => {
             let preset = catalog::preset(preset).map_err(Exit::failed)?;
             let realm = preset.realm(id.as_deref().unwrap_or(&preset.id));
             let applied = post(&client, "realm", &realm, &preset.id).await?;
@@ -116,11 +127,17 @@ pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> 
 
 /// Prints a list as the API answers it.
 pub(super) fn list(output: Output, answer: &Value, columns: &[&str]) -> anyhow::Result<()> {
-    let items = answer["data"]["list"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let items = answer["data"]["list"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     output.print_items(answer, items, columns)?;
     let total = answer["data"]["total"].as_u64().unwrap_or_default();
     if output == Output::Table && total > items.len() as u64 {
-        note(&format!("{} of {total}; --page and --page-size show more", items.len()));
+        note(&format!(
+            "{} of {total}; --page and --page-size show more",
+            items.len()
+        ));
     }
     Ok(())
 }
@@ -135,7 +152,15 @@ pub(super) async fn apply(
     let mut applied = Vec::new();
     for file in files {
         for (index, document) in document::read_all(file)?.iter().enumerate() {
-            applied.push(post(client, what, document, &format!("{file}, document {}", index + 1)).await?);
+            applied.push(
+                post(
+                    client,
+                    what,
+                    document,
+                    &format!("{file}, document {}", index + 1),
+                )
+                .await?,
+            );
         }
     }
     print_applied(output, what, &applied)
@@ -143,16 +168,24 @@ pub(super) async fn apply(
 
 /// Posts one document; `name` is said when it is refused.
 async fn post(client: &Client, what: &str, document: &Value, name: &str) -> anyhow::Result<Value> {
-    let answer =
-        client.post(&["api", what], document).await.map_err(|error| error.context(name.to_owned()))?;
+    let answer = client
+        .post(&["api", what], document)
+        .await
+        .map_err(|error| error.context(name.to_owned()))?;
     for warning in answer["warnings"].as_array().into_iter().flatten() {
-        note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+        note(&format!(
+            "warning: {}",
+            warning.as_str().unwrap_or_default()
+        ));
     }
     Ok(answer)
 }
 
 fn print_applied(output: Output, what: &str, applied: &[Value]) -> anyhow::Result<()> {
-    let columns: &[&str] =
-        if what == "realm" { &["id", "mode", "version"] } else { &["realm", "key", "version"] };
+    let columns: &[&str] = if what == "realm" {
+        &["id", "mode", "version"]
+    } else {
+        &["realm", "key", "version"]
+    };
     output.print_items(&Value::from(applied.to_vec()), applied, columns)
 }

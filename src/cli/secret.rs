@@ -65,7 +65,11 @@ struct Name {
 
 impl Name {
     fn query(&self) -> Vec<(&'static str, String)> {
-        self.realm.clone().map(|realm| ("realm", realm)).into_iter().collect()
+        self.realm
+            .clone()
+            .map(|realm| ("realm", realm))
+            .into_iter()
+            .collect()
     }
 }
 
@@ -101,17 +105,27 @@ pub(super) async fn run(args: &SecretArgs, output: Output) -> anyhow::Result<()>
             let answer = client.get(&["api", "secret"], &query).await?;
             list(output, &answer, &["realm", "key", "version", "updated_at"])
         }
-        Action::Show { name } => {
-            output.print_one(&client.get(&["api", "secret", &name.key], &name.query()).await?)
-        }
+        Action::Show { name } => output.print_one(
+            &client
+                .get(&["api", "secret", &name.key], &name.query())
+                .await?,
+        ),
         Action::Apply(args) => apply_secrets(&client, args, output).await,
         Action::Delete { name } => {
-            client.delete(&["api", "secret", &name.key], &name.query()).await?;
+            client
+                .delete(&["api", "secret", &name.key], &name.query())
+                .await?;
             print(&format!("deleted secret {}", name.key))
         }
         Action::Status { name } => {
-            let status = client.get(&["api", "secret", &name.key, "status"], &name.query()).await?;
-            output.print_one(&if output == Output::Table { dated(&status) } else { status })
+            let status = client
+                .get(&["api", "secret", &name.key, "status"], &name.query())
+                .await?;
+            output.print_one(&if output == Output::Table {
+                dated(&status)
+            } else {
+                status
+            })
         }
         Action::Retry { name } => {
             let path = ["api", "secret", &name.key, "retry"];
@@ -134,14 +148,25 @@ async fn apply_secrets(client: &Client, args: &ApplyArgs, output: Output) -> any
         credentials.insert(name.to_owned(), read(file)?.into());
     }
     let credentials = serde_json::json!({"credentials": credentials});
-    let mut document = if args.next { serde_json::json!({"next": credentials}) } else { credentials };
+    let mut document = if args.next {
+        serde_json::json!({"next": credentials})
+    } else {
+        credentials
+    };
     document["realm"] = realm.as_str().into();
     document["key"] = key.as_str().into();
     let answer = client.post(&["api", "secret"], &document).await?;
     for warning in answer["warnings"].as_array().into_iter().flatten() {
-        super::output::note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+        super::output::note(&format!(
+            "warning: {}",
+            warning.as_str().unwrap_or_default()
+        ));
     }
-    output.print_items(&answer, &[Value::clone(&answer)], &["realm", "key", "version"])
+    output.print_items(
+        &answer,
+        &[Value::clone(&answer)],
+        &["realm", "key", "version"],
+    )
 }
 
 fn split(pair: &str) -> anyhow::Result<(&str, &str)> {
@@ -159,6 +184,8 @@ pub(super) fn read(file: &str) -> anyhow::Result<String> {
     let text = text.map_err(|error| Exit::failed(format!("{file}: {error}")))?;
     Ok(text
         .strip_suffix('\n')
-        .map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line))
+        .map_or(text.as_str(), |line| {
+            line.strip_suffix('\r').unwrap_or(line)
+        })
         .to_owned())
 }

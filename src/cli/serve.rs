@@ -40,8 +40,15 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let mut flags = Vec::new();
     flags.extend(args.listen.clone().map(|listen| ("server.listen", listen)));
-    flags.extend(args.metrics_listen.clone().map(|listen| ("metrics.listen", listen)));
-    flags.extend(args.insecure_no_auth.then(|| ("server.insecure_no_auth", "true".to_owned())));
+    flags.extend(
+        args.metrics_listen
+            .clone()
+            .map(|listen| ("metrics.listen", listen)),
+    );
+    flags.extend(
+        args.insecure_no_auth
+            .then(|| ("server.insecure_no_auth", "true".to_owned())),
+    );
     let config = args.config.load(flags)?;
     logs::start(&config.log).map_err(Exit::config)?;
     let server = Server::bind(config).await?;
@@ -61,13 +68,23 @@ pub(super) struct Server {
 impl Server {
     /// Takes the ports and wires the parts; does not wait for the database.
     pub(super) async fn bind(config: Config) -> anyhow::Result<Self> {
-        let address = config.server.address().map_err(|error| Exit::config(error.0))?;
+        let address = config
+            .server
+            .address()
+            .map_err(|error| Exit::config(error.0))?;
         let store = open_store(&config).await?;
         let clock = Arc::new(SystemClock::default());
         let app = App::build(&config, Arc::new(store.clone()), clock.clone())?;
         let listener = bind(address, "server.listen", "--listen gives another").await?;
         let metrics = bind_metrics(&config).await?;
-        Ok(Self { config, listener, metrics, store, clock, app })
+        Ok(Self {
+            config,
+            listener,
+            metrics,
+            store,
+            clock,
+            app,
+        })
     }
 
     /// The address of the API, with the port that the system chose for port 0.
@@ -81,7 +98,14 @@ impl Server {
         F: FnOnce(App) -> R + Send + 'static,
         R: Future<Output = anyhow::Result<()>> + Send,
     {
-        let Self { config, listener, metrics, store, clock, app } = self;
+        let Self {
+            config,
+            listener,
+            metrics,
+            store,
+            clock,
+            app,
+        } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let (fatal, mut failed) = mpsc::channel(1);
         let start = StartUp {
@@ -174,7 +198,12 @@ impl StartUp {
         if let Err(error) = compare(&self.clock, self.app.store.as_ref()).await {
             tracing::warn!(%error, "the database's clock could not be read");
         }
-        if self.store.has_only_inherited_tables().await.unwrap_or(false) {
+        if self
+            .store
+            .has_only_inherited_tables()
+            .await
+            .unwrap_or(false)
+        {
             tracing::info!(
                 "the inherited service's tables are in this database: token-server import takes them over"
             );
@@ -184,7 +213,9 @@ impl StartUp {
         if self.refresh_ahead {
             self.app.refresh_ahead();
         }
-        when_ready(self.app.clone()).await.map_err(|error| Exit::failed(format!("{error:#}")))?;
+        when_ready(self.app.clone())
+            .await
+            .map_err(|error| Exit::failed(format!("{error:#}")))?;
         self.app.api.readiness.set_serving();
         tracing::info!("ready");
         Ok(())
@@ -201,12 +232,18 @@ impl StartUp {
         loop {
             match self.reach_and_migrate().await {
                 Ok(migrated) => {
-                    tracing::info!(applied = migrated.applied, "the database's schema is up to date");
+                    tracing::info!(
+                        applied = migrated.applied,
+                        "the database's schema is up to date"
+                    );
                     return Ok(());
                 }
                 Err(StoreError::Unavailable(reason)) => {
                     tracing::warn!(reason, retry_in = ?pause, "the database cannot be used yet");
-                    self.app.api.readiness.set_starting("the database cannot be reached yet; see the log");
+                    self.app
+                        .api
+                        .readiness
+                        .set_starting("the database cannot be reached yet; see the log");
                 }
                 Err(error) => return Err(error),
             }
@@ -217,14 +254,22 @@ impl StartUp {
 }
 
 async fn bind(address: SocketAddr, setting: &str, mend: &str) -> anyhow::Result<TcpListener> {
-    let failed =
-        |error| Exit::unavailable(format!("{setting}: {address} cannot be listened on: {error}; {mend}"));
+    let failed = |error| {
+        Exit::unavailable(format!(
+            "{setting}: {address} cannot be listened on: {error}; {mend}"
+        ))
+    };
     Ok(TcpListener::bind(address).await.map_err(failed)?)
 }
 
 async fn bind_metrics(config: &Config) -> anyhow::Result<Option<TcpListener>> {
-    let address = config.metrics.address().map_err(|error| Exit::config(error.0))?;
-    let Some(address) = address else { return Ok(None) };
+    let address = config
+        .metrics
+        .address()
+        .map_err(|error| Exit::config(error.0))?;
+    let Some(address) = address else {
+        return Ok(None);
+    };
     let mend = "--metrics-listen or TOKEN_SERVER__METRICS__LISTEN gives another; off gives none";
     match bind(address, "metrics.listen", mend).await {
         Ok(listener) => {
@@ -241,7 +286,9 @@ async fn bind_metrics(config: &Config) -> anyhow::Result<Option<TcpListener>> {
 
 /// Resolves when the listener should close: at once on Ctrl-C, after the drain delay on TERM.
 async fn told_to_end(app: &App, delay: Duration) {
-    let Ok((mut term, mut interrupt)) = signals() else { return std::future::pending().await };
+    let Ok((mut term, mut interrupt)) = signals() else {
+        return std::future::pending().await;
+    };
     let delay = tokio::select! {
         _ = term.recv() => delay,
         _ = interrupt.recv() => Duration::ZERO,
@@ -253,7 +300,9 @@ async fn told_to_end(app: &App, delay: Duration) {
 
 /// Resolves at the second signal: end now.
 async fn told_twice() {
-    let Ok((mut term, mut interrupt)) = signals() else { return std::future::pending().await };
+    let Ok((mut term, mut interrupt)) = signals() else {
+        return std::future::pending().await;
+    };
     for _ in 0..2 {
         tokio::select! {
             _ = term.recv() => {}
@@ -263,5 +312,8 @@ async fn told_twice() {
 }
 
 fn signals() -> std::io::Result<(Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    Ok((
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ))
 }

@@ -75,7 +75,11 @@ struct Refused {
 impl ReportArgs {
     fn document(&self) -> anyhow::Result<Value> {
         let mut document = json!({"realm": self.of.realm, "key": self.of.key});
-        let Refused { version, fingerprint, token_file } = &self.refused;
+        let Refused {
+            version,
+            fingerprint,
+            token_file,
+        } = &self.refused;
         let token = token_file.as_deref().map(read).transpose()?;
         let members = [
             ("version", version.map(Value::from)),
@@ -96,18 +100,27 @@ impl ReportArgs {
 pub(super) async fn run(args: &TokenArgs, output: Output) -> anyhow::Result<()> {
     let client = args.server.client()?;
     match &args.action {
-        Action::Get { of, flush, min_ttl, token_only } => {
+        Action::Get {
+            of,
+            flush,
+            min_ttl,
+            token_only,
+        } => {
             let mut query = vec![("realm", of.realm.clone()), ("key", of.key.clone())];
             query.extend(flush.then(|| ("flush", "true".to_owned())));
-            query.extend(min_ttl.map(|seconds| ("min_ttl", (u64::from(seconds) * 1000).to_string())));
+            query.extend(
+                min_ttl.map(|seconds| ("min_ttl", (u64::from(seconds) * 1000).to_string())),
+            );
             let answer = client.get(&["api", "token"], &query).await?;
             if *token_only {
                 return print(answer["token"].as_str().unwrap_or_default());
             }
             output.print_one(&answer)
         }
-        Action::Report(report) => {
-            output.print_one(&client.post(&["api", "token", "report"], &report.document()?).await?)
-        }
+        Action::Report(report) => output.print_one(
+            &client
+                .post(&["api", "token", "report"], &report.document()?)
+                .await?,
+        ),
     }
 }

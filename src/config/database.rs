@@ -24,7 +24,11 @@ pub struct DatabaseSettings {
 
 impl Default for DatabaseSettings {
     fn default() -> Self {
-        Self { url: "sqlite:token-server.db".to_owned(), max_connections: 10, timeout_seconds: 5.0 }
+        Self {
+            url: "sqlite:token-server.db".to_owned(),
+            max_connections: 10,
+            timeout_seconds: 5.0,
+        }
     }
 }
 
@@ -44,7 +48,9 @@ impl DatabaseSettings {
     pub fn parsed(&self) -> Result<DatabaseUrl, ConfigError> {
         super::within("database.timeout_seconds", self.timeout_seconds, 0.1, 600.0)?;
         if !(1..=1000).contains(&self.max_connections) {
-            return Err(ConfigError("database.max_connections: expected 1 to 1000".to_owned()));
+            return Err(ConfigError(
+                "database.max_connections: expected 1 to 1000".to_owned(),
+            ));
         }
         DatabaseUrl::read(&self.url).map_err(|error| ConfigError(error.to_string()))
     }

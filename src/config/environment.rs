@@ -31,22 +31,37 @@ impl Environment {
     /// Of given variables, for tests.
     #[must_use]
     pub fn of(variables: &[(&str, &str)]) -> Self {
-        Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        Self(
+            variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
     }
 
     /// Only the variables that begin with one of these prefixes.
     #[must_use]
     pub fn only(self, prefixes: &[&str]) -> Self {
         let wanted = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        Self(self.0.into_iter().filter(|(name, _)| wanted(name)).collect())
+        Self(
+            self.0
+                .into_iter()
+                .filter(|(name, _)| wanted(name))
+                .collect(),
+        )
     }
 
     /// The settings it gives, as `(section.key, value)`, weakest first.
     pub(super) fn overrides(&self) -> Result<Vec<(String, String)>, ConfigError> {
-        let mut overrides: Vec<_> =
-            self.inherited_url()?.map(|url| ("database.url".to_owned(), url)).into_iter().collect();
+        let mut overrides: Vec<_> = self
+            .inherited_url()?
+            .map(|url| ("database.url".to_owned(), url))
+            .into_iter()
+            .collect();
         for (name, value) in &self.0 {
-            let Some(setting) = name.strip_prefix(PREFIX) else { continue };
+            let Some(setting) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             let (setting, value) = match setting.strip_suffix(FILE_SUFFIX) {
                 Some(setting) => (setting, contents(name, value)?),
                 None => (setting, value.clone()),
@@ -58,29 +73,43 @@ impl Environment {
 
     /// The inherited service's variables as a URL.
     fn inherited_url(&self) -> Result<Option<String>, ConfigError> {
-        let Some(host) = self.0.get("MYSQL_HOST").filter(|host| !host.is_empty()) else { return Ok(None) };
+        let Some(host) = self.0.get("MYSQL_HOST").filter(|host| !host.is_empty()) else {
+            return Ok(None);
+        };
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let value =
-            |name: &str, default: &str| self.0.get(name).cloned().unwrap_or_else(|| default.to_owned());
+        let value = |name: &str, default: &str| {
+            self.0
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| default.to_owned())
+        };
         let password = match self.0.get("MYSQL_PASSWORD_FILE") {
             Some(file) => contents("MYSQL_PASSWORD_FILE", file)?,
             None => value("MYSQL_PASSWORD", ""),
         };
         let user = encode(&value("MYSQL_USERNAME", "root"));
-        let credentials = if password.is_empty() { user } else { format!("{user}:{}", encode(&password)) };
+        let credentials = if password.is_empty() {
+            user
+        } else {
+            format!("{user}:{}", encode(&password))
+        };
         let port = value("MYSQL_PORT", "3306");
         if port.parse::<u16>().is_err() {
-            return Err(ConfigError(format!("MYSQL_PORT: expected a port number, found {port:?}")));
+            return Err(ConfigError(format!(
+                "MYSQL_PORT: expected a port number, found {port:?}"
+            )));
         }
         let database = encode(&value("MYSQL_DATABASE", "token_server"));
         Ok(Some(
-            format!("mysql://{credentials}@{host}:{port}/{database}").replace("%5F", "_").replace("%2D", "-"),
+            format!("mysql://{credentials}@{host}:{port}/{database}")
+                .replace("%5F", "_")
+                .replace("%2D", "-"),
         ))
     }
 }
 
 fn contents(name: &str, file: &str) -> Result<String, ConfigError> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{name}: {file}: {error}")))?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| ConfigError(format!("{name}: {file}: {error}")))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -20,7 +20,10 @@ impl Default for LogSettings {
     fn default() -> Self {
         // Statements and migrations are the libraries' business.
         let filter = "info,sqlx=warn,sea_orm_migration=warn".to_owned();
-        Self { filter, format: LogFormat::Auto }
+        Self {
+            filter,
+            format: LogFormat::Auto,
+        }
     }
 }
 
@@ -30,7 +33,8 @@ impl LogSettings {
     /// # Errors
     /// When it is none.
     pub fn parsed(&self) -> Result<EnvFilter, ConfigError> {
-        EnvFilter::try_new(&self.filter).map_err(|error| ConfigError(format!("log.filter: {error}")))
+        EnvFilter::try_new(&self.filter)
+            .map_err(|error| ConfigError(format!("log.filter: {error}")))
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

@@ -29,8 +29,11 @@ impl MetricsSettings {
         if listen == "off" {
             return Ok(None);
         }
-        let expected =
-            || ConfigError(format!("metrics.listen: expected ADDRESS:PORT or off, found {listen:?}"));
+        let expected = || {
+            ConfigError(format!(
+                "metrics.listen: expected ADDRESS:PORT or off, found {listen:?}"
+            ))
+        };
         listen.parse().map(Some).map_err(|_| expected())
     }
 

@@ -82,14 +82,28 @@ impl RenewalTimes {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         within("renewal.wait_seconds", self.wait_seconds, 0.1, 600.0)?;
-        within("renewal.sweep_interval_seconds", self.sweep_interval_seconds, 0.1, 3600.0)?;
+        within(
+            "renewal.sweep_interval_seconds",
+            self.sweep_interval_seconds,
+            0.1,
+            3600.0,
+        )?;
         if !(0.01..=8784.0).contains(&self.idle_after_hours) {
-            return Err(ConfigError("renewal.idle_after_hours: expected 0.01 to 8784".to_owned()));
+            return Err(ConfigError(
+                "renewal.idle_after_hours: expected 0.01 to 8784".to_owned(),
+            ));
         }
         if !(8..=3660).contains(&self.keep_log_days) {
             let why = "a quota's window is up to 7 days long and counted in the log";
-            return Err(ConfigError(format!("renewal.keep_log_days: expected 8 to 3660: {why}")));
+            return Err(ConfigError(format!(
+                "renewal.keep_log_days: expected 8 to 3660: {why}"
+            )));
         }
-        within("renewal.sync_interval_seconds", self.sync_interval_seconds, 0.05, 600.0)
+        within(
+            "renewal.sync_interval_seconds",
+            self.sync_interval_seconds,
+            0.05,
+            600.0,
+        )
     }
 }

@@ -46,17 +46,29 @@ impl ServerSettings {
     /// # Errors
     /// When it is no address and port, or not loopback without `insecure_no_auth`.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        let listen = self.listen.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-        let address: SocketAddr = listen.as_deref().unwrap_or(&self.listen).parse().map_err(|_| {
-            let found = &self.listen;
-            ConfigError(format!("server.listen: expected ADDRESS:PORT like 127.0.0.1:8080, found {found:?}"))
-        })?;
+        let listen = self
+            .listen
+            .strip_prefix("localhost:")
+            .map(|port| format!("127.0.0.1:{port}"));
+        let address: SocketAddr =
+            listen
+                .as_deref()
+                .unwrap_or(&self.listen)
+                .parse()
+                .map_err(|_| {
+                    let found = &self.listen;
+                    ConfigError(format!(
+                        "server.listen: expected ADDRESS:PORT like 127.0.0.1:8080, found {found:?}"
+                    ))
+                })?;
         if address.ip().is_loopback() || self.insecure_no_auth {
             return Ok(address);
         }
         let why = "anyone who reaches it could read every token, as there is no authentication yet";
         let how = "listen on 127.0.0.1, or give --insecure-no-auth if the network is closed";
-        Err(ConfigError(format!("server.listen: {address} is not loopback: {why}; {how}")))
+        Err(ConfigError(format!(
+            "server.listen: {address} is not loopback: {why}; {how}"
+        )))
     }
 
     /// See the field.
@@ -79,8 +91,23 @@ impl ServerSettings {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.address()?;
-        within("server.header_timeout_seconds", self.header_timeout_seconds, 0.1, 3600.0)?;
-        within("server.drain_delay_seconds", self.drain_delay_seconds, 0.0, 3600.0)?;
-        within("server.drain_timeout_seconds", self.drain_timeout_seconds, 0.0, 3600.0)
+        within(
+            "server.header_timeout_seconds",
+            self.header_timeout_seconds,
+            0.1,
+            3600.0,
+        )?;
+        within(
+            "server.drain_delay_seconds",
+            self.drain_delay_seconds,
+            0.0,
+            3600.0,
+        )?;
+        within(
+            "server.drain_timeout_seconds",
+            self.drain_timeout_seconds,
+            0.0,
+            3600.0,
+        )
     }
 }

@@ -70,10 +70,22 @@ impl UpstreamSettings {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        within("upstream.connect_timeout_seconds", self.connect_timeout_seconds, 0.01, 600.0)?;
-        within("upstream.timeout_seconds", self.timeout_seconds, 0.01, 600.0)?;
+        within(
+            "upstream.connect_timeout_seconds",
+            self.connect_timeout_seconds,
+            0.01,
+            600.0,
+        )?;
+        within(
+            "upstream.timeout_seconds",
+            self.timeout_seconds,
+            0.01,
+            600.0,
+        )?;
         if !(1024..=1 << 30).contains(&self.max_response_bytes) {
-            return Err(ConfigError("upstream.max_response_bytes: expected 1024 to 1073741824".to_owned()));
+            return Err(ConfigError(
+                "upstream.max_response_bytes: expected 1024 to 1073741824".to_owned(),
+            ));
         }
         self.egress()?;
         let is_usable = |text: &String| {
@@ -84,7 +96,9 @@ impl UpstreamSettings {
             return Ok(());
         }
         // It may hold a password: it is not repeated.
-        Err(ConfigError("upstream.proxy_url: expected a URL like http://HOST:PORT".to_owned()))
+        Err(ConfigError(
+            "upstream.proxy_url: expected a URL like http://HOST:PORT".to_owned(),
+        ))
     }
 
     /// The same without the proxy's password.
@@ -98,6 +112,9 @@ impl UpstreamSettings {
             Ok(url) => url.to_string(),
             Err(_) => "***".to_owned(),
         };
-        Self { proxy_url: self.proxy_url.as_ref().map(redact), ..self.clone() }
+        Self {
+            proxy_url: self.proxy_url.as_ref().map(redact),
+            ..self.clone()
+        }
     }
 }

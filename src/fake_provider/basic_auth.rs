@@ -14,7 +14,10 @@ pub(super) fn decode(header: &HeaderValue) -> Option<(String, String)> {
 
 fn decode_form(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+    percent_decode_str(&spaced)
+        .decode_utf8()
+        .ok()
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// Base64 of RFC 4648 §4, padded or not.

@@ -17,7 +17,10 @@ impl Issued {
     /// A token that nobody has yet, about as long as the real ones: `prefix` and 96 hexadecimal digits.
     pub(super) fn new(prefix: &str, now: Timestamp, life: Duration) -> Self {
         let [a, b, c] = std::array::from_fn(|_| Uuid::now_v7().simple());
-        Self { text: format!("{prefix}{a}{b}{c}"), expires_at: now.plus(life) }
+        Self {
+            text: format!("{prefix}{a}{b}{c}"),
+            expires_at: now.plus(life),
+        }
     }
 
     pub(super) fn has_expired(&self, now: Timestamp) -> bool {

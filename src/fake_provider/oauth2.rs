@@ -36,7 +36,11 @@ pub(super) struct Client {
 
 impl Client {
     fn issue(&mut self, now: Timestamp, lives: &Lives) -> Issued {
-        while self.tokens.back().is_some_and(|oldest| oldest.has_expired(now)) {
+        while self
+            .tokens
+            .back()
+            .is_some_and(|oldest| oldest.has_expired(now))
+        {
             self.tokens.pop_back();
         }
         self.tokens.truncate(MOST_TOKENS - 1);
@@ -46,13 +50,22 @@ impl Client {
     }
 
     fn check(&self, text: &str, now: Timestamp) -> Result<(), Refusal> {
-        let works = self.tokens.iter().any(|token| token.text == text && !token.has_expired(now));
-        if works { Ok(()) } else { Err(Refusal::InvalidToken) }
+        let works = self
+            .tokens
+            .iter()
+            .any(|token| token.text == text && !token.has_expired(now));
+        if works {
+            Ok(())
+        } else {
+            Err(Refusal::InvalidToken)
+        }
     }
 }
 
 pub(super) fn routes() -> Router<FakeProvider> {
-    Router::new().route("/oauth2/token", post(create_token)).route("/oauth2/userinfo", get(show_userinfo))
+    Router::new()
+        .route("/oauth2/token", post(create_token))
+        .route("/oauth2/userinfo", get(show_userinfo))
 }
 
 async fn create_token(
@@ -65,7 +78,8 @@ async fn create_token(
         TokenRequest::read(&headers, &body)?.check()?;
         let token = ledger.oauth2.issue(now, &provider.lives);
         let expires_in = token.expires_in(now);
-        let answer = json!({"access_token": token.text, "token_type": "Bearer", "expires_in": expires_in});
+        let answer =
+            json!({"access_token": token.text, "token_type": "Bearer", "expires_in": expires_in});
         Ok((NOT_CACHED, Json(answer)))
     })
 }
@@ -76,7 +90,9 @@ async fn show_userinfo(
 ) -> Result<Json<Value>, Refusal> {
     let token = bearer(&headers).ok_or(Refusal::NoToken)?;
     provider.locked(|ledger, now| ledger.oauth2.check(token, now))?;
-    Ok(Json(json!({"sub": OAUTH2_CLIENT_ID, "name": "Demo client"})))
+    Ok(Json(
+        json!({"sub": OAUTH2_CLIENT_ID, "name": "Demo client"}),
+    ))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

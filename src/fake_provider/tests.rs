@@ -23,7 +23,10 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(1_795_343_400_000)));
-        Self { provider: FakeProvider::new(clock.clone()), clock }
+        Self {
+            provider: FakeProvider::new(clock.clone()),
+            clock,
+        }
     }
 
     fn pass_seconds(&self, seconds: u64) {
@@ -31,13 +34,25 @@ impl Rig {
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
-        let (parts, body) = self.provider.router().oneshot(request).await.unwrap().into_parts();
+        let (parts, body) = self
+            .provider
+            .router()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
-        (parts.status, parts.headers, serde_json::from_slice(&body).unwrap())
+        (
+            parts.status,
+            parts.headers,
+            serde_json::from_slice(&body).unwrap(),
+        )
     }
 
     async fn get(&self, path: &str) -> Value {
-        let (status, _, body) = self.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        let (status, _, body) = self
+            .send(Request::get(path).body(Body::empty()).unwrap())
+            .await;
         assert_eq!(status, StatusCode::OK, "{path}");
         body
     }
@@ -49,8 +64,11 @@ impl Rig {
 
     /// What the token of an answer is good for.
     async fn try_out(&self, path: &str, answer: &Value) -> i64 {
-        self.errcode(&format!("{path}?userid=ada&access_token={}", answer["access_token"].as_str().unwrap()))
-            .await
+        self.errcode(&format!(
+            "{path}?userid=ada&access_token={}",
+            answer["access_token"].as_str().unwrap()
+        ))
+        .await
     }
 
     async fn post(&self, headers: &[(&str, &str)], body: &str) -> (StatusCode, HeaderMap, Value) {
@@ -58,7 +76,8 @@ impl Rig {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+        self.send(request.body(Body::from(body.to_owned())).unwrap())
+            .await
     }
 
     async fn userinfo(&self, token: &str) -> (StatusCode, HeaderMap, Value) {
@@ -86,7 +105,11 @@ async fn a_new_wechat_token_retires_the_one_before_after_the_grace() {
 #[tokio::test]
 async fn a_third_wechat_token_kills_the_first_at_once() {
     let (rig, ip) = (Rig::new(), "/cgi-bin/get_api_domain_ip");
-    let [first, second, third] = [rig.get(WECHAT).await, rig.get(WECHAT).await, rig.get(WECHAT).await];
+    let [first, second, third] = [
+        rig.get(WECHAT).await,
+        rig.get(WECHAT).await,
+        rig.get(WECHAT).await,
+    ];
     assert_eq!(rig.try_out(ip, &first).await, 40001);
     assert_eq!(rig.try_out(ip, &second).await, 0);
     assert_eq!(rig.try_out(ip, &third).await, 0);
@@ -139,7 +162,11 @@ async fn the_shared_path_asks_the_api_that_made_the_token() {
     assert_eq!(rig.try_out(ip, &wechat).await, 0);
     assert_eq!(rig.try_out(ip, &wecom).await, 0);
     assert_eq!(rig.try_out("/cgi-bin/user/get", &wechat).await, 40014);
-    assert_eq!(rig.errcode(&format!("{ip}?access_token=wecom-made-up")).await, 40014);
+    assert_eq!(
+        rig.errcode(&format!("{ip}?access_token=wecom-made-up"))
+            .await,
+        40014
+    );
 }
 
 #[tokio::test]
@@ -147,74 +174,156 @@ async fn wechat_and_wecom_refuse_with_their_codes() {
     let rig = Rig::new();
     let refused = [
         ("/cgi-bin/token", 41002),
-        ("/cgi-bin/token?grant_type=client_credential&appid=wx-demo-appid", 41004),
-        ("/cgi-bin/token?grant_type=other&appid=wx-demo-appid&secret=demo-wechat-secret", 40002),
-        ("/cgi-bin/token?grant_type=client_credential&appid=other&secret=demo-wechat-secret", 40013),
-        ("/cgi-bin/token?grant_type=client_credential&appid=wx-demo-appid&secret=other", 40125),
+        (
+            "/cgi-bin/token?grant_type=client_credential&appid=wx-demo-appid",
+            41004,
+        ),
+        (
+            "/cgi-bin/token?grant_type=other&appid=wx-demo-appid&secret=demo-wechat-secret",
+            40002,
+        ),
+        (
+            "/cgi-bin/token?grant_type=client_credential&appid=other&secret=demo-wechat-secret",
+            40013,
+        ),
+        (
+            "/cgi-bin/token?grant_type=client_credential&appid=wx-demo-appid&secret=other",
+            40125,
+        ),
         ("/cgi-bin/getcallbackip", 41001),
         ("/cgi-bin/getcallbackip?access_token=other", 40001),
         ("/cgi-bin/gettoken", 41004),
         ("/cgi-bin/gettoken?corpsecret=demo-wecom-secret", 41002),
-        ("/cgi-bin/gettoken?corpid=other&corpsecret=demo-wecom-secret", 40013),
-        ("/cgi-bin/gettoken?corpid=ww-demo-corp&corpsecret=other", 40001),
+        (
+            "/cgi-bin/gettoken?corpid=other&corpsecret=demo-wecom-secret",
+            40013,
+        ),
+        (
+            "/cgi-bin/gettoken?corpid=ww-demo-corp&corpsecret=other",
+            40001,
+        ),
         ("/cgi-bin/user/get?userid=ada", 41001),
     ];
     for (path, errcode) in refused {
         assert_eq!(rig.errcode(path).await, errcode, "{path}");
     }
-    let token = rig.get(WECOM).await["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(rig.errcode(&format!("/cgi-bin/user/get?access_token={token}")).await, 41009);
+    let token = rig.get(WECOM).await["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        rig.errcode(&format!("/cgi-bin/user/get?access_token={token}"))
+            .await,
+        41009
+    );
 }
 
 #[tokio::test]
 async fn oauth2_takes_the_secret_in_the_body_or_the_header() {
     let rig = Rig::new();
-    let in_form = "grant_type=client_credentials&client_id=demo-client&client_secret=demo-client-secret";
+    let in_form =
+        "grant_type=client_credentials&client_id=demo-client&client_secret=demo-client-secret";
     let in_json = json!({"grant_type": "client_credentials", "client_id": OAUTH2_CLIENT_ID,
         "client_secret": OAUTH2_CLIENT_SECRET});
     let answers = [
         rig.post(&[("content-type", FORM)], in_form).await,
-        rig.post(&[("content-type", "application/json; charset=utf-8")], &in_json.to_string()).await,
-        rig.post(&[("content-type", FORM), ("authorization", BASIC)], "grant_type=client_credentials").await,
+        rig.post(
+            &[("content-type", "application/json; charset=utf-8")],
+            &in_json.to_string(),
+        )
+        .await,
+        rig.post(
+            &[("content-type", FORM), ("authorization", BASIC)],
+            "grant_type=client_credentials",
+        )
+        .await,
     ];
     for (status, headers, body) in &answers {
         assert_eq!(*status, StatusCode::OK);
         assert_eq!(headers["cache-control"], "no-store");
-        assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(300)));
+        assert_eq!(
+            (&body["token_type"], &body["expires_in"]),
+            (&json!("Bearer"), &json!(300))
+        );
         let token = body["access_token"].as_str().unwrap();
-        assert_eq!(rig.userinfo(&format!("Bearer {token}")).await.0, StatusCode::OK);
+        assert_eq!(
+            rig.userinfo(&format!("Bearer {token}")).await.0,
+            StatusCode::OK
+        );
     }
     assert_ne!(answers[0].2["access_token"], answers[1].2["access_token"]);
     rig.pass_seconds(300);
     let token = answers[0].2["access_token"].as_str().unwrap();
     let (status, headers, _) = rig.userinfo(&format!("Bearer {token}")).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    assert_eq!(headers[WWW_AUTHENTICATE], "Bearer realm=\"demo\", error=\"invalid_token\"");
+    assert_eq!(
+        headers[WWW_AUTHENTICATE],
+        "Bearer realm=\"demo\", error=\"invalid_token\""
+    );
 }
 
 #[tokio::test]
 async fn oauth2_refuses_as_the_rfc_says() {
     let rig = Rig::new();
-    let twice = "grant_type=client_credentials&client_id=demo-client&client_secret=demo-client-secret";
+    let twice =
+        "grant_type=client_credentials&client_id=demo-client&client_secret=demo-client-secret";
     let refused: [(&[Header], &str, u16, &str); 8] = [
-        (&[("content-type", FORM)], "grant_type=client_credentials", 401, "invalid_client"),
+        (
+            &[("content-type", FORM)],
+            "grant_type=client_credentials",
+            401,
+            "invalid_client",
+        ),
         (
             &[("content-type", FORM), ("authorization", "Basic YTpi")],
             "grant_type=client_credentials",
             401,
             "invalid_client",
         ),
-        (&[("content-type", FORM), ("authorization", BASIC)], "grant_type=x", 400, "unsupported_grant_type"),
-        (&[("content-type", FORM), ("authorization", BASIC)], "", 400, "invalid_request"),
-        (&[("content-type", FORM), ("authorization", BASIC)], twice, 400, "invalid_request"),
-        (&[("content-type", FORM)], "grant_type=a&grant_type=b", 400, "invalid_request"),
-        (&[("content-type", "application/json")], "[]", 400, "invalid_request"),
+        (
+            &[("content-type", FORM), ("authorization", BASIC)],
+            "grant_type=x",
+            400,
+            "unsupported_grant_type",
+        ),
+        (
+            &[("content-type", FORM), ("authorization", BASIC)],
+            "",
+            400,
+            "invalid_request",
+        ),
+        (
+            &[("content-type", FORM), ("authorization", BASIC)],
+            twice,
+            400,
+            "invalid_request",
+        ),
+        (
+            &[("content-type", FORM)],
+            "grant_type=a&grant_type=b",
+            400,
+            "invalid_request",
+        ),
+        (
+            &[("content-type", "application/json")],
+            "[]",
+            400,
+            "invalid_request",
+        ),
         (&[], "grant_type=client_credentials", 400, "invalid_request"),
     ];
     for (headers, body, status, error) in refused {
         let answer = rig.post(headers, body).await;
-        assert_eq!((answer.0.as_u16(), answer.2["error"].as_str().unwrap()), (status, error), "{body}");
-        assert_eq!(answer.1.contains_key(WWW_AUTHENTICATE), status == 401, "{body}");
+        assert_eq!(
+            (answer.0.as_u16(), answer.2["error"].as_str().unwrap()),
+            (status, error),
+            "{body}"
+        );
+        assert_eq!(
+            answer.1.contains_key(WWW_AUTHENTICATE),
+            status == 401,
+            "{body}"
+        );
     }
     let (status, headers, _) = rig.userinfo("Basic abc").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
@@ -229,6 +338,12 @@ async fn token_calls_are_counted_also_the_refused_ones() {
     let token = rig.get(WECOM).await;
     rig.try_out("/cgi-bin/user/get", &token).await;
     rig.post(&[(CONTENT_TYPE.as_str(), FORM)], "").await;
-    assert_eq!(rig.get("/calls").await, json!({"wechat": 2, "wecom": 1, "oauth2": 1}));
-    assert_eq!([Api::Wechat, Api::Wecom, Api::Oauth2].map(|api| rig.provider.calls(api)), [2, 1, 1]);
+    assert_eq!(
+        rig.get("/calls").await,
+        json!({"wechat": 2, "wecom": 1, "oauth2": 1})
+    );
+    assert_eq!(
+        [Api::Wechat, Api::Wecom, Api::Oauth2].map(|api| rig.provider.calls(api)),
+        [2, 1, 1]
+    );
 }

@@ -21,7 +21,10 @@ const SECRET_MISSING: Errcode = Errcode::new(41004, "appsecret missing");
 const WRONG_GRANT_TYPE: Errcode = Errcode::new(40002, "invalid grant_type");
 const WRONG_APPID: Errcode = Errcode::new(40013, "invalid appid");
 const WRONG_SECRET: Errcode = Errcode::new(40125, "invalid appsecret");
-const WRONG_TOKEN: Errcode = Errcode::new(40001, "invalid credential, access_token is invalid or not latest");
+const WRONG_TOKEN: Errcode = Errcode::new(
+    40001,
+    "invalid credential, access_token is invalid or not latest",
+);
 
 /// The tokens of the one account: the newest, and the one it replaced. Any other is forgotten, which is to be dead.
 #[derive(Default)]
@@ -40,7 +43,10 @@ impl Account {
         let token = Issued::new(PREFIX, now, lives.wechat);
         let grace_ends_at = now.plus(lives.wechat_grace);
         let before = self.newest.replace(token.clone());
-        self.replaced = before.map(|token| Replaced { token, grace_ends_at });
+        self.replaced = before.map(|token| Replaced {
+            token,
+            grace_ends_at,
+        });
         token
     }
 
@@ -50,9 +56,20 @@ impl Account {
             return Err(Errcode::TOKEN_MISSING);
         }
         let newest = self.newest.as_ref().filter(|token| token.text == text);
-        let in_grace = || self.replaced.as_ref().filter(|old| now < old.grace_ends_at).map(|old| &old.token);
-        let token = newest.or_else(|| in_grace().filter(|token| token.text == text)).ok_or(WRONG_TOKEN)?;
-        if token.has_expired(now) { Err(Errcode::TOKEN_EXPIRED) } else { Ok(()) }
+        let in_grace = || {
+            self.replaced
+                .as_ref()
+                .filter(|old| now < old.grace_ends_at)
+                .map(|old| &old.token)
+        };
+        let token = newest
+            .or_else(|| in_grace().filter(|token| token.text == text))
+            .ok_or(WRONG_TOKEN)?;
+        if token.has_expired(now) {
+            Err(Errcode::TOKEN_EXPIRED)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -70,7 +87,11 @@ struct TokenRequest {
 
 impl TokenRequest {
     fn check(&self) -> Result<(), Errcode> {
-        match (self.grant_type.as_str(), self.appid.as_str(), self.secret.as_str()) {
+        match (
+            self.grant_type.as_str(),
+            self.appid.as_str(),
+            self.secret.as_str(),
+        ) {
             (_, "", _) => Err(APPID_MISSING),
             (_, _, "") => Err(SECRET_MISSING),
             ("client_credential", WECHAT_APPID, WECHAT_SECRET) => Ok(()),
@@ -89,6 +110,8 @@ async fn create_token(
         *ledger.calls.of(Api::Wechat) += 1;
         request.check()?;
         let token = ledger.wechat.issue(now, &provider.lives);
-        Ok(Json(json!({"access_token": token.text, "expires_in": token.expires_in(now)})))
+        Ok(Json(
+            json!({"access_token": token.text, "expires_in": token.expires_in(now)}),
+        ))
     })
 }

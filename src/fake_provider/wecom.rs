@@ -34,7 +34,11 @@ pub(super) struct App {
 impl App {
     /// The token of the moment, a new one when less than a second is left of it.
     fn issue(&mut self, now: Timestamp, lives: &Lives) -> Issued {
-        if let Some(token) = self.newest.as_ref().filter(|token| token.expires_in(now) > 0) {
+        if let Some(token) = self
+            .newest
+            .as_ref()
+            .filter(|token| token.expires_in(now) > 0)
+        {
             return token.clone();
         }
         let token = Issued::new(PREFIX, now, lives.wecom);
@@ -49,12 +53,18 @@ impl App {
         }
         let mut known = self.newest.iter().chain(&self.before);
         let token = known.find(|token| token.text == text).ok_or(WRONG_TOKEN)?;
-        if token.has_expired(now) { Err(Errcode::TOKEN_EXPIRED) } else { Ok(()) }
+        if token.has_expired(now) {
+            Err(Errcode::TOKEN_EXPIRED)
+        } else {
+            Ok(())
+        }
     }
 }
 
 pub(super) fn routes() -> Router<FakeProvider> {
-    Router::new().route("/cgi-bin/gettoken", get(show_token)).route("/cgi-bin/user/get", get(show_user))
+    Router::new()
+        .route("/cgi-bin/gettoken", get(show_token))
+        .route("/cgi-bin/user/get", get(show_user))
 }
 
 #[derive(Default, Deserialize)]
@@ -106,5 +116,7 @@ async fn show_user(
     if request.userid.is_empty() {
         return Err(USERID_MISSING);
     }
-    Ok(Json(json!({"errcode": 0, "errmsg": "ok", "userid": request.userid, "name": "Demo user"})))
+    Ok(Json(
+        json!({"errcode": 0, "errmsg": "ok", "userid": request.userid, "name": "Demo user"}),
+    ))
 }

@@ -15,7 +15,10 @@ impl JsonBody {
     /// The document, which must be there.
     pub(super) fn required(self) -> Result<Value, Problem> {
         self.0.ok_or_else(|| {
-            Problem::invalid_at("", "expected a JSON object as the request body, found nothing")
+            Problem::invalid_at(
+                "",
+                "expected a JSON object as the request body, found nothing",
+            )
         })
     }
 }
@@ -24,12 +27,14 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                return Problem::too_large(LARGEST_BODY);
-            }
-            Problem::invalid_at("", "the request body could not be read to its end")
-        })?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    return Problem::too_large(LARGEST_BODY);
+                }
+                Problem::invalid_at("", "the request body could not be read to its end")
+            })?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }
@@ -38,8 +43,13 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 return Problem::invalid_at("", error.to_string());
             }
             let (line, column) = (error.line(), error.column());
-            Problem::invalid_at("", format!("not JSON: error at line {line}, column {column}"))
+            Problem::invalid_at(
+                "",
+                format!("not JSON: error at line {line}, column {column}"),
+            )
         };
-        json::read(&bytes).map(|document| Self(Some(document))).map_err(wrong)
+        json::read(&bytes)
+            .map(|document| Self(Some(document)))
+            .map_err(wrong)
     }
 }

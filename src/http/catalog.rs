@@ -66,7 +66,12 @@ pub(super) async fn list(query: Query) -> Result<Json<ListBody<PresetLine>>, Pro
     let total = found.len() as u64;
     let skip = usize::try_from(page.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let list = found.into_iter().skip(skip).take(take).map(PresetLine::from).collect();
+    let list = found
+        .into_iter()
+        .skip(skip)
+        .take(take)
+        .map(PresetLine::from)
+        .collect();
     Ok(Json(ListBody::of(list, total)))
 }
 

@@ -29,8 +29,20 @@ pub(super) struct SweptBody {
 
 impl From<Swept> for SweptBody {
     fn from(swept: Swept) -> Self {
-        let Swept { due, renewed, unchanged, failed, left } = swept;
-        Self { due, renewed, unchanged, failed, left }
+        let Swept {
+            due,
+            renewed,
+            unchanged,
+            failed,
+            left,
+        } = swept;
+        Self {
+            due,
+            renewed,
+            unchanged,
+            failed,
+            left,
+        }
     }
 }
 
@@ -41,13 +53,23 @@ const LARGEST_BUDGET_MS: u64 = 600_000;
 #[utoipa::path(post, path = "/api/cron/refresh", tag = "token",
     params(("budget_ms" = Option<u64>, Query, description = "100 to 600000, default 25000")),
     responses((status = 200, body = SweptBody), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
-pub(super) async fn refresh(State(api): State<Api>, query: Query) -> Result<Json<SweptBody>, Problem> {
+pub(super) async fn refresh(
+    State(api): State<Api>,
+    query: Query,
+) -> Result<Json<SweptBody>, Problem> {
     let budget = match query.text("budget_ms") {
         None | Some("") => Some(DEFAULT_BUDGET_MS),
-        Some(text) => text.parse().ok().filter(|ms| (100..=LARGEST_BUDGET_MS).contains(ms)),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|ms| (100..=LARGEST_BUDGET_MS).contains(ms)),
     };
-    let expected =
-        || Problem::invalid_at("budget_ms", format!("expected milliseconds, 100 to {LARGEST_BUDGET_MS}"));
+    let expected = || {
+        Problem::invalid_at(
+            "budget_ms",
+            format!("expected milliseconds, 100 to {LARGEST_BUDGET_MS}"),
+        )
+    };
     let budget = Duration::from_millis(budget.ok_or_else(expected)?);
     let swept = api.refresher.sweep(budget).await?;
     // In a function nothing else does.

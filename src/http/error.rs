@@ -56,13 +56,24 @@ pub struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), extra: Box::new(Extra { code, ..Extra::default() }) }
+        Self {
+            status,
+            detail: detail.into(),
+            extra: Box::new(Extra {
+                code,
+                ..Extra::default()
+            }),
+        }
     }
 
     /// A request with these issues.
     pub(super) fn invalid(errors: Vec<Issue>) -> Self {
         let places: Vec<_> = errors.iter().map(Issue::to_string).collect();
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid_request", places.join("; "));
+        let mut problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            places.join("; "),
+        );
         problem.extra.errors = errors;
         problem
     }
@@ -113,17 +124,27 @@ impl From<ServiceError> for Problem {
         let soon = Some(Duration::from_secs(1));
         match error {
             ServiceError::Invalid(issues) => Self::invalid(issues),
-            ServiceError::UnknownRealm(_) => Self::new(StatusCode::NOT_FOUND, "unknown_realm", detail),
-            ServiceError::UnknownSecret(_) => Self::new(StatusCode::NOT_FOUND, "unknown_secret", detail),
-            ServiceError::RealmInUse { .. } => Self::new(StatusCode::CONFLICT, "realm_in_use", detail),
+            ServiceError::UnknownRealm(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_realm", detail)
+            }
+            ServiceError::UnknownSecret(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_secret", detail)
+            }
+            ServiceError::RealmInUse { .. } => {
+                Self::new(StatusCode::CONFLICT, "realm_in_use", detail)
+            }
             ServiceError::Fetch(failure) => Self::from(failure),
             ServiceError::Waited(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "renewal_pending", detail).retry_after(soon)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "renewal_pending", detail)
+                    .retry_after(soon)
             }
             ServiceError::Stopping => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", detail).retry_after(soon)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", detail)
+                    .retry_after(soon)
             }
-            ServiceError::StoredRealm(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "config", detail),
+            ServiceError::StoredRealm(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "config", detail)
+            }
             ServiceError::Store(error) => Self::from(error),
         }
     }
@@ -138,15 +159,24 @@ impl From<StoreError> for Problem {
                 // The driver's words are for the log.
                 tracing::error!(error = detail, "the store failed");
                 let detail = "the database is not available";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(soon)
-            }
-            StoreError::Conflict(_) => {
-                Self::new(StatusCode::CONFLICT, "conflict", "others are writing the same row: try again")
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
                     .retry_after(soon)
             }
-            StoreError::Corrupt { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "corrupt_row", detail),
-            StoreError::NewerSchema(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer_schema", detail),
-            StoreError::BadUrl(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail),
+            StoreError::Conflict(_) => Self::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                "others are writing the same row: try again",
+            )
+            .retry_after(soon),
+            StoreError::Corrupt { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "corrupt_row", detail)
+            }
+            StoreError::NewerSchema(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer_schema", detail)
+            }
+            StoreError::BadUrl(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+            }
         }
     }
 }
@@ -169,7 +199,9 @@ impl From<Failure> for Problem {
         problem.extra.provider_code = failure.provider.code;
         problem.extra.provider_message = failure.provider.message;
         let later = matches!(failure.kind, FailureKind::Busy | FailureKind::Unreachable);
-        let delay = failure.retry_after.or_else(|| later.then_some(Duration::from_secs(1)));
+        let delay = failure
+            .retry_after
+            .or_else(|| later.then_some(Duration::from_secs(1)));
         problem.retry_after(delay)
     }
 }
@@ -179,7 +211,12 @@ impl IntoResponse for Problem {
         if self.status.is_server_error() {
             let provider_code = self.extra.provider_code.as_deref();
             // The cause was logged where it arose, the answer is logged with its code.
-            tracing::debug!(code = self.extra.code, provider_code, detail = self.detail, "answered an error");
+            tracing::debug!(
+                code = self.extra.code,
+                provider_code,
+                detail = self.detail,
+                "answered an error"
+            );
         }
         let (code, retry_after) = (self.extra.code, self.extra.retry_after);
         let body = ProblemDetails::from_status_code(self.status)
@@ -187,7 +224,9 @@ impl IntoResponse for Problem {
             .with_extensions(*self.extra);
         let mut response = body.into_response();
         if let Some(seconds) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Code(code));
         response
@@ -199,7 +238,11 @@ impl IntoResponse for Problem {
 pub(super) struct Code(pub(super) &'static str);
 
 pub(super) async fn no_such_path() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path; see /docs")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing at this path; see /docs",
+    )
 }
 
 pub(super) async fn no_such_method() -> Problem {
@@ -213,6 +256,10 @@ pub(super) async fn no_such_method() -> Problem {
 /// A panic in a handler: its text may hold anything, so it is not repeated.
 pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an error in the server; see its log")
-        .into_response()
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "an error in the server; see its log",
+    )
+    .into_response()
 }

@@ -26,17 +26,23 @@ pub(super) fn refusal<B>(api: &Api, request: &http::Request<B>) -> Option<&'stat
         return None;
     }
     let headers = request.headers();
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     if !host.is_some_and(is_this_machine) {
         return Some(
             "the server has no authentication yet and so answers only requests addressed to this machine, like \
              http://127.0.0.1; on a closed network, --insecure-no-auth lifts this",
         );
     }
-    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    let is_foreign = origin.is_some_and(|origin| origin.split_once("://").map(|(_, site)| site) != host);
-    (is_foreign || (is_sent_by_another_origin(headers) && !is_visit(request)))
-        .then_some("the server has no authentication yet and so answers no web pages of other sites")
+    let origin = headers
+        .get(header::ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default());
+    let is_foreign =
+        origin.is_some_and(|origin| origin.split_once("://").map(|(_, site)| site) != host);
+    (is_foreign || (is_sent_by_another_origin(headers) && !is_visit(request))).then_some(
+        "the server has no authentication yet and so answers no web pages of other sites",
+    )
 }
 
 /// Whether a browser says that a page of another origin made the request; another port is another origin too, but the
@@ -48,7 +54,12 @@ fn is_sent_by_another_origin(headers: &HeaderMap) -> bool {
 
 /// Whether a link was followed to a page that hands out nothing, like `/docs`: not in a frame, and not to the API.
 fn is_visit<B>(request: &http::Request<B>) -> bool {
-    let says = |name: &str, word: &str| request.headers().get(name).is_some_and(|value| value == word);
+    let says = |name: &str, word: &str| {
+        request
+            .headers()
+            .get(name)
+            .is_some_and(|value| value == word)
+    };
     request.method() == Method::GET
         && !request.uri().path().starts_with("/api")
         && says("sec-fetch-mode", "navigate")
@@ -56,10 +67,17 @@ fn is_visit<B>(request: &http::Request<B>) -> bool {
 }
 
 fn is_this_machine(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -68,12 +86,25 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_this_machine() {
-        for host in ["127.0.0.1:8080", "127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8080", "127.8.0.1"] {
+        for host in [
+            "127.0.0.1:8080",
+            "127.0.0.1",
+            "localhost:1",
+            "LOCALHOST",
+            "[::1]:8080",
+            "127.8.0.1",
+        ] {
             assert!(is_this_machine(host), "{host}");
         }
-        for host in
-            ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:8080", "localhost.evil", "", "a b", "@"]
-        {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:8080",
+            "localhost.evil",
+            "",
+            "a b",
+            "@",
+        ] {
             assert!(!is_this_machine(host), "{host}");
         }
     }

@@ -24,7 +24,11 @@ pub(super) struct HealthBody {
 
 impl HealthBody {
     fn of(status: &'static str, reasons: Vec<String>) -> Json<Self> {
-        Json(Self { status, reasons, version: env!("CARGO_PKG_VERSION") })
+        Json(Self {
+            status,
+            reasons,
+            version: env!("CARGO_PKG_VERSION"),
+        })
     }
 }
 

@@ -13,7 +13,8 @@ use crate::secret::SecretRef;
 
 /// The answer, if the request is a plain ask for a token that memory holds.
 pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
-    if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request) {
+    if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request)
+    {
         return None;
     }
     let began = Instant::now();
@@ -31,17 +32,24 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
         }
     }
     let (realm, key) = realm.zip(key)?;
-    let held = api.tokens.get_held(SecretRef { realm: &realm, key: &key })?;
+    let held = api.tokens.get_held(SecretRef {
+        realm: &realm,
+        key: &key,
+    })?;
     let mut response = tokens::respond(&held, api.clock.now());
     if let Some(id) = super::observe::given_id(request.headers()) {
-        response.headers_mut().insert(super::observe::REQUEST_ID, id.clone());
+        response
+            .headers_mut()
+            .insert(super::observe::REQUEST_ID, id.clone());
     }
-    api.metrics.count_ask("ok", held.source.as_str(), began.elapsed());
+    api.metrics
+        .count_ask("ok", held.source.as_str(), began.elapsed());
     Some(response)
 }
 
 fn has_body<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     let length = headers.get(header::CONTENT_LENGTH);
-    length.is_some_and(|length| length.as_bytes() != b"0") || headers.contains_key(header::TRANSFER_ENCODING)
+    length.is_some_and(|length| length.as_bytes() != b"0")
+        || headers.contains_key(header::TRANSFER_ENCODING)
 }

@@ -13,7 +13,10 @@ use super::{Api, Problem};
 /// What is pushed.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "InputEdit")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
 pub(super) struct InputEditBody {
     /// The new value, up to 64 KiB; `null` takes it away.
     value: Option<String>,
@@ -45,14 +48,24 @@ pub(super) async fn push(
     let value = read(&body.required()?)?;
     let row = api.secrets.show(&key, query.text("realm")).await?;
     let pushed_version = api.secrets.push(&row.id, &name, value).await?;
-    Ok(Json(InputBody { realm: row.id.realm, key: row.id.key, name, pushed_version }))
+    Ok(Json(InputBody {
+        realm: row.id.realm,
+        key: row.id.key,
+        name,
+        pushed_version,
+    }))
 }
 
 fn read(body: &Value) -> Result<Option<String>, Problem> {
-    let members = body.as_object().filter(|members| members.keys().all(|name| name == "value"));
+    let members = body
+        .as_object()
+        .filter(|members| members.keys().all(|name| name == "value"));
     match members.and_then(|members| members.get("value")) {
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.clone())),
         Some(Value::Null) => Ok(None),
-        _ => Err(Problem::invalid_at("/value", "expected {\"value\": a text, or null to take it away}")),
+        _ => Err(Problem::invalid_at(
+            "/value",
+            "expected {\"value\": a text, or null to take it away}",
+        )),
     }
 }

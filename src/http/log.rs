@@ -62,8 +62,16 @@ impl From<FetchRow> for FetchBody {
            ("page" = Option<u64>, Query, description = "from 1"),
            ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10")),
     responses((status = 200, body = ListBody<FetchBody>), (status = 400, body = ProblemBody)))]
-pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<ListBody<FetchBody>>, Problem> {
-    let text = |name: &str| query.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+pub(super) async fn list(
+    State(api): State<Api>,
+    query: Query,
+) -> Result<Json<ListBody<FetchBody>>, Problem> {
+    let text = |name: &str| {
+        query
+            .text(name)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     let filter = FetchFilter {
         realm: text("realm"),
         key: text("key"),
@@ -72,11 +80,18 @@ pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<Li
         to: instant(&query, "to")?,
     };
     let listed = api.log.list(&filter, query.page()?).await?;
-    Ok(Json(ListBody::of(listed.items.into_iter().map(FetchBody::from).collect(), listed.total)))
+    Ok(Json(ListBody::of(
+        listed.items.into_iter().map(FetchBody::from).collect(),
+        listed.total,
+    )))
 }
 
 fn instant(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = query.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = query.text(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     let parsed = text.parse().map(Timestamp::from_epoch_ms);
-    parsed.map(Some).map_err(|_| Problem::invalid_at(name, "expected milliseconds since 1970-01-01 UTC"))
+    parsed
+        .map(Some)
+        .map_err(|_| Problem::invalid_at(name, "expected milliseconds since 1970-01-01 UTC"))
 }

@@ -16,5 +16,7 @@ pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
         let metrics = Arc::clone(&metrics);
         async move { ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.text()) }
     };
-    Router::new().route("/metrics", get(text)).fallback(super::error::no_such_path)
+    Router::new()
+        .route("/metrics", get(text))
+        .fallback(super::error::no_such_path)
 }

@@ -20,12 +20,17 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
     let began = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
     // The query is left out: it is the caller's, and may hold anything.
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
     let mut response = next.run(request).instrument(span.clone()).await;
     let (took, status) = (began.elapsed(), response.status().as_u16());
-    api.metrics.count_request(&route, method.as_str(), status, took);
+    api.metrics
+        .count_request(&route, method.as_str(), status, took);
     let code = response.extensions().get::<Code>().map(|code| code.0);
     span.in_scope(|| tracing::info!(%method, route, status, code, ?took, "answered"));
     response.headers_mut().insert(REQUEST_ID, id);

@@ -47,10 +47,18 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
                  origin",
             );
             if reads_body {
-                declare(operation, "413", "`body_too_large`: the body is larger than 1 MiB");
+                declare(
+                    operation,
+                    "413",
+                    "`body_too_large`: the body is larger than 1 MiB",
+                );
             }
             if needs_store {
-                declare(operation, "503", "`store_unavailable`: the database is not available; try later");
+                declare(
+                    operation,
+                    "503",
+                    "`store_unavailable`: the database is not available; try later",
+                );
             }
             describe(operation);
             name(operation);
@@ -60,7 +68,14 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Names an operation by its tag and its handler, `realm_list`: handlers alone have one name in several modules.
@@ -89,7 +104,9 @@ fn usual_meaning(status: &str) -> &'static str {
         "400" => {
             "`invalid_request`: something in the request is wrong; `errors` has each place, and what was expected"
         }
-        "404" => "`unknown_realm`, `unknown_secret` or `unknown_preset`: there is none of this name",
+        "404" => {
+            "`unknown_realm`, `unknown_secret` or `unknown_preset`: there is none of this name"
+        }
         "409" => "`realm_in_use`: secrets use the realm; or `conflict`: others write the same row",
         "429" => "`upstream_quota`: a quota is used up, and nothing good is held",
         "502" => {
@@ -104,12 +121,17 @@ fn usual_meaning(status: &str) -> &'static str {
 /// Handlers declare a problem as JSON.
 fn name_media_type(operation: &mut Operation) {
     for response in operation.responses.responses.values_mut() {
-        let RefOr::T(response) = response else { continue };
+        let RefOr::T(response) = response else {
+            continue;
+        };
         let is_problem = |content: &RefOr<Content>| match content {
             RefOr::T(content) => content.schema == Some(problem_schema()),
             RefOr::Ref(_) => false,
         };
-        if response.content.get("application/json").is_some_and(is_problem)
+        if response
+            .content
+            .get("application/json")
+            .is_some_and(is_problem)
             && let Some(content) = response.content.swap_remove("application/json")
         {
             response.content.insert(PROBLEM.to_owned(), content);
@@ -126,11 +148,18 @@ fn declare(operation: &mut Operation, status: &str, words: &str) {
     let declared = operation.responses.responses.entry(status.to_owned());
     let response = declared.or_insert_with(|| {
         let mut response = Response::new("");
-        response.content.insert(PROBLEM.to_owned(), RefOr::T(Content::new(Some(problem_schema()))));
+        response.content.insert(
+            PROBLEM.to_owned(),
+            RefOr::T(Content::new(Some(problem_schema()))),
+        );
         RefOr::T(response)
     });
     if let RefOr::T(response) = response {
-        let separator = if response.description.is_empty() { "" } else { "; or " };
+        let separator = if response.description.is_empty() {
+            ""
+        } else {
+            "; or "
+        };
         response.description = format!("{}{separator}{words}", response.description);
     }
 }

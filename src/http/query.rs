@@ -20,7 +20,11 @@ const LAST_PAGE: u64 = 1_000_000_000;
 impl Query {
     /// A parameter's value.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .rev()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// A parameter that is true or false; absent is false.
@@ -36,7 +40,10 @@ impl Query {
             Some(text) => match text.parse() {
                 Ok(number) if (1..=largest).contains(&number) => number,
                 Ok(_) | Err(_) => {
-                    issues.push(Issue::at(name, format!("expected a whole number from 1 to {largest}")));
+                    issues.push(Issue::at(
+                        name,
+                        format!("expected a whole number from 1 to {largest}"),
+                    ));
                     default
                 }
             },
@@ -44,7 +51,10 @@ impl Query {
         let page = number("page", 1, LAST_PAGE);
         let limit = number("pageSize", DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE);
         if issues.is_empty() {
-            Ok(Page { offset: (page - 1) * limit, limit })
+            Ok(Page {
+                offset: (page - 1) * limit,
+                limit,
+            })
         } else {
             Err(Problem::invalid(issues))
         }
@@ -70,6 +80,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(pairs(query).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
+        Ok(Self(
+            pairs(query)
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
+        ))
     }
 }

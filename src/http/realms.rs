@@ -43,7 +43,10 @@ pub(super) struct RealmBody {
 /// What is posted to create or update a realm: an absent field keeps its value, `null` clears it.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "RealmEdit")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
 pub(super) struct RealmEditBody {
     /// 1–50 characters, no control characters, no blanks at the ends.
     #[schema(example = "wxgzh")]
@@ -78,14 +81,20 @@ struct ListData<T> {
 
 impl<T> ListBody<T> {
     pub(super) fn of(list: Vec<T>, total: u64) -> Self {
-        Self { data: ListData { list, total }, success: "ok" }
+        Self {
+            data: ListData { list, total },
+            success: "ok",
+        }
     }
 }
 
 impl From<RealmRow> for RealmBody {
     fn from(row: RealmRow) -> Self {
         let is_given = |text: &String| !text.is_empty();
-        let mode = match (&row.config, row.logic_code.as_ref().filter(|code| is_given(code))) {
+        let mode = match (
+            &row.config,
+            row.logic_code.as_ref().filter(|code| is_given(code)),
+        ) {
             (Some(_), _) => "config",
             (None, Some(_)) => "function",
             (None, None) => "fixed",
@@ -106,7 +115,10 @@ impl From<RealmRow> for RealmBody {
 
 impl From<Realm> for RealmBody {
     fn from(realm: Realm) -> Self {
-        Self { warnings: realm.warnings, ..Self::from(realm.row) }
+        Self {
+            warnings: realm.warnings,
+            ..Self::from(realm.row)
+        }
     }
 }
 
@@ -116,8 +128,14 @@ impl From<Realm> for RealmBody {
            ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
            ("keyword" = Option<String>, Query, description = "looked for in comment and id")),
     responses((status = 200, body = ListBody<RealmBody>), (status = 400, body = ProblemBody)))]
-pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<ListBody<RealmBody>>, Problem> {
-    let listed = api.realms.list(query.text("keyword"), query.page()?).await?;
+pub(super) async fn list(
+    State(api): State<Api>,
+    query: Query,
+) -> Result<Json<ListBody<RealmBody>>, Problem> {
+    let listed = api
+        .realms
+        .list(query.text("keyword"), query.page()?)
+        .await?;
     let list = listed.items.into_iter().map(RealmBody::from).collect();
     Ok(Json(ListBody::of(list, listed.total)))
 }
@@ -125,7 +143,10 @@ pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<Li
 /// Create or update a realm.
 #[utoipa::path(post, path = "/api/realm", tag = "realm", request_body = RealmEditBody,
     responses((status = 200, description = "the stored realm", body = RealmBody), (status = 400, body = ProblemBody)))]
-pub(super) async fn save(State(api): State<Api>, body: JsonBody) -> Result<Json<RealmBody>, Problem> {
+pub(super) async fn save(
+    State(api): State<Api>,
+    body: JsonBody,
+) -> Result<Json<RealmBody>, Problem> {
     let edit = RealmEdit::read(&body.required()?)?;
     Ok(Json(api.realms.save(&edit).await?.into()))
 }
@@ -133,7 +154,10 @@ pub(super) async fn save(State(api): State<Api>, body: JsonBody) -> Result<Json<
 /// Show one realm.
 #[utoipa::path(get, path = "/api/realm/{id}", tag = "realm", params(("id" = String, Path)),
     responses((status = 200, body = RealmBody), (status = 404, body = ProblemBody)))]
-pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Json<RealmBody>, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Name(id): Name,
+) -> Result<Json<RealmBody>, Problem> {
     Ok(Json(api.realms.show(&id).await?.into()))
 }
 

@@ -16,7 +16,10 @@ use crate::token::TokenText;
 /// The refused token, named in one of three ways.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "Report")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
 pub(super) struct ReportBody {
     #[schema(example = "wxgzh")]
     realm: String,
@@ -55,14 +58,23 @@ struct Report {
 pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Response, Problem> {
     let began = tokio::time::Instant::now();
     let report = Report::read(&body.required()?)?;
-    let outcome = api.tokens.report(report.id.borrowed(), &report.refused).await;
+    let outcome = api
+        .tokens
+        .report(report.id.borrowed(), &report.refused)
+        .await;
     let (realm, key, code) = (&report.id.realm, &report.id.key, report.code.as_deref());
     let renewed = outcome.as_ref().is_ok_and(|answer| answer.renewed);
     // A token that dies is reported by all who use it.
     if api.tokens.is_first_report(&report.id, &report.refused) {
         tracing::info!(realm, key, code, renewed, "a token was reported as refused");
     } else {
-        tracing::debug!(realm, key, code, renewed, "a token was reported as refused again");
+        tracing::debug!(
+            realm,
+            key,
+            code,
+            renewed,
+            "a token was reported as refused again"
+        );
     }
     tokens::conclude(&api, outcome, began)
 }
@@ -79,9 +91,14 @@ impl Report {
         let realm = object.required_text("realm", issues);
         let key = object.required_text("key", issues);
         let ways = ["token", "version", "fingerprint"];
-        let given = ways.into_iter().filter(|way| object.member(way).is_some_and(|value| !value.is_null()));
+        let given = ways
+            .into_iter()
+            .filter(|way| object.member(way).is_some_and(|value| !value.is_null()));
         if given.count() != 1 {
-            issues.add("/token", "required: exactly one of token, version and fingerprint");
+            issues.add(
+                "/token",
+                "required: exactly one of token, version and fingerprint",
+            );
         }
         let token = read_token(&mut object, issues);
         let version = read_version(object.member("version"), issues);
@@ -89,7 +106,11 @@ impl Report {
         let code = read_code(object.member("code"), issues);
         object.finish(&[], |_| false, issues);
         let refused = token.or(version).or(fingerprint);
-        Some(Self { id: SecretId::new(realm?, key?), refused: refused?, code })
+        Some(Self {
+            id: SecretId::new(realm?, key?),
+            refused: refused?,
+            code,
+        })
     }
 }
 
@@ -108,7 +129,10 @@ const FINGERPRINT_DIGITS: usize = 64;
 fn read_fingerprint(object: &mut Object<'_>, issues: &mut Issues) -> Option<Refused> {
     let hex = object.text("fingerprint", issues)?;
     if hex.len() != FINGERPRINT_DIGITS || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        issues.add("/fingerprint", "expected the SHA-256 of the token, 64 hex digits");
+        issues.add(
+            "/fingerprint",
+            "expected the SHA-256 of the token, 64 hex digits",
+        );
         return None;
     }
     Some(Refused::Fingerprint(hex.to_ascii_lowercase()))
@@ -118,7 +142,10 @@ fn read_version(value: Option<&Value>, issues: &mut Issues) -> Option<Refused> {
     let value = value.filter(|value| !value.is_null())?;
     let version = value.as_i64();
     if version.is_none() {
-        issues.add("/version", "expected the version the token was handed out with, a whole number");
+        issues.add(
+            "/version",
+            "expected the version the token was handed out with, a whole number",
+        );
     }
     version.map(Refused::Version)
 }
@@ -133,5 +160,10 @@ fn read_code(value: Option<&Value>, issues: &mut Issues) -> Option<String> {
             return None;
         }
     };
-    Some(text.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect())
+    Some(
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(LONGEST_CODE)
+            .collect(),
+    )
 }

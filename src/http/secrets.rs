@@ -19,7 +19,10 @@ use crate::store::SecretRow;
 /// A secret; credentials are shown as asterisks. Further `key_6`… appear when they are stored.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "Secret")]
-#[expect(dead_code, reason = "describes the answer for OpenAPI; it is built member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the answer for OpenAPI; it is built member by member"
+)]
 pub(super) struct SecretBody {
     #[schema(example = "wxgzh")]
     realm: String,
@@ -53,7 +56,10 @@ pub(super) struct SecretBody {
 /// leave it. Further `key_6`… are accepted.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "SecretEdit")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
 pub(super) struct SecretEditBody {
     #[schema(example = "wxgzh")]
     realm: String,
@@ -81,7 +87,10 @@ pub(super) struct SecretEditBody {
 /// The credentials that change: `key_1`… and names of their own.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "NextValues")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
 pub(super) struct NextValuesBody {
     #[schema(example = "invented-new-secret")]
     key_2: Option<String>,
@@ -101,7 +110,10 @@ fn body(row: &SecretRow, warnings: Vec<String>) -> Value {
     mask(&row.content.credentials, &mut members);
     if let Some(fixed) = &row.content.fixed {
         members.insert("token".to_owned(), MASK.into());
-        members.insert("expires_at".to_owned(), fixed.expires_at.map(Timestamp::epoch_ms).into());
+        members.insert(
+            "expires_at".to_owned(),
+            fixed.expires_at.map(Timestamp::epoch_ms).into(),
+        );
     }
     if let Some(next) = &row.next {
         let mut masked = Map::new();
@@ -120,7 +132,11 @@ fn body(row: &SecretRow, warnings: Vec<String>) -> Value {
 fn mask(credentials: &Credentials, members: &mut Map<String, Value>) {
     let mut named = Map::new();
     for name in credentials.names() {
-        let place = if numbered(name).is_some() { &mut *members } else { &mut named };
+        let place = if numbered(name).is_some() {
+            &mut *members
+        } else {
+            &mut named
+        };
         place.insert(name.to_owned(), MASK.into());
     }
     members.insert("credentials".to_owned(), named.into());
@@ -132,10 +148,17 @@ fn mask(credentials: &Credentials, members: &mut Map<String, Value>) {
            ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
            ("realm" = Option<String>, Query, description = "only of this realm")),
     responses((status = 200, body = ListBody<SecretBody>), (status = 400, body = ProblemBody)))]
-pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<ListBody<Value>>, Problem> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    query: Query,
+) -> Result<Json<ListBody<Value>>, Problem> {
     let realm = query.text("realm").filter(|realm| !realm.is_empty());
     let listed = api.secrets.list(realm, query.page()?).await?;
-    let list = listed.items.iter().map(|row| body(row, Vec::new())).collect();
+    let list = listed
+        .items
+        .iter()
+        .map(|row| body(row, Vec::new()))
+        .collect();
     Ok(Json(ListBody::of(list, listed.total)))
 }
 
@@ -145,7 +168,8 @@ pub(super) async fn list(State(api): State<Api>, query: Query) -> Result<Json<Li
 pub(super) async fn save(State(api): State<Api>, posted: JsonBody) -> Result<Json<Value>, Problem> {
     let edit = SecretEdit::read(&posted.required()?)?;
     let saved = api.secrets.save(&edit).await;
-    let Secret { row, warnings } = saved.map_err(|error| Problem::from(error).unknown_is_bad_request())?;
+    let Secret { row, warnings } =
+        saved.map_err(|error| Problem::from(error).unknown_is_bad_request())?;
     Ok(Json(body(&row, warnings)))
 }
 

@@ -59,7 +59,9 @@ pub async fn serve(
         }
     }
     drop(listener);
-    tokio::time::timeout(patience, graceful.shutdown()).await.is_ok()
+    tokio::time::timeout(patience, graceful.shutdown())
+        .await
+        .is_ok()
 }
 
 fn serve_connection(stream: TcpStream, serving: &Serving, graceful: &GracefulShutdown) {

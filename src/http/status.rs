@@ -66,8 +66,7 @@ pub(super) struct GrantBody {
 
 impl From<GrantStatus> for GrantBody {
     fn from(grant: GrantStatus) -> Self {
-        let warning =
-            "less than a fifth of the grant's life is left; when it ends, somebody must authorise again";
+        let warning = "less than a fifth of the grant's life is left; when it ends, somebody must authorise again";
         Self {
             state: grant.state,
             generation: grant.generation,
@@ -133,8 +132,13 @@ pub(super) struct FailureBody {
 impl From<SecretStatus> for StatusBody {
     fn from(status: SecretStatus) -> Self {
         let row = status.row.as_ref();
-        let life = row.and_then(|row| row.token.as_ref()).map(|token| token.life);
-        let (version, expires_at) = (row.map_or(0, |row| row.version), life.and_then(|life| life.expires_at));
+        let life = row
+            .and_then(|row| row.token.as_ref())
+            .map(|token| token.life);
+        let (version, expires_at) = (
+            row.map_or(0, |row| row.version),
+            life.and_then(|life| life.expires_at),
+        );
         let failure = row.and_then(|row| row.failure.as_ref());
         let last_failure = status.last_failure.as_ref().map(FailureBody::from);
         let succeeded_since = status.is_failure_over;
@@ -142,10 +146,18 @@ impl From<SecretStatus> for StatusBody {
             state: status.state.as_str(),
             token_version: status.fixed.map_or(version, |(version, _)| version),
             last_success_at: life.map(|life| life.obtained_at.epoch_ms()),
-            expires_at: status.fixed.map_or(expires_at, |(_, at)| at).map(Timestamp::epoch_ms),
+            expires_at: status
+                .fixed
+                .map_or(expires_at, |(_, at)| at)
+                .map(Timestamp::epoch_ms),
             renewal_due_at: row.and_then(|row| row.due_at).map(Timestamp::epoch_ms),
-            previous_valid_until: row.and_then(|row| row.previous_valid_until).map(Timestamp::epoch_ms),
-            last_failure: last_failure.map(|last| FailureBody { succeeded_since, ..last }),
+            previous_valid_until: row
+                .and_then(|row| row.previous_valid_until)
+                .map(Timestamp::epoch_ms),
+            last_failure: last_failure.map(|last| FailureBody {
+                succeeded_since,
+                ..last
+            }),
             failed_attempts: failure.map_or(0, |recorded| recorded.count),
             next_attempt_at: failure.map(|recorded| recorded.next_attempt_at.epoch_ms()),
             grant: status.grant.map(GrantBody::from),
@@ -173,7 +185,13 @@ impl From<&RecordedFailure> for FailureBody {
 }
 
 impl From<&QuotaUse> for QuotaBody {
-    fn from(QuotaUse { quota, used, frees_at }: &QuotaUse) -> Self {
+    fn from(
+        QuotaUse {
+            quota,
+            used,
+            frees_at,
+        }: &QuotaUse,
+    ) -> Self {
         Self {
             limit: quota.limit,
             per_seconds: quota.window.per().as_secs(),

@@ -95,12 +95,17 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
         retry_after: answer.retry_after.map(whole_seconds),
         outputs: answer.outputs.expose(),
         token_use: answer.token_use.as_deref(),
-        warning: stale.map(|stale| stale.warning.as_str()).or(answer.warning.as_deref()),
+        warning: stale
+            .map(|stale| stale.warning.as_str())
+            .or(answer.warning.as_deref()),
     };
     // Strings and numbers always serialise.
     let text = serde_json::to_vec(&body).unwrap_or_default();
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (headers, text).into_response()
@@ -116,10 +121,17 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
               (status = 502, description = "the provider refused", body = ProblemBody),
               (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, description = "the provider did not answer in time", body = ProblemBody)))]
-pub(super) async fn show(State(api): State<Api>, query: Query, body: JsonBody) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    query: Query,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     let began = Instant::now();
     let ask = Ask::read(&query, body.0.as_ref())?;
-    let id = SecretRef { realm: &ask.realm, key: &ask.key };
+    let id = SecretRef {
+        realm: &ask.realm,
+        key: &ask.key,
+    };
     let outcome = match (ask.flush, ask.min_ttl_ms) {
         (true, _) => api.tokens.flush(id).await,
         (false, Some(ms)) => api.tokens.get_living(id, ms).await,
@@ -136,12 +148,14 @@ pub(super) fn conclude(
 ) -> Result<Response, Problem> {
     match outcome {
         Ok(answer) => {
-            api.metrics.count_ask("ok", answer.source.as_str(), began.elapsed());
+            api.metrics
+                .count_ask("ok", answer.source.as_str(), began.elapsed());
             Ok(respond(&answer, api.clock.now()))
         }
         Err(error) => {
             let problem = Problem::from(error).unknown_is_bad_request();
-            api.metrics.count_ask(problem.code(), "none", began.elapsed());
+            api.metrics
+                .count_ask(problem.code(), "none", began.elapsed());
             Err(problem)
         }
     }
@@ -168,8 +182,12 @@ fn min_ttl(query: Option<&str>, body: Option<&Value>) -> Result<Option<i64>, Pro
         (None, Some(value)) => ("/min_ttl", value.as_i64()),
     };
     let number = number.filter(|ms| (0..=LONGEST_MIN_TTL_MS).contains(ms));
-    let expected =
-        || Problem::invalid_at(pointer, format!("expected milliseconds, 0 to {LONGEST_MIN_TTL_MS}"));
+    let expected = || {
+        Problem::invalid_at(
+            pointer,
+            format!("expected milliseconds, 0 to {LONGEST_MIN_TTL_MS}"),
+        )
+    };
     number.map(Some).ok_or_else(expected)
 }
 
@@ -178,7 +196,9 @@ impl Ask {
         let mut issues = Issues::default();
         let empty = Value::Object(serde_json::Map::new());
         let object = Object::read(body.unwrap_or(&empty), "", &mut issues);
-        let Some(mut object) = object else { return Err(Problem::invalid(issues.into_vec())) };
+        let Some(mut object) = object else {
+            return Err(Problem::invalid(issues.into_vec()));
+        };
         let mut argument = |name: &'static str, query_value: Option<&str>| match query_value {
             Some(value) if !value.is_empty() => Some(value.to_owned()),
             Some(_) | None => object.required_text(name, &mut issues).map(str::to_owned),
@@ -194,6 +214,11 @@ impl Ask {
         };
         let min_ttl_ms = min_ttl(query.text("min_ttl"), object.member("min_ttl"))?;
         let (realm, key) = issues.conclude(realm.zip(key)).map_err(Problem::invalid)?;
-        Ok(Self { realm, key, flush, min_ttl_ms })
+        Ok(Self {
+            realm,
+            key,
+            flush,
+            min_ttl_ms,
+        })
     }
 }

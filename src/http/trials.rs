@@ -19,7 +19,10 @@ use crate::token::TokenText;
 /// What is tried, and with which values.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "Trial")]
-#[expect(dead_code, reason = "describes the body for OpenAPI; it is read member by member")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
 pub(super) struct TrialBody {
     /// An unsaved definition; only of `/api/realm/test`.
     config: Option<Map<String, Value>>,
@@ -83,7 +86,10 @@ pub(super) async fn unsaved(
     body: JsonBody,
 ) -> Result<Json<TrialReportBody>, Problem> {
     let body = body.required()?;
-    let definition = Definition::read(body.get("config"), body.get("logic_code").and_then(Value::as_str));
+    let definition = Definition::read(
+        body.get("config"),
+        body.get("logic_code").and_then(Value::as_str),
+    );
     let definition = definition.map_err(Problem::invalid)?;
     run(&api, Ask::read(&body, None)?, definition).await
 }
@@ -103,7 +109,9 @@ pub(super) async fn saved(
 }
 
 /// A realm may be called `test` too.
-pub(super) async fn show_test(state: State<Api>) -> Result<Json<super::realms::RealmBody>, Problem> {
+pub(super) async fn show_test(
+    state: State<Api>,
+) -> Result<Json<super::realms::RealmBody>, Problem> {
     super::realms::show(state, Name("test".to_owned())).await
 }
 
@@ -115,8 +123,17 @@ pub(super) async fn delete_test(
     super::realms::delete(state, Name("test".to_owned()), query).await
 }
 
-async fn run(api: &Api, ask: Ask, definition: Definition) -> Result<Json<TrialReportBody>, Problem> {
-    let trial = Trial { definition, with: ask.with, tokens: ask.tokens, forced: ask.forced };
+async fn run(
+    api: &Api,
+    ask: Ask,
+    definition: Definition,
+) -> Result<Json<TrialReportBody>, Problem> {
+    let trial = Trial {
+        definition,
+        with: ask.with,
+        tokens: ask.tokens,
+        forced: ask.forced,
+    };
     Ok(Json(api.tokens.try_definition(trial).await?.into()))
 }
 
@@ -136,29 +153,51 @@ impl Ask {
         let state = texts(&mut object, "state", &mut issues).unwrap_or_default();
         let tokens = texts(&mut object, "tokens", &mut issues).unwrap_or_default();
         let key = object.text("key", &mut issues).map(str::to_owned);
-        let named =
-            object.text("realm", &mut issues).filter(|_| realm.is_none()).or(realm).map(str::to_owned);
-        let forced = object.member("forced").and_then(Value::as_bool).unwrap_or_default();
+        let named = object
+            .text("realm", &mut issues)
+            .filter(|_| realm.is_none())
+            .or(realm)
+            .map(str::to_owned);
+        let forced = object
+            .member("forced")
+            .and_then(Value::as_bool)
+            .unwrap_or_default();
         object.member("config");
         object.member("logic_code");
         object.finish(&["id", "comment"], |_| false, &mut issues);
         if inputs.is_some() && key.is_some() {
-            issues.add("/key", "give inputs, or the key of a stored secret, not both");
+            issues.add(
+                "/key",
+                "give inputs, or the key of a stored secret, not both",
+            );
         }
         let with = match (key, named) {
             (Some(key), Some(realm)) => Some(TrialInputs::Stored(SecretId::new(realm, key))),
             (Some(_), None) => {
-                issues.add("/realm", "required beside key: the realm of the stored secret");
+                issues.add(
+                    "/realm",
+                    "required beside key: the realm of the stored secret",
+                );
                 None
             }
             (None, _) => Some(TrialInputs::Given {
-                inputs: inputs.unwrap_or_default().into_iter().collect::<Credentials>(),
+                inputs: inputs
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect::<Credentials>(),
                 state: state.into_iter().collect::<Credentials>(),
             }),
         };
         let with = issues.conclude(with).map_err(Problem::invalid)?;
-        let tokens = tokens.into_iter().map(|(alias, token)| (alias, TokenText::from(token))).collect();
-        Ok(Self { with, tokens, forced })
+        let tokens = tokens
+            .into_iter()
+            .map(|(alias, token)| (alias, TokenText::from(token)))
+            .collect();
+        Ok(Self {
+            with,
+            tokens,
+            forced,
+        })
     }
 }
 
@@ -174,9 +213,13 @@ fn texts(
     for (name, value) in inside.others(|_| true) {
         match value {
             Value::String(text) => drop(all.insert(name.to_owned(), text.clone())),
-            Value::Number(_) | Value::Bool(_) => drop(all.insert(name.to_owned(), value.to_string())),
+            Value::Number(_) | Value::Bool(_) => {
+                drop(all.insert(name.to_owned(), value.to_string()))
+            }
             Value::Null => {}
-            Value::Array(_) | Value::Object(_) => issues.add(inside.pointer_of(name), "expected a text"),
+            Value::Array(_) | Value::Object(_) => {
+                issues.add(inside.pointer_of(name), "expected a text")
+            }
         }
     }
     Some(all)

@@ -65,14 +65,22 @@ const READ: Duration = Duration::from_mins(2);
 impl Legacy {
     /// Reads both tables in one transaction.
     pub(super) async fn read(url: &LegacyUrl) -> Result<Self, ImportError> {
-        let unreadable = |reason: String| ImportError::Unreadable { url: url.to_string(), reason };
-        let db = connect(url).await.map_err(|error| unreadable(told(&error)))?;
+        let unreadable = |reason: String| ImportError::Unreadable {
+            url: url.to_string(),
+            reason,
+        };
+        let db = connect(url)
+            .await
+            .map_err(|error| unreadable(told(&error)))?;
         let outcome = tokio::time::timeout(READ, read_tables(&db)).await;
         // The pool only fails to close when it is closed already.
         let _ = db.close().await;
         match outcome {
             Ok(Ok(Ok(legacy))) => Ok(legacy),
-            Ok(Ok(Err(missing))) => Err(ImportError::Missing { url: url.to_string(), missing }),
+            Ok(Ok(Err(missing))) => Err(ImportError::Missing {
+                url: url.to_string(),
+                missing,
+            }),
             Ok(Err(error)) => Err(unreadable(error.to_string())),
             Err(_) => Err(unreadable(format!("it was not read within {READ:?}"))),
         }
@@ -103,7 +111,10 @@ fn told(error: &DbErr) -> String {
 
 /// Both tables; inside, what is missing.
 async fn read_tables(db: &DatabaseConnection) -> Result<Result<Legacy, String>, DbErr> {
-    let moment = (Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly));
+    let moment = (
+        Some(IsolationLevel::RepeatableRead),
+        Some(AccessMode::ReadOnly),
+    );
     let transaction = db.begin_with_config(moment.0, moment.1).await?;
     let tables = Tables::from_rows(&select(&transaction, columns::SELECT).await?)?;
     let missing = tables.missing();
@@ -115,12 +126,16 @@ async fn read_tables(db: &DatabaseConnection) -> Result<Result<Legacy, String>, 
     transaction.commit().await?;
     Ok(Ok(Legacy {
         realms: realms.iter().map(realm).collect::<Result<_, _>>()?,
-        secrets: secrets.iter().map(|row| secret(row, &tables.secret)).collect::<Result<_, _>>()?,
+        secrets: secrets
+            .iter()
+            .map(|row| secret(row, &tables.secret))
+            .collect::<Result<_, _>>()?,
     }))
 }
 
 async fn select(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
-    db.query_all_raw(Statement::from_string(DbBackend::MySql, sql)).await
+    db.query_all_raw(Statement::from_string(DbBackend::MySql, sql))
+        .await
 }
 
 fn realm(row: &QueryResult) -> Result<LegacyRealm, DbErr> {
@@ -140,7 +155,10 @@ fn secret(row: &QueryResult, columns: &Columns) -> Result<LegacySecret, DbErr> {
             credentials.set(name, value);
         }
     }
-    let id = SecretId::new(text(row, "realm")?.unwrap_or_default(), text(row, "key")?.unwrap_or_default());
+    let id = SecretId::new(
+        text(row, "realm")?.unwrap_or_default(),
+        text(row, "key")?.unwrap_or_default(),
+    );
     Ok(LegacySecret {
         id,
         credentials,
@@ -151,12 +169,17 @@ fn secret(row: &QueryResult, columns: &Columns) -> Result<LegacySecret, DbErr> {
 }
 
 fn stamps(row: &QueryResult) -> Result<LegacyStamps, DbErr> {
-    Ok(LegacyStamps { created_at: instant(row, "created_at")?, updated_at: instant(row, "updated_at")? })
+    Ok(LegacyStamps {
+        created_at: instant(row, "created_at")?,
+        updated_at: instant(row, "updated_at")?,
+    })
 }
 
 /// An empty text counts as absent, as it did there.
 fn text(row: &QueryResult, column: &str) -> Result<Option<String>, DbErr> {
-    Ok(row.try_get::<Option<String>>("", column)?.filter(|text| !text.is_empty()))
+    Ok(row
+        .try_get::<Option<String>>("", column)?
+        .filter(|text| !text.is_empty()))
 }
 
 /// Zero counts as absent: MySQL has it for times that are none, and for a number that was none.

@@ -37,7 +37,11 @@ pub(super) struct Planned {
 pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules) -> Planned {
     let realms = realms::plan(&legacy.realms, present.realms, rules);
     let secrets = secrets::plan(&legacy.secrets, present.secrets, &realms, rules);
-    let rows: HashMap<_, _> = present.tokens.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let rows: HashMap<_, _> = present
+        .tokens
+        .into_iter()
+        .map(|row| (row.id.clone(), row))
+        .collect();
     let tokens = tokens::plan(&legacy.secrets, &rows, &realms, &secrets, rules.now);
     let import = Import {
         realms: realms.writes,
@@ -46,7 +50,12 @@ pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules) -> Planned {
         tokens: tokens.writes,
         at: Some(rules.now),
     };
-    let lines = realms.lines.into_iter().chain(secrets.lines).chain(tokens.lines).collect();
+    let lines = realms
+        .lines
+        .into_iter()
+        .chain(secrets.lines)
+        .chain(tokens.lines)
+        .collect();
     Planned { import, lines }
 }
 
@@ -74,11 +83,19 @@ enum Decision {
 /// last is known without comparing two databases' clocks. There, each fetch moves a secret's `updated_at`, so a later
 /// time there alone does not mean that anybody edited it.
 fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules) -> Decision {
-    let Some(here) = here else { return Decision::Write(Outcome::Taken) };
-    let is_older_there = there.updated_at.is_some_and(|updated_at| updated_at < here.updated_at);
+    let Some(here) = here else {
+        return Decision::Write(Outcome::Taken);
+    };
+    let is_older_there = there
+        .updated_at
+        .is_some_and(|updated_at| updated_at < here.updated_at);
     match here {
-        Here { is_deleted: true, .. } if rules.overwrite => Decision::Write(Outcome::Taken),
-        Here { is_deleted: true, .. } => Decision::Leave("it was deleted here (--overwrite takes it again)"),
+        Here {
+            is_deleted: true, ..
+        } if rules.overwrite => Decision::Write(Outcome::Taken),
+        Here {
+            is_deleted: true, ..
+        } => Decision::Leave("it was deleted here (--overwrite takes it again)"),
         Here { is_same: true, .. } => Decision::Keep,
         _ if rules.overwrite => Decision::Write(Outcome::Updated),
         _ if here.updated_at == here.changed_at => {
@@ -93,11 +110,21 @@ fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules) -> Decision {
 /// `changed_at` it gets, also where the clock there is ahead or told no time.
 fn stamps(there: LegacyStamps, now: Timestamp) -> (Timestamp, Timestamp) {
     let latest = now.minus(Duration::from_millis(1));
-    let updated_at = there.updated_at.or(there.created_at).map_or(latest, |at| at.min(latest));
-    (there.created_at.map_or(updated_at, |at| at.min(updated_at)), updated_at)
+    let updated_at = there
+        .updated_at
+        .or(there.created_at)
+        .map_or(latest, |at| at.min(latest));
+    (
+        there.created_at.map_or(updated_at, |at| at.min(updated_at)),
+        updated_at,
+    )
 }
 
 /// Everything that is wrong with a row, in one line.
 fn told(issues: &[Issue]) -> String {
-    issues.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    issues
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -114,7 +114,10 @@ pub struct Report {
 impl Report {
     /// Counts the lines.
     pub(super) fn new(dry_run: bool, rows: Vec<Line>) -> Self {
-        let mut report = Self { dry_run, ..Self::default() };
+        let mut report = Self {
+            dry_run,
+            ..Self::default()
+        };
         for line in &rows {
             let counts = match line.kind {
                 Kind::Realm => &mut report.realms,
@@ -145,20 +148,43 @@ impl Line {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.rows.iter().map(Line::name).collect();
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().min(60);
+        let width = names
+            .iter()
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or_default()
+            .min(60);
         for (line, name) in self.rows.iter().zip(names) {
             let (outcome, kind) = (line.outcome.as_str(), line.kind.as_str());
-            let row =
-                format!("{outcome:<9}  {kind:<6}  {name:<width$}  {}", line.note.as_deref().unwrap_or(""));
+            let row = format!(
+                "{outcome:<9}  {kind:<6}  {name:<width$}  {}",
+                line.note.as_deref().unwrap_or("")
+            );
             writeln!(f, "{}", row.trim_end())?;
         }
         if !self.rows.is_empty() {
             writeln!(f)?;
         }
-        writeln!(f, "{:<7}  {:>7}  {:>7}  {:>9}  {:>7}", "", "taken", "updated", "unchanged", "left")?;
-        for (kind, counts) in [("realms", self.realms), ("secrets", self.secrets), ("tokens", self.tokens)] {
-            let Counts { taken, updated, unchanged, left } = counts;
-            writeln!(f, "{kind:<7}  {taken:>7}  {updated:>7}  {unchanged:>9}  {left:>7}")?;
+        writeln!(
+            f,
+            "{:<7}  {:>7}  {:>7}  {:>9}  {:>7}",
+            "", "taken", "updated", "unchanged", "left"
+        )?;
+        for (kind, counts) in [
+            ("realms", self.realms),
+            ("secrets", self.secrets),
+            ("tokens", self.tokens),
+        ] {
+            let Counts {
+                taken,
+                updated,
+                unchanged,
+                left,
+            } = counts;
+            writeln!(
+                f,
+                "{kind:<7}  {taken:>7}  {updated:>7}  {unchanged:>9}  {left:>7}"
+            )?;
         }
         if self.dry_run {
             writeln!(f, "\nNothing was written: this was a dry run.")?;
@@ -172,7 +198,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn line(kind: Kind, realm: &str, key: Option<&str>, outcome: Outcome, note: Option<&str>) -> Line {
+    fn line(
+        kind: Kind,
+        realm: &str,
+        key: Option<&str>,
+        outcome: Outcome,
+        note: Option<&str>,
+    ) -> Line {
         Line {
             kind,
             realm: realm.to_owned(),
@@ -185,8 +217,20 @@ mod tests {
     fn report() -> Report {
         let rows = vec![
             line(Kind::Realm, "wxgzh", None, Outcome::Taken, None),
-            line(Kind::Secret, "wxgzh", Some("公众号 "), Outcome::Left, Some("must not end with blanks")),
-            line(Kind::Token, "wxgzh", Some("a\u{1b}[2J"), Outcome::Unchanged, None),
+            line(
+                Kind::Secret,
+                "wxgzh",
+                Some("公众号 "),
+                Outcome::Left,
+                Some("must not end with blanks"),
+            ),
+            line(
+                Kind::Token,
+                "wxgzh",
+                Some("a\u{1b}[2J"),
+                Outcome::Unchanged,
+                None,
+            ),
         ];
         Report::new(true, rows)
     }

@@ -46,8 +46,11 @@ impl Expiry {
     pub fn doubt(&self) -> Option<String> {
         let Self::In(life) = self else { return None };
         let years = life.as_secs() / (366 * 86_400);
-        let told =
-            || format!("the token is taken to live {years} years: is the unit of the realm's expires right?");
+        let told = || {
+            format!(
+                "the token is taken to live {years} years: is the unit of the realm's expires right?"
+            )
+        };
         (*life > DOUBTFUL_LIFE).then(told)
     }
 }
@@ -56,7 +59,12 @@ impl Answer {
     /// A token without outputs.
     #[must_use]
     pub fn of(token: &str, expiry: Expiry) -> Self {
-        Self { token: TokenText::from(token), expiry, outputs: Vec::new(), grant_expires_at: None }
+        Self {
+            token: TokenText::from(token),
+            expiry,
+            outputs: Vec::new(),
+            grant_expires_at: None,
+        }
     }
 }
 
@@ -89,7 +97,11 @@ pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
         | FailureKind::Unreachable
         | FailureKind::TimedOut => format!("the provider's answer (HTTP {status}) {looks_like}"),
     };
-    Failure { is_answer: true, is_throttled: status == 429, ..Failure::new(kind, detail) }
+    Failure {
+        is_answer: true,
+        is_throttled: status == 429,
+        ..Failure::new(kind, detail)
+    }
 }
 
 /// What a status alone says; `None` for success.
@@ -136,7 +148,16 @@ pub(super) fn known_class(document: &Value) -> Option<FailureKind> {
 const CODE_AND_MESSAGE: [(&str, &[&str]); 8] = [
     ("errcode", &["errmsg"]),
     ("error", &["error_description", "message", "error_msg"]),
-    ("error_code", &["error_msg", "error_description", "description", "message", "msg"]),
+    (
+        "error_code",
+        &[
+            "error_msg",
+            "error_description",
+            "description",
+            "message",
+            "msg",
+        ],
+    ),
     ("errorCode", &["errorMessage", "errorMsg", "message"]),
     ("err_no", &["err_tips", "err_msg"]),
     ("code", &["msg", "message", "errmsg", "error_description"]),
@@ -149,7 +170,9 @@ pub(super) fn provider_says(document: &Value) -> ProviderSays {
     let nested = ["error", "err", "Error"]
         .iter()
         .find_map(|name| document.get(name).filter(|value| value.is_object()));
-    let nested = nested.map(says_at).filter(|says| *says != ProviderSays::default());
+    let nested = nested
+        .map(says_at)
+        .filter(|says| *says != ProviderSays::default());
     nested.unwrap_or_else(|| says_at(document))
 }
 
@@ -157,12 +180,17 @@ fn says_at(place: &Value) -> ProviderSays {
     for (code_name, message_names) in CODE_AND_MESSAGE {
         let code = place.get(code_name).and_then(words);
         if code.is_some() {
-            let message = message_names.iter().find_map(|name| place.get(name).and_then(words));
+            let message = message_names
+                .iter()
+                .find_map(|name| place.get(name).and_then(words));
             return ProviderSays { code, message };
         }
     }
     let message = ["errmsg", "message", "msg", "error_description"].iter();
-    ProviderSays { code: None, message: message.filter_map(|name| place.get(name)).find_map(words) }
+    ProviderSays {
+        code: None,
+        message: message.filter_map(|name| place.get(name)).find_map(words),
+    }
 }
 
 /// A code or a message: text or a number, on one line.
@@ -170,7 +198,9 @@ pub(super) fn words(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) if !text.is_empty() => text.clone(),
         Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => return None,
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            return None;
+        }
     };
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     Some(printable.collect())
@@ -183,20 +213,40 @@ mod tests {
     #[test]
     fn the_providers_words_are_found() {
         for (body, code, message) in [
-            (r#"{"errcode":40164,"errmsg":"invalid ip"}"#, Some("40164"), Some("invalid ip")),
+            (
+                r#"{"errcode":40164,"errmsg":"invalid ip"}"#,
+                Some("40164"),
+                Some("invalid ip"),
+            ),
             (
                 r#"{"error":"invalid_client","error_description":"who?"}"#,
                 Some("invalid_client"),
                 Some("who?"),
             ),
-            (r#"{"error":{"code":"E1","message":"m"}}"#, Some("E1"), Some("m")),
-            (r#"{"code":99991663,"msg":"bad"}"#, Some("99991663"), Some("bad")),
-            (r#"{"code":40013,"msg":"bad","error":{}}"#, Some("40013"), Some("bad")),
+            (
+                r#"{"error":{"code":"E1","message":"m"}}"#,
+                Some("E1"),
+                Some("m"),
+            ),
+            (
+                r#"{"code":99991663,"msg":"bad"}"#,
+                Some("99991663"),
+                Some("bad"),
+            ),
+            (
+                r#"{"code":40013,"msg":"bad","error":{}}"#,
+                Some("40013"),
+                Some("bad"),
+            ),
             (r#"{"message":"only words"}"#, None, Some("only words")),
             ("[]", None, None),
         ] {
             let says = provider_says(&serde_json::from_str(body).unwrap());
-            assert_eq!((says.code.as_deref(), says.message.as_deref()), (code, message), "{body}");
+            assert_eq!(
+                (says.code.as_deref(), says.message.as_deref()),
+                (code, message),
+                "{body}"
+            );
         }
     }
 }

@@ -15,7 +15,8 @@ struct Files;
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     let mut names: Vec<_> = Files::iter().collect();
     names.sort();
-    let read = |name: &str| Files::get(name).and_then(|file| serde_json::from_slice(&file.data).ok());
+    let read =
+        |name: &str| Files::get(name).and_then(|file| serde_json::from_slice(&file.data).ok());
     names.iter().filter_map(|name| read(name)).collect()
 });
 
@@ -62,7 +63,10 @@ pub fn unreadable() -> Vec<String> {
     let is_wrong = |name: &str| {
         Files::get(name).is_none_or(|file| serde_json::from_slice::<Preset>(&file.data).is_err())
     };
-    Files::iter().filter(|name| is_wrong(name)).map(|name| name.to_string()).collect()
+    Files::iter()
+        .filter(|name| is_wrong(name))
+        .map(|name| name.to_string())
+        .collect()
 }
 
 /// A preset by its id.
@@ -94,7 +98,10 @@ impl Preset {
     #[must_use]
     pub fn inputs(&self) -> Vec<String> {
         let definition = super::Definition::read(Some(&self.config), None).ok();
-        let references = definition.as_ref().map(super::Definition::input_names).unwrap_or_default();
+        let references = definition
+            .as_ref()
+            .map(super::Definition::input_names)
+            .unwrap_or_default();
         references.into_iter().map(str::to_owned).collect()
     }
 

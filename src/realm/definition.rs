@@ -64,11 +64,19 @@ impl Reference {
     /// The words for a secret that lacks it: the same when saved and when fetching fails.
     #[must_use]
     pub fn missing_in(&self, secret: &SecretId) -> String {
-        let Self { name, pointer, kind } = self;
+        let Self {
+            name,
+            pointer,
+            kind,
+        } = self;
         let SecretId { realm, key } = secret;
         match kind {
             ReferenceKind::Dollar => {
-                let consequence = if numbered(name).is_some() { "" } else { "; it is sent as written" };
+                let consequence = if numbered(name).is_some() {
+                    ""
+                } else {
+                    "; it is sent as written"
+                };
                 format!(
                     "realm {realm} refers to ${name} at {pointer}, but secret {secret} has no credential {name}{consequence}"
                 )
@@ -159,17 +167,32 @@ impl Definition {
     /// How its tokens are renewed; a function's as an unknown provider's.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.form().map(|form| form.policy.clone()).unwrap_or_default()
+        self.form()
+            .map(|form| form.policy.clone())
+            .unwrap_or_default()
     }
 
     /// Whether both fetch the same tokens: what is equal but for the policy, the classes of errors and the hints.
     #[must_use]
     pub fn fetches_like(&self, other: &Self) -> bool {
         let fetching = |form: &Form| {
-            let inputs = form.inputs.iter().map(|input| Input { secret: false, ..input.clone() }).collect();
+            let inputs = form
+                .inputs
+                .iter()
+                .map(|input| Input {
+                    secret: false,
+                    ..input.clone()
+                })
+                .collect();
             let blank = Form::blank(form.style);
             let (policy, errors) = (blank.policy, blank.errors);
-            Form { policy, errors, token_use: None, inputs, ..form.clone() }
+            Form {
+                policy,
+                errors,
+                token_use: None,
+                inputs,
+                ..form.clone()
+            }
         };
         self.mode() == other.mode() && self.form().map(fetching) == other.form().map(fetching)
     }
@@ -183,9 +206,15 @@ impl Definition {
     /// The names of all values that a secret may have.
     #[must_use]
     pub fn input_names(&self) -> Vec<&str> {
-        let Some(form) = self.form() else { return Vec::new() };
+        let Some(form) = self.form() else {
+            return Vec::new();
+        };
         if form.style != Style::Inherited {
-            return form.inputs.iter().map(|input| input.name.as_str()).collect();
+            return form
+                .inputs
+                .iter()
+                .map(|input| input.name.as_str())
+                .collect();
         }
         let templates = form.requests.iter().flat_map(general::request_templates);
         templates.filter_map(Template::dollar_name).collect()
@@ -194,22 +223,39 @@ impl Definition {
     /// The names of values that a general form does not declare.
     #[must_use]
     pub fn undeclared<'a>(&self, values: &'a Credentials) -> Vec<&'a str> {
-        let form = self.form().filter(|form| matches!(form.style, Style::General | Style::OAuth2));
+        let form = self
+            .form()
+            .filter(|form| matches!(form.style, Style::General | Style::OAuth2));
         let Some(form) = form else { return Vec::new() };
-        values.names().filter(|name| form.input(name).is_none()).collect()
+        values
+            .names()
+            .filter(|name| form.input(name).is_none())
+            .collect()
     }
 
     /// What is allowed, but worth a second look.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let Self::Config(form) = self else { return Vec::new() };
+        let Self::Config(form) = self else {
+            return Vec::new();
+        };
         let mut warnings = Vec::new();
         if form.tells_no_expiry() {
-            let member = if form.style == Style::Inherited { "expires_in_path" } else { "expires" };
-            warnings.push(format!("/config/{member} is not given: each token is taken to live 300 s"));
+            let member = if form.style == Style::Inherited {
+                "expires_in_path"
+            } else {
+                "expires"
+            };
+            warnings.push(format!(
+                "/config/{member} is not given: each token is taken to live 300 s"
+            ));
         }
         for request in form.requests.iter().chain(&form.refresh_requests) {
-            let url = request.url.as_literal().and_then(Json::as_str).and_then(|text| Url::parse(text).ok());
+            let url = request
+                .url
+                .as_literal()
+                .and_then(Json::as_str)
+                .and_then(|text| Url::parse(text).ok());
             if url.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
                 let at = request.url.pointer();
                 warnings.push(format!(
@@ -224,7 +270,10 @@ impl Definition {
     /// The references that these values leave open.
     #[must_use]
     pub fn missing(&self, inputs: &Credentials) -> Vec<Reference> {
-        self.references().into_iter().filter(|reference| inputs.get(&reference.name).is_none()).collect()
+        self.references()
+            .into_iter()
+            .filter(|reference| inputs.get(&reference.name).is_none())
+            .collect()
     }
 }
 
@@ -234,14 +283,24 @@ impl Form {
         if self.style == Style::Inherited {
             let templates = self.requests.iter().flat_map(general::request_templates);
             let dollar = |template: &Template| {
-                let (name, pointer) = (template.dollar_name()?.to_owned(), template.pointer().to_owned());
-                Some(Reference { name, pointer, kind: ReferenceKind::Dollar })
+                let (name, pointer) = (
+                    template.dollar_name()?.to_owned(),
+                    template.pointer().to_owned(),
+                );
+                Some(Reference {
+                    name,
+                    pointer,
+                    kind: ReferenceKind::Dollar,
+                })
             };
             let mut all: Vec<_> = templates.filter_map(dollar).collect();
             all.sort_by_key(|reference| argument_number(&reference.pointer));
             return all;
         }
-        let needed = self.inputs.iter().filter(|input| input.required && input.default.is_none());
+        let needed = self
+            .inputs
+            .iter()
+            .filter(|input| input.required && input.default.is_none());
         let reference = |input: &Input| Reference {
             name: input.name.clone(),
             pointer: pointer("/config/inputs", &input.name),
@@ -253,11 +312,22 @@ impl Form {
 
 /// The number in `/config/arguments/7/value`.
 fn argument_number(pointer: &str) -> usize {
-    pointer.split('/').nth(3).and_then(|number| number.parse().ok()).unwrap_or_default()
+    pointer
+        .split('/')
+        .nth(3)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }
 
 /// Members that only the inherited form has.
-const INHERITED: [&str; 6] = ["url", "method", "arguments", "token_path", "content_type", "expires_in_path"];
+const INHERITED: [&str; 6] = [
+    "url",
+    "method",
+    "arguments",
+    "token_path",
+    "content_type",
+    "expires_in_path",
+];
 
 /// Whether a config is in the general form (or `oauth2`): the inherited one has members of its own.
 fn is_general(config: &Json) -> bool {
@@ -270,20 +340,33 @@ fn is_general(config: &Json) -> bool {
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let start = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let rest = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     start && rest && name.len() <= 100
 }
 
 /// Headers that frame a message, or say where it goes.
-const FRAMING: [&str; 8] =
-    ["content-length", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer", "expect"];
+const FRAMING: [&str; 8] = [
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "host",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+];
 
 /// Refuses what is no header, or is the HTTP client's business.
 pub(super) fn check_header_name(name: &str, pointer: &str, issues: &mut Issues) {
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
         issues.add(pointer, "is not a valid header name (RFC 9110)");
     }
-    if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
+    if FRAMING
+        .iter()
+        .any(|framing| framing.eq_ignore_ascii_case(name))
+    {
         issues.add(pointer, "is set by the HTTP client itself");
     }
 }
@@ -293,10 +376,15 @@ const LONGEST_URL: usize = 5000;
 
 pub(super) fn http_url(text: &str, pointer: &str, issues: &mut Issues) -> Option<Url> {
     if text.len() > LONGEST_URL {
-        issues.add(pointer, format!("must not be longer than {LONGEST_URL} bytes"));
+        issues.add(
+            pointer,
+            format!("must not be longer than {LONGEST_URL} bytes"),
+        );
         return None;
     }
-    let has_host = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#']));
+    let has_host = text
+        .split_once("://")
+        .is_some_and(|(_, rest)| !rest.starts_with(['/', '?', '#']));
     match Url::parse(text) {
         Ok(_) if !has_host => {
             issues.add(
@@ -307,7 +395,13 @@ pub(super) fn http_url(text: &str, pointer: &str, issues: &mut Issues) -> Option
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
         Ok(url) => {
-            issues.add(pointer, format!("expected an http or https URL, found the scheme {}:", url.scheme()));
+            issues.add(
+                pointer,
+                format!(
+                    "expected an http or https URL, found the scheme {}:",
+                    url.scheme()
+                ),
+            );
             None
         }
         Err(wrong) => {
@@ -334,7 +428,11 @@ mod tests {
     #[test]
     fn the_documented_example_is_read() {
         let definition = Definition::read(Some(&wechat()), None).unwrap();
-        let names: Vec<_> = definition.references().into_iter().map(|reference| reference.name).collect();
+        let names: Vec<_> = definition
+            .references()
+            .into_iter()
+            .map(|reference| reference.name)
+            .collect();
         assert_eq!(names, ["key_1", "key_2", "key_3"]);
         assert_eq!(definition.mode(), Mode::Config);
     }
@@ -342,9 +440,15 @@ mod tests {
     #[test]
     fn the_mode_follows_what_is_there() {
         let mode = |config: Json, code| Definition::read(Some(&config), code).unwrap().mode();
-        assert_eq!(mode(json!(null), Some("https://fn.example.com/token")), Mode::Function);
+        assert_eq!(
+            mode(json!(null), Some("https://fn.example.com/token")),
+            Mode::Function
+        );
         assert_eq!(mode(json!(null), Some("")), Mode::Fixed);
-        assert_eq!(mode(wechat(), Some("https://fn.example.com/token")), Mode::Config);
+        assert_eq!(
+            mode(wechat(), Some("https://fn.example.com/token")),
+            Mode::Config
+        );
     }
 
     #[test]

@@ -22,7 +22,11 @@ impl RawAnswer {
     /// An answer with a JSON body.
     #[must_use]
     pub fn json(status: u16, body: &Json) -> Self {
-        Self { status, headers: Vec::new(), body: body.to_string().into_bytes() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+        }
     }
 }
 
@@ -65,7 +69,13 @@ impl StepAnswer {
                 .then(|| body.trim().into())
                 .filter(|text: &Json| text != "" && read_object(body.trim()).is_none()),
         };
-        Self { status: raw.status, headers: raw.headers, text, document, format: response.format }
+        Self {
+            status: raw.status,
+            headers: raw.headers,
+            text,
+            document,
+            format: response.format,
+        }
     }
 
     /// The answer with what there is of an error in it: where the body is not what the realm says, as the JSON object that
@@ -75,7 +85,10 @@ impl StepAnswer {
         match &self.document {
             Some(_) => Cow::Borrowed(self),
             None => match read_object(text).or_else(|| read_call(text)) {
-                Some(object) => Cow::Owned(Self { document: Some(object), ..self.clone() }),
+                Some(object) => Cow::Owned(Self {
+                    document: Some(object),
+                    ..self.clone()
+                }),
                 None => Cow::Borrowed(self),
             },
         }
@@ -90,14 +103,20 @@ impl StepAnswer {
 
     /// The cookies that were set (RFC 6265 §5.2) in their order; names are exact, quotes are part of a value.
     fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        let set = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
+        let set = self
+            .headers
+            .iter()
+            .filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
         set.filter_map(|(_, value)| value.split(';').next()?.split_once('='))
             .map(|(name, value)| (name.trim(), value.trim()))
     }
 
     /// The value of a cookie; of several with this name the last, as a browser keeps it.
     pub(super) fn cookie(&self, name: &str) -> Option<&str> {
-        self.cookies().filter(|(other, _)| *other == name).last().map(|(_, value)| value)
+        self.cookies()
+            .filter(|(other, _)| *other == name)
+            .last()
+            .map(|(_, value)| value)
     }
 
     /// What templates see as `steps[n]`; of a header that is repeated the first.
@@ -108,8 +127,10 @@ impl StepAnswer {
             .rev()
             .map(|(name, value)| (name.to_lowercase(), value.as_str().into()))
             .collect();
-        let cookies: Map<_, _> =
-            self.cookies().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let cookies: Map<_, _> = self
+            .cookies()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
         serde_json::json!({"status": self.status, "headers": headers, "cookies": cookies, "text": self.text,
             "body": self.document})
     }
@@ -117,16 +138,26 @@ impl StepAnswer {
 
 /// The body as text, and whether it is text: in the encoding that its media type or XML declaration names, else in UTF-8.
 fn decoded(raw: &RawAnswer) -> (String, bool) {
-    let media_type = raw.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let media_type = raw
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let named = media_type.and_then(|(_, value)| charset(value));
     let in_xml = || {
         let head = String::from_utf8_lossy(raw.body.get(..raw.body.len().min(200))?).into_owned();
-        charset(head.trim_start().strip_prefix("<?xml")?.split("?>").next()?)
+        charset(
+            head.trim_start()
+                .strip_prefix("<?xml")?
+                .split("?>")
+                .next()?,
+        )
     };
     let is_utf8 = std::str::from_utf8(&raw.body).is_ok();
     // Latin 1 is what some servers name whatever they send.
     let named = named.filter(|named| !(is_utf8 && *named == encoding_rs::WINDOWS_1252));
-    let encoding = named.or_else(|| if is_utf8 { None } else { in_xml() }).unwrap_or(encoding_rs::UTF_8);
+    let encoding = named
+        .or_else(|| if is_utf8 { None } else { in_xml() })
+        .unwrap_or(encoding_rs::UTF_8);
     let (text, has_errors) = encoding.decode_without_bom_handling(&raw.body);
     (text.into_owned(), !has_errors)
 }
@@ -134,7 +165,9 @@ fn decoded(raw: &RawAnswer) -> (String, bool) {
 /// The encoding in `text/html; charset=GBK` or `version="1.0" encoding="GBK"`.
 fn charset(text: &str) -> Option<&'static encoding_rs::Encoding> {
     let lower = text.to_ascii_lowercase();
-    let at = ["charset=", "encoding="].iter().find_map(|word| Some(lower.find(word)? + word.len()))?;
+    let at = ["charset=", "encoding="]
+        .iter()
+        .find_map(|word| Some(lower.find(word)? + word.len()))?;
     let name = lower.get(at..)?.trim_start_matches(['"', '\'']);
     let end = name.find(['"', '\'', ';', ' ', ',']).unwrap_or(name.len());
     encoding_rs::Encoding::for_label(name.get(..end)?.as_bytes())
@@ -142,9 +175,20 @@ fn charset(text: &str) -> Option<&'static encoding_rs::Encoding> {
 
 /// The JSON object of a script call, `callback( {…} );`.
 fn read_call(text: &str) -> Option<Json> {
-    let (function, argument) = text.trim().trim_end_matches(';').trim_end().split_once('(')?;
-    let is_name = function.trim().chars().all(|c| c.is_alphanumeric() || "_$.".contains(c));
-    argument.strip_suffix(')').filter(|_| is_name).map(str::trim).and_then(read_object)
+    let (function, argument) = text
+        .trim()
+        .trim_end_matches(';')
+        .trim_end()
+        .split_once('(')?;
+    let is_name = function
+        .trim()
+        .chars()
+        .all(|c| c.is_alphanumeric() || "_$.".contains(c));
+    argument
+        .strip_suffix(')')
+        .filter(|_| is_name)
+        .map(str::trim)
+        .and_then(read_object)
 }
 
 fn read_object(text: &str) -> Option<Json> {
@@ -204,11 +248,13 @@ fn read_xml(body: &str) -> Option<Json> {
             Event::Start(start) if open.len() <= DEEPEST => open.push(element(&start)?),
             Event::Empty(start) if open.len() <= DEEPEST => {
                 let element = element(&start)?;
-                open.last_mut()?.add(element.name.clone(), element.into_json());
+                open.last_mut()?
+                    .add(element.name.clone(), element.into_json());
             }
             Event::End(_) if open.len() > 1 => {
                 let element = open.pop()?;
-                open.last_mut()?.add(element.name.clone(), element.into_json());
+                open.last_mut()?
+                    .add(element.name.clone(), element.into_json());
             }
             Event::Text(text) => open.last_mut()?.text.push_str(&text.xml10_content()),
             Event::CData(data) => open.last_mut()?.text.push_str(&data.xml10_content()),
@@ -221,7 +267,9 @@ fn read_xml(body: &str) -> Option<Json> {
             }
             Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
             Event::Eof => {
-                let root = open.pop().filter(|root| open.is_empty() && !root.members.is_empty())?;
+                let root = open
+                    .pop()
+                    .filter(|root| open.is_empty() && !root.members.is_empty())?;
                 return root.text.trim().is_empty().then(|| root.members.into());
             }
             Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::DocType(_) => return None,
@@ -235,10 +283,16 @@ fn element(start: &BytesStart<'_>) -> Option<Element> {
     let mut members = Map::new();
     for attribute in start.attributes() {
         let attribute = attribute.ok()?;
-        let value = quick_xml::escape::unescape(&attribute.value).ok()?.into_owned();
+        let value = quick_xml::escape::unescape(&attribute.value)
+            .ok()?
+            .into_owned();
         members.insert(format!("@{}", attribute.key.into_inner()), value.into());
     }
-    Some(Element { name, members, text: String::new() })
+    Some(Element {
+        name,
+        members,
+        text: String::new(),
+    })
 }
 
 #[cfg(test)]
@@ -247,8 +301,19 @@ mod tests {
     use serde_json::json;
 
     fn read(format: Format, prefix: Option<&str>, body: &str) -> Option<Json> {
-        let raw = RawAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
-        StepAnswer::read(raw, &ResponseForm { format, strip_prefix: prefix.map(str::to_owned) }).document
+        let raw = RawAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        };
+        StepAnswer::read(
+            raw,
+            &ResponseForm {
+                format,
+                strip_prefix: prefix.map(str::to_owned),
+            },
+        )
+        .document
     }
 
     #[test]
@@ -257,8 +322,18 @@ mod tests {
         for (format, prefix, body, expected) in [
             (Json, None, r#"{"a":1}"#, Some(json!({"a": 1}))),
             (Json, None, "\u{feff} \"token\" ", Some(json!("token"))),
-            (Json, Some("&&&START&&&"), "&&&START&&&{\"a\":1}", Some(json!({"a": 1}))),
-            (Json, Some("&&&START&&&"), r#"{"a":1}"#, Some(json!({"a": 1}))),
+            (
+                Json,
+                Some("&&&START&&&"),
+                "&&&START&&&{\"a\":1}",
+                Some(json!({"a": 1})),
+            ),
+            (
+                Json,
+                Some("&&&START&&&"),
+                r#"{"a":1}"#,
+                Some(json!({"a": 1})),
+            ),
             (Json, None, "<html>", None),
             (
                 Form,
@@ -283,7 +358,12 @@ mod tests {
                 Some(json!({"r": {"k": {"@a": "1", "#text": "<t>"}}})),
             ),
             (Xml, None, "<r><k></r>", None),
-            (Xml, None, "<!DOCTYPE r [<!ENTITY a \"b\">]><r>&a;</r>", None),
+            (
+                Xml,
+                None,
+                "<!DOCTYPE r [<!ENTITY a \"b\">]><r>&a;</r>",
+                None,
+            ),
             (Xml, None, "not xml", None),
         ] {
             assert_eq!(read(format, prefix, body), expected, "{body}");
@@ -304,17 +384,38 @@ mod tests {
             ("<a>({})", None),
             (r#"["error"]"#, None),
         ] {
-            let raw = RawAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
-            let form = ResponseForm { format: Format::Form, strip_prefix: None };
-            assert_eq!(StepAnswer::read(raw, &form).as_error().document.as_ref(), expected, "{body}");
+            let raw = RawAnswer {
+                status: 200,
+                headers: Vec::new(),
+                body: body.as_bytes().to_vec(),
+            };
+            let form = ResponseForm {
+                format: Format::Form,
+                strip_prefix: None,
+            };
+            assert_eq!(
+                StepAnswer::read(raw, &form).as_error().document.as_ref(),
+                expected,
+                "{body}"
+            );
         }
     }
 
     fn of(body: &[u8], headers: &[(&str, &str)], format: Format) -> StepAnswer {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         StepAnswer::read(
-            RawAnswer { status: 200, headers, body: body.to_vec() },
-            &ResponseForm { format, strip_prefix: None },
+            RawAnswer {
+                status: 200,
+                headers,
+                body: body.to_vec(),
+            },
+            &ResponseForm {
+                format,
+                strip_prefix: None,
+            },
         )
     }
 
@@ -323,29 +424,56 @@ mod tests {
         // {"msg":"密钥错误"} in GBK.
         let gbk = b"{\"msg\":\"\xc3\xdc\xd4\xbf\xb4\xed\xce\xf3\"}";
         let expected = json!({"msg": "密钥错误"});
-        for media_type in ["application/json; charset=GBK", "text/html;charset=\"gb2312\"; x=y"] {
+        for media_type in [
+            "application/json; charset=GBK",
+            "text/html;charset=\"gb2312\"; x=y",
+        ] {
             let answer = of(gbk, &[("Content-Type", media_type)], Format::Json);
             assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
         }
         let utf8 = expected.to_string();
-        for media_type in
-            ["application/json", "application/json; charset=ISO-8859-1", "text/plain; charset=none"]
-        {
-            let answer = of(utf8.as_bytes(), &[("content-type", media_type)], Format::Json);
+        for media_type in [
+            "application/json",
+            "application/json; charset=ISO-8859-1",
+            "text/plain; charset=none",
+        ] {
+            let answer = of(
+                utf8.as_bytes(),
+                &[("content-type", media_type)],
+                Format::Json,
+            );
             assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
         }
-        let xml = [b"<?xml version='1.0' encoding='GBK'?><msg>".as_slice(), b"\xc3\xdc", b"</msg>"].concat();
-        assert_eq!(of(&xml, &[], Format::Xml).document, Some(json!({"msg": "密"})));
+        let xml = [
+            b"<?xml version='1.0' encoding='GBK'?><msg>".as_slice(),
+            b"\xc3\xdc",
+            b"</msg>",
+        ]
+        .concat();
+        assert_eq!(
+            of(&xml, &[], Format::Xml).document,
+            Some(json!({"msg": "密"}))
+        );
         assert_eq!(of(gbk, &[], Format::Text).document, None);
     }
 
     #[test]
     fn a_script_call_is_its_object() {
-        let answer = of(b"callback( {\"access_token\":\"t\"} );\n", &[], Format::Json);
+        let answer = of(
+            b"callback( {\"access_token\":\"t\"} );\n",
+            &[],
+            Format::Json,
+        );
         assert_eq!(answer.document, Some(json!({"access_token": "t"})));
-        let form = ResponseForm { format: Format::Json, strip_prefix: Some("cb(".to_owned()) };
-        let raw =
-            RawAnswer { status: 200, headers: Vec::new(), body: b"cb({\"access_token\":\"t\"})".to_vec() };
+        let form = ResponseForm {
+            format: Format::Json,
+            strip_prefix: Some("cb(".to_owned()),
+        };
+        let raw = RawAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: b"cb({\"access_token\":\"t\"})".to_vec(),
+        };
         assert_eq!(StepAnswer::read(raw, &form).document, answer.document);
         assert_eq!(of(b"<script>f({})", &[], Format::Json).document, None);
     }
@@ -358,7 +486,13 @@ mod tests {
             ("Set-Cookie", "sid=new; path=/"),
         ];
         let answer = of(b"{}", &set, Format::Json);
-        assert_eq!((answer.cookie("sid"), answer.cookie("other")), (Some("new"), Some("\"b 2\"")));
-        assert_eq!(answer.to_json()["cookies"], json!({"sid": "new", "other": "\"b 2\""}));
+        assert_eq!(
+            (answer.cookie("sid"), answer.cookie("other")),
+            (Some("new"), Some("\"b 2\""))
+        );
+        assert_eq!(
+            answer.to_json()["cookies"],
+            json!({"sid": "new", "other": "\"b 2\""})
+        );
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn read(value: &Value) -> Result<Duration, String> {
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
     read.ok_or_else(|| {
-        "expected seconds as a number, or a duration like \"5m\" (ms, s, m, h, d); at most 366d".to_owned()
+        "expected seconds as a number, or a duration like \"5m\" (ms, s, m, h, d); at most 366d"
+            .to_owned()
     })
 }
 
@@ -37,5 +38,7 @@ pub(super) fn read_text(text: &str) -> Option<Duration> {
 }
 
 fn of_seconds(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= LONGEST)
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| *duration <= LONGEST)
 }

@@ -162,8 +162,15 @@ impl Format {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Condition {
     Status(Vec<u16>),
-    Equals { at: Location, values: Vec<String>, missing_ok: bool },
-    NotEquals { at: Location, values: Vec<String> },
+    Equals {
+        at: Location,
+        values: Vec<String>,
+        missing_ok: bool,
+    },
+    NotEquals {
+        at: Location,
+        values: Vec<String>,
+    },
     Absent(Location),
     Present(Location),
 }
@@ -173,9 +180,10 @@ impl Condition {
     pub(super) fn location(&self) -> Option<&Location> {
         match self {
             Self::Status(_) => None,
-            Self::Equals { at, .. } | Self::NotEquals { at, .. } | Self::Absent(at) | Self::Present(at) => {
-                Some(at)
-            }
+            Self::Equals { at, .. }
+            | Self::NotEquals { at, .. }
+            | Self::Absent(at)
+            | Self::Present(at) => Some(at),
         }
     }
 }
@@ -201,7 +209,11 @@ pub(super) enum Expires {
 impl Expires {
     /// Where it is told.
     pub(super) fn places(&self) -> impl Iterator<Item = &Location> {
-        let places = if let Self::Told { at, .. } = self { at.as_slice() } else { &[] };
+        let places = if let Self::Told { at, .. } = self {
+            at.as_slice()
+        } else {
+            &[]
+        };
         places.iter()
     }
 }
@@ -237,7 +249,10 @@ impl Unit {
     ];
 
     pub(super) fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, unit)| *unit == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, unit)| *unit == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Whether its text may lack an offset.
@@ -298,7 +313,10 @@ impl Form {
             vars: Vec::new(),
             requests: Vec::new(),
             refresh_requests: Vec::new(),
-            response: ResponseForm { format: Format::Json, strip_prefix: None },
+            response: ResponseForm {
+                format: Format::Json,
+                strip_prefix: None,
+            },
             success_when: Vec::new(),
             token: Vec::new(),
             expires: Expires::Untold,
@@ -347,7 +365,9 @@ impl Form {
 
     /// The places of token and grants.
     pub(super) fn granted(&self) -> impl Iterator<Item = &Location> {
-        self.token.iter().chain(self.save.iter().map(|save| &save.from))
+        self.token
+            .iter()
+            .chain(self.save.iter().map(|save| &save.from))
     }
 
     /// An input by name.

@@ -48,7 +48,10 @@ const LONGEST_TOKEN_USE: usize = 500;
 fn read_token_use(object: &mut Object<'_>, issues: &mut Issues) -> Option<String> {
     let text = object.text("token_use", issues)?;
     if text.len() > LONGEST_TOKEN_USE || text.chars().any(char::is_control) {
-        issues.add("/config/token_use", format!("expected a line of at most {LONGEST_TOKEN_USE} bytes"));
+        issues.add(
+            "/config/token_use",
+            format!("expected a line of at most {LONGEST_TOKEN_USE} bytes"),
+        );
     }
     Some(text.to_owned())
 }

@@ -29,15 +29,20 @@ struct Argument {
 /// Reads `/config`.
 pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {
     let mut object = Object::read(config, "/config", issues)?;
-    let url = object.required_text("url", issues).and_then(|url| http_url(url, "/config/url", issues));
+    let url = object
+        .required_text("url", issues)
+        .and_then(|url| http_url(url, "/config/url", issues));
     let methods = [("GET", http::Method::GET), ("POST", http::Method::POST)];
     let method = one_of(&mut object, "method", &methods, issues);
     let arguments = read_arguments(object.member("arguments"), issues);
     let token_path = object.required_text("token_path", issues);
     let token_path = token_path.and_then(|path| read_path(path, "/config/token_path", issues));
     let content_type = content_type(&mut object, issues);
-    let expires_in_path = object.text("expires_in_path", issues).filter(|path| !path.is_empty());
-    let expires_in_path = expires_in_path.map(|path| read_path(path, "/config/expires_in_path", issues));
+    let expires_in_path = object
+        .text("expires_in_path", issues)
+        .filter(|path| !path.is_empty());
+    let expires_in_path =
+        expires_in_path.map(|path| read_path(path, "/config/expires_in_path", issues));
     let policy = Policy::read(object.member("policy"), issues);
     object.finish(&[], |_| false, issues);
     let expires = match expires_in_path {
@@ -78,7 +83,11 @@ fn request(
         url: Template::literal(url.into(), "/config/url"),
         query,
         headers,
-        body: if has_body { BodyForm::JsonAs(Tree::Object(members), content_type) } else { BodyForm::None },
+        body: if has_body {
+            BodyForm::JsonAs(Tree::Object(members), content_type)
+        } else {
+            BodyForm::None
+        },
         response: None,
         success_when: Vec::new(),
     }
@@ -88,9 +97,12 @@ fn request(
 fn content_type(object: &mut Object<'_>, issues: &mut Issues) -> Option<&'static str> {
     match object.member("content_type") {
         None | Some(Json::Null) => Some("application/json"),
-        Some(_) => {
-            one_of(object, "content_type", &[("json", "application/json"), ("text", "text/plain")], issues)
-        }
+        Some(_) => one_of(
+            object,
+            "content_type",
+            &[("json", "application/json"), ("text", "text/plain")],
+            issues,
+        ),
     }
 }
 
@@ -102,23 +114,36 @@ fn read_arguments(arguments: Option<&Json>, issues: &mut Issues) -> Option<Vec<A
         None | Some(Json::Null) => return Some(Vec::new()),
         Some(Json::Array(list)) if list.len() <= MOST_ARGUMENTS => list,
         Some(Json::Array(_)) => {
-            issues.add("/config/arguments", format!("at most {MOST_ARGUMENTS} arguments"));
+            issues.add(
+                "/config/arguments",
+                format!("at most {MOST_ARGUMENTS} arguments"),
+            );
             return None;
         }
         Some(other) => {
-            issues.add("/config/arguments", format!("expected an array, found {}", kind(other)));
+            issues.add(
+                "/config/arguments",
+                format!("expected an array, found {}", kind(other)),
+            );
             return None;
         }
     };
-    let read: Vec<_> =
-        list.iter().enumerate().map(|(index, item)| read_argument(index, item, issues)).collect();
+    let read: Vec<_> = list
+        .iter()
+        .enumerate()
+        .map(|(index, item)| read_argument(index, item, issues))
+        .collect();
     read.into_iter().collect()
 }
 
 fn read_argument(index: usize, argument: &Json, issues: &mut Issues) -> Option<Argument> {
     let mut object = Object::read(argument, &format!("/config/arguments/{index}"), issues)?;
     let name = object.required_text("name", issues);
-    let places = [("url", Place::Url), ("header", Place::Header), ("body", Place::Body)];
+    let places = [
+        ("url", Place::Url),
+        ("header", Place::Header),
+        ("body", Place::Body),
+    ];
     let place = one_of(&mut object, "place", &places, issues);
     let value = object.member("value");
     let pointer = object.pointer_of("value");
@@ -135,7 +160,11 @@ fn read_argument(index: usize, argument: &Json, issues: &mut Issues) -> Option<A
         check_header_value(value.as_ref(), &pointer, issues);
     }
     object.finish(&[], |_| false, issues);
-    Some(Argument { name: name?.to_owned(), place: place?, value: value? })
+    Some(Argument {
+        name: name?.to_owned(),
+        place: place?,
+        value: value?,
+    })
 }
 
 /// `$key_N` always means the credential. Another `$name` does when the secret has a credential so named, else the text
@@ -149,7 +178,13 @@ fn read_value(value: &Json, pointer: &str, issues: &mut Issues) -> Option<Templa
         }
         Json::Number(_) | Json::Bool(_) => Some(Template::literal(value.clone(), pointer)),
         Json::Null | Json::Array(_) | Json::Object(_) => {
-            issues.add(pointer, format!("expected a string, a number or a boolean, found {}", kind(value)));
+            issues.add(
+                pointer,
+                format!(
+                    "expected a string, a number or a boolean, found {}",
+                    kind(value)
+                ),
+            );
             None
         }
     }
@@ -164,7 +199,9 @@ fn check_header_value(value: Option<&Template>, pointer: &str, issues: &mut Issu
 }
 
 fn read_path(path: &str, pointer: &str, issues: &mut Issues) -> Option<Path> {
-    Path::read(path).map_err(|wrong| issues.add(pointer, wrong)).ok()
+    Path::read(path)
+        .map_err(|wrong| issues.add(pointer, wrong))
+        .ok()
 }
 
 fn one_of<T: Clone>(
@@ -174,11 +211,16 @@ fn one_of<T: Clone>(
     issues: &mut Issues,
 ) -> Option<T> {
     let text = object.required_text(name, issues)?;
-    let chosen =
-        choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, value)| value.clone());
+    let chosen = choices
+        .iter()
+        .find(|(word, _)| word.eq_ignore_ascii_case(text))
+        .map(|(_, value)| value.clone());
     if chosen.is_none() {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        issues.add(object.pointer_of(name), format!("expected one of: {}", words.join(", ")));
+        issues.add(
+            object.pointer_of(name),
+            format!("expected one of: {}", words.join(", ")),
+        );
     }
     chosen
 }

@@ -16,7 +16,10 @@ pub struct Issue {
 impl Issue {
     /// An issue at a place.
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
     }
 }
 
@@ -76,9 +79,16 @@ impl<'a> Object<'a> {
     /// The object at `pointer`, or an issue that says what stands there instead.
     pub fn read(value: &'a Value, pointer: &str, issues: &mut Issues) -> Option<Self> {
         if let Value::Object(members) = value {
-            return Some(Self { members, pointer: pointer.to_owned(), known: Vec::new() });
+            return Some(Self {
+                members,
+                pointer: pointer.to_owned(),
+                known: Vec::new(),
+            });
         }
-        issues.add(pointer, format!("expected an object, found {}", kind(value)));
+        issues.add(
+            pointer,
+            format!("expected an object, found {}", kind(value)),
+        );
         None
     }
 
@@ -102,7 +112,10 @@ impl<'a> Object<'a> {
             Value::Null => None,
             Value::String(text) => Some(text),
             other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-                issues.add(self.pointer_of(name), format!("expected a string, found {}", kind(other)));
+                issues.add(
+                    self.pointer_of(name),
+                    format!("expected a string, found {}", kind(other)),
+                );
                 None
             }
         }
@@ -124,8 +137,14 @@ impl<'a> Object<'a> {
     }
 
     /// Members whose names are not fixed, chosen by `belongs`; they count as known.
-    pub fn others(&self, belongs: impl Fn(&str) -> bool) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        self.members.iter().map(|(name, value)| (name.as_str(), value)).filter(move |(name, _)| belongs(name))
+    pub fn others(
+        &self,
+        belongs: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.members
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+            .filter(move |(name, _)| belongs(name))
     }
 
     /// Notes each member that was not asked for, is not in `ignored` and is not chosen by `belongs`.
@@ -133,9 +152,14 @@ impl<'a> Object<'a> {
         for name in self.members.keys() {
             let name = name.as_str();
             if !self.known.contains(&name) && !ignored.contains(&name) && !belongs(name) {
-                let (expected, near) = (self.known.join(", "), suggestion(name, self.known.iter().copied()));
-                issues
-                    .add(self.pointer_of(name), format!("unknown field{near}; expected one of: {expected}"));
+                let (expected, near) = (
+                    self.known.join(", "),
+                    suggestion(name, self.known.iter().copied()),
+                );
+                issues.add(
+                    self.pointer_of(name),
+                    format!("unknown field{near}; expected one of: {expected}"),
+                );
             }
         }
     }

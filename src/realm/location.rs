@@ -39,13 +39,21 @@ impl Location {
             None => place(rest)?,
             Some(_) => step_place(rest)?,
         };
-        Ok(Self { written: written.to_owned(), step, place })
+        Ok(Self {
+            written: written.to_owned(),
+            step,
+            place,
+        })
     }
 
     /// A place in the body of the last answer.
     #[must_use]
     pub fn of_path(path: Path) -> Self {
-        Self { written: path.as_str().to_owned(), step: None, place: Place::Body(path) }
+        Self {
+            written: path.as_str().to_owned(),
+            step: None,
+            place: Place::Body(path),
+        }
     }
 
     /// The text it was read from.
@@ -68,7 +76,9 @@ impl Location {
     pub(super) fn var(&self) -> Option<&str> {
         match &self.place {
             Place::Var(name) => Some(name),
-            Place::Body(_) | Place::Header(_) | Place::Cookie(_) | Place::Text | Place::Status => None,
+            Place::Body(_) | Place::Header(_) | Place::Cookie(_) | Place::Text | Place::Status => {
+                None
+            }
         }
     }
 
@@ -105,7 +115,11 @@ fn place(text: &str) -> Result<Place, String> {
         return Err("is no template: make it a var, and name that here as var:NAME".to_owned());
     }
     let named = |name: &str| {
-        if name.is_empty() { Err("names nothing after the colon".to_owned()) } else { Ok(name.to_owned()) }
+        if name.is_empty() {
+            Err("names nothing after the colon".to_owned())
+        } else {
+            Ok(name.to_owned())
+        }
     };
     match text.split_once(':') {
         Some(("header", name)) => named(name).map(Place::Header),
@@ -122,29 +136,45 @@ fn place(text: &str) -> Result<Place, String> {
 
 /// What follows `steps[0].`
 fn step_place(rest: &str) -> Result<Place, String> {
-    let member = |text: &str| text.trim_start_matches('.').trim_matches(['[', ']', '\'', '"']).to_owned();
+    let member = |text: &str| {
+        text.trim_start_matches('.')
+            .trim_matches(['[', ']', '\'', '"'])
+            .to_owned()
+    };
     if let Some(path) = rest.strip_prefix("body") {
         return Path::read(&format!("${path}")).map(Place::Body);
     }
-    for (word, place) in [("headers", Place::Header as fn(String) -> Place), ("cookies", Place::Cookie)] {
-        if let Some(name) = rest.strip_prefix(word).map(member).filter(|name| !name.is_empty()) {
+    for (word, place) in [
+        ("headers", Place::Header as fn(String) -> Place),
+        ("cookies", Place::Cookie),
+    ] {
+        if let Some(name) = rest
+            .strip_prefix(word)
+            .map(member)
+            .filter(|name| !name.is_empty())
+        {
             return Ok(place(name));
         }
     }
     match place(rest)? {
         found @ (Place::Header(_) | Place::Cookie(_) | Place::Text | Place::Status) => Ok(found),
-        Place::Body(_) | Place::Var(_) => {
-            Err("expected steps[0].body.…, steps[0].header:NAME, steps[0].cookie:NAME or steps[0].text"
-                .to_owned())
-        }
+        Place::Body(_) | Place::Var(_) => Err(
+            "expected steps[0].body.…, steps[0].header:NAME, steps[0].cookie:NAME or steps[0].text"
+                .to_owned(),
+        ),
     }
 }
 
 /// `steps[0].rest` or `steps.0.rest`.
 fn split_step(written: &str) -> Result<(Option<usize>, &str), String> {
-    let Some(rest) = written.strip_prefix("steps") else { return Ok((None, written)) };
-    let inside = rest.strip_prefix('[').and_then(|rest| rest.split_once("]."));
-    let Some((index, rest)) = inside.or_else(|| rest.strip_prefix('.').and_then(|rest| rest.split_once('.')))
+    let Some(rest) = written.strip_prefix("steps") else {
+        return Ok((None, written));
+    };
+    let inside = rest
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]."));
+    let Some((index, rest)) =
+        inside.or_else(|| rest.strip_prefix('.').and_then(|rest| rest.split_once('.')))
     else {
         return if rest.starts_with(['[', '.']) {
             Err("expected steps[0].body.…, steps[0].header:NAME or steps[0].text".to_owned())
@@ -165,11 +195,22 @@ mod tests {
     use serde_json::json;
 
     fn answer() -> StepAnswer {
-        let mut raw = RawAnswer::json(200, &json!({"a": {"b-c": [1, {"d": "x"}]}, "text": "member"}));
+        let mut raw = RawAnswer::json(
+            200,
+            &json!({"a": {"b-c": [1, {"d": "x"}]}, "text": "member"}),
+        );
         raw.headers.push(("X-Token".into(), "from header".into()));
-        raw.headers.push(("Set-Cookie".into(), "sid=a1; path=/; HttpOnly".into()));
-        raw.headers.push(("set-cookie".into(), "other=\"b 2\"".into()));
-        StepAnswer::read(raw, &ResponseForm { format: Format::Json, strip_prefix: None })
+        raw.headers
+            .push(("Set-Cookie".into(), "sid=a1; path=/; HttpOnly".into()));
+        raw.headers
+            .push(("set-cookie".into(), "other=\"b 2\"".into()));
+        StepAnswer::read(
+            raw,
+            &ResponseForm {
+                format: Format::Json,
+                strip_prefix: None,
+            },
+        )
     }
 
     #[test]
@@ -187,9 +228,21 @@ mod tests {
             ("steps[0].headers['x-token']", Some(json!("from header"))),
             ("steps[0].header:X-Token", Some(json!("from header"))),
         ] {
-            assert_eq!(Location::read(written).unwrap().find(&answer()), expected, "{written}");
+            assert_eq!(
+                Location::read(written).unwrap().find(&answer()),
+                expected,
+                "{written}"
+            );
         }
-        assert!(Location::read("text").unwrap().find(&answer()).unwrap().as_str().unwrap().starts_with('{'));
+        assert!(
+            Location::read("text")
+                .unwrap()
+                .find(&answer())
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .starts_with('{')
+        );
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl RefreshAhead {
     /// # Errors
     /// What was expected, in words.
     pub fn read(value: &Value) -> Result<Self, String> {
-        let expected = "expected seconds as a number, a duration like \"5m\" or a share like \"10%\"";
+        let expected =
+            "expected seconds as a number, a duration like \"5m\" or a share like \"10%\"";
         let read = match value {
             Value::Null => Some(Self::Default),
             Value::Number(_) => duration::read(value).ok().map(Self::Fixed),
@@ -73,7 +74,10 @@ mod tests {
             (json!(90), seconds(90)),
             (json!("5m"), seconds(300)),
             (json!("1.5h"), seconds(5400)),
-            (json!("250ms"), Some(RefreshAhead::Fixed(Duration::from_millis(250)))),
+            (
+                json!("250ms"),
+                Some(RefreshAhead::Fixed(Duration::from_millis(250))),
+            ),
             (json!("10%"), Some(RefreshAhead::Share(10))),
             (json!("91%"), None),
             (json!(-1), None),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::form::{
-    BodyForm, ErrorsForm, Expires, Form, Input, Jwt, Origin, RequestForm, Save, Style, Tls, Tree, Unit, Var,
-    VarValue,
+    BodyForm, ErrorsForm, Expires, Form, Input, Jwt, Origin, RequestForm, Save, Style, Tls, Tree,
+    Unit, Var, VarValue,
 };
 use super::general_values::{algorithm, jwt, pairs, template};
 use super::issue::{Issues, Object};
@@ -68,7 +68,11 @@ pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Form> {
     for name in ["scope", "audience", "resource"] {
         add_list(&mut object, name, &mut body, issues);
     }
-    body.extend(pairs(object.member("extra"), &format!("{AT}/extra"), issues));
+    body.extend(pairs(
+        object.member("extra"),
+        &format!("{AT}/extra"),
+        issues,
+    ));
     let headers = read_auth(&mut object, endpoint, &mut form, &mut body, issues);
     object.finish(&[], |_| false, issues);
     fill_in(&mut form);
@@ -118,8 +122,15 @@ fn fill_in(form: &mut Form) {
 type Body = Vec<(String, Template)>;
 
 fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues: &mut Issues) {
-    let word = object.text("grant_type", issues).unwrap_or("client_credentials").to_owned();
-    let grant = if word == "jwt_bearer" { JWT_BEARER } else { &word };
+    let word = object
+        .text("grant_type", issues)
+        .unwrap_or("client_credentials")
+        .to_owned();
+    let grant = if word == "jwt_bearer" {
+        JWT_BEARER
+    } else {
+        &word
+    };
     if grant == "authorization_code" || grant == "implicit" {
         issues.add(
             format!("{AT}/grant_type"),
@@ -130,7 +141,10 @@ fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues:
     let assertion = object.member("assertion").filter(|value| !value.is_null());
     match grant {
         "refresh_token" => {
-            form.inputs.push(Input { from: Origin::Rotating, ..input("refresh_token", true) });
+            form.inputs.push(Input {
+                from: Origin::Rotating,
+                ..input("refresh_token", true)
+            });
             form.save.push(Save {
                 input: "refresh_token".to_owned(),
                 from: Location::of_path(Path::of_name("refresh_token")),
@@ -145,7 +159,10 @@ fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues:
             }
         }
         JWT_BEARER if assertion.is_none() => {
-            issues.add(format!("{AT}/assertion"), "required for jwt_bearer: a template, or {\"jwt\": …}");
+            issues.add(
+                format!("{AT}/assertion"),
+                "required for jwt_bearer: a template, or {\"jwt\": …}",
+            );
         }
         _ => {}
     }
@@ -159,7 +176,11 @@ fn read_assertion(value: &Json, issues: &mut Issues) -> Option<Var> {
     let at = format!("{AT}/assertion");
     let value = match value {
         Json::Object(members) if members.len() == 1 && members.contains_key("jwt") => {
-            VarValue::Jwt(Box::new(jwt(&members["jwt"], &format!("{at}/jwt"), issues)?))
+            VarValue::Jwt(Box::new(jwt(
+                &members["jwt"],
+                &format!("{at}/jwt"),
+                issues,
+            )?))
         }
         value @ (Json::Null
         | Json::Bool(_)
@@ -168,7 +189,10 @@ fn read_assertion(value: &Json, issues: &mut Issues) -> Option<Var> {
         | Json::Array(_)
         | Json::Object(_)) => VarValue::Template(template(value, &at, issues)?),
     };
-    Some(Var { name: ASSERTION.to_owned(), value })
+    Some(Var {
+        name: ASSERTION.to_owned(),
+        value,
+    })
 }
 
 /// `scope` is one parameter, its words separated by blanks; `audience` and `resource` are repeated (RFC 8707 §2).
@@ -179,17 +203,23 @@ fn add_list(object: &mut Object<'_>, field: &'static str, body: &mut Body, issue
         Some(Json::Array(list)) if field == "scope" && list.iter().all(Json::is_string) => {
             let words: Vec<_> = list.iter().filter_map(Json::as_str).collect();
             body.extend(
-                template(&words.join(" ").into(), &at, issues).map(|scope| (field.to_owned(), scope)),
+                template(&words.join(" ").into(), &at, issues)
+                    .map(|scope| (field.to_owned(), scope)),
             );
         }
         Some(Json::Array(list)) => {
             let list = list.iter().enumerate();
             body.extend(list.filter_map(|(index, value)| {
-                Some((field.to_owned(), template(value, &format!("{at}/{index}"), issues)?))
+                Some((
+                    field.to_owned(),
+                    template(value, &format!("{at}/{index}"), issues)?,
+                ))
             }));
         }
         Some(Json::String(text)) if text.is_empty() => {}
-        Some(value) => body.extend(template(value, &at, issues).map(|value| (field.to_owned(), value))),
+        Some(value) => {
+            body.extend(template(value, &at, issues).map(|value| (field.to_owned(), value)))
+        }
         None => {}
     }
 }
@@ -201,8 +231,13 @@ fn read_auth(
     body: &mut Body,
     issues: &mut Issues,
 ) -> Vec<(String, Template)> {
-    let word = object.text("token_endpoint_auth_method", issues).unwrap_or("client_secret_basic");
-    let auth = METHODS.iter().find(|(name, _)| *name == word).map(|(_, auth)| *auth);
+    let word = object
+        .text("token_endpoint_auth_method", issues)
+        .unwrap_or("client_secret_basic");
+    let auth = METHODS
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, auth)| *auth);
     let Some(auth) = auth else {
         let names: Vec<_> = METHODS.iter().map(|(name, _)| *name).collect();
         let near = suggestion(word, names.iter().copied());
@@ -213,7 +248,13 @@ fn read_auth(
         return Vec::new();
     };
     let signer = Signer::read(object, auth, endpoint, issues);
-    form.inputs.insert(0, Input { required: auth != Auth::None, ..input("client_id", false) });
+    form.inputs.insert(
+        0,
+        Input {
+            required: auth != Auth::None,
+            ..input("client_id", false)
+        },
+    );
     if matches!(auth, Auth::Basic | Auth::Post | Auth::SecretJwt) {
         form.inputs.insert(1, input("client_secret", true));
     }
@@ -222,8 +263,7 @@ fn read_auth(
     }
     match auth {
         Auth::Basic => {
-            let pair =
-                "Basic {{ (client_id | form_urlencode ~ ':' ~ client_secret | form_urlencode) | base64 }}";
+            let pair = "Basic {{ (client_id | form_urlencode ~ ':' ~ client_secret | form_urlencode) | base64 }}";
             return vec![("Authorization".to_owned(), made(pair))];
         }
         Auth::Post => body.push(("client_secret".to_owned(), name("client_secret"))),
@@ -237,10 +277,16 @@ fn read_auth(
             body.push((CLIENT_ASSERTION.to_owned(), name(CLIENT_ASSERTION)));
         }
         Auth::Tls => {
-            form.inputs.extend([input("client_certificate", false), input("client_key", true)]);
+            form.inputs.extend([
+                input("client_certificate", false),
+                input("client_key", true),
+            ]);
             let part = |field: &str| Some(name(field));
-            form.tls =
-                Some(Tls { certificate: part("client_certificate"), key: part("client_key"), ca: None });
+            form.tls = Some(Tls {
+                certificate: part("client_certificate"),
+                key: part("client_key"),
+                ca: None,
+            });
         }
         Auth::None => {}
     }
@@ -256,12 +302,22 @@ struct Signer {
 }
 
 impl Signer {
-    fn read(object: &mut Object<'_>, auth: Auth, endpoint: Option<&str>, issues: &mut Issues) -> Self {
+    fn read(
+        object: &mut Object<'_>,
+        auth: Auth,
+        endpoint: Option<&str>,
+        issues: &mut Issues,
+    ) -> Self {
         let by_secret = auth == Auth::SecretJwt;
-        let default = if by_secret { JwtAlgorithm::Hs256 } else { JwtAlgorithm::Rs256 };
+        let default = if by_secret {
+            JwtAlgorithm::Hs256
+        } else {
+            JwtAlgorithm::Rs256
+        };
         let word = object.text("assertion_alg", issues);
-        let algorithm =
-            word.and_then(|word| algorithm(word, &format!("{AT}/assertion_alg"), issues)).unwrap_or(default);
+        let algorithm = word
+            .and_then(|word| algorithm(word, &format!("{AT}/assertion_alg"), issues))
+            .unwrap_or(default);
         if by_secret != algorithm.is_symmetric() {
             issues.add(
                 format!("{AT}/assertion_alg"),
@@ -269,17 +325,28 @@ impl Signer {
             );
         }
         let at = format!("{AT}/assertion_audience");
-        let audience = object.text("assertion_audience", issues).or(endpoint).unwrap_or_default();
+        let audience = object
+            .text("assertion_audience", issues)
+            .or(endpoint)
+            .unwrap_or_default();
         let audience = Template::read(audience, &at).map_err(|wrong| issues.add(&at, wrong));
-        let lifetime =
-            object.member("assertion_lifetime").filter(|value| !value.is_null()).map(duration::read);
-        let lifetime =
-            lifetime.transpose().map_err(|wrong| issues.add(format!("{AT}/assertion_lifetime"), wrong));
+        let lifetime = object
+            .member("assertion_lifetime")
+            .filter(|value| !value.is_null())
+            .map(duration::read);
+        let lifetime = lifetime
+            .transpose()
+            .map_err(|wrong| issues.add(format!("{AT}/assertion_lifetime"), wrong));
         let given = ["assertion_alg", "assertion_audience", "assertion_lifetime"]
             .into_iter()
             .find(|name| object.member(name).is_some_and(|value| !value.is_null()));
-        if let Some(given) = given.filter(|_| !matches!(auth, Auth::SecretJwt | Auth::PrivateKeyJwt)) {
-            issues.add(format!("{AT}/{given}"), "is for client_secret_jwt and private_key_jwt only");
+        if let Some(given) =
+            given.filter(|_| !matches!(auth, Auth::SecretJwt | Auth::PrivateKeyJwt))
+        {
+            issues.add(
+                format!("{AT}/{given}"),
+                "is for client_secret_jwt and private_key_jwt only",
+            );
         }
         Self {
             algorithm,
@@ -293,7 +360,13 @@ impl Signer {
         if self.by_secret {
             return Vec::new();
         }
-        vec![input("private_key", true), Input { required: false, ..input("key_id", false) }]
+        vec![
+            input("private_key", true),
+            Input {
+                required: false,
+                ..input("key_id", false)
+            },
+        ]
     }
 
     fn jwt(self) -> Jwt {
@@ -308,13 +381,29 @@ impl Signer {
             ("aud".to_owned(), Tree::Leaf(self.audience)),
             ("jti".to_owned(), leaf("uuid")),
         ];
-        let key = name(if self.by_secret { "client_secret" } else { "private_key" });
-        Jwt { algorithm: self.algorithm, key, header, claims, lifetime: Some(self.lifetime) }
+        let key = name(if self.by_secret {
+            "client_secret"
+        } else {
+            "private_key"
+        });
+        Jwt {
+            algorithm: self.algorithm,
+            key,
+            header,
+            claims,
+            lifetime: Some(self.lifetime),
+        }
     }
 }
 
 fn input(name: &str, secret: bool) -> Input {
-    Input { name: name.to_owned(), required: true, default: None, secret, from: Origin::Stored }
+    Input {
+        name: name.to_owned(),
+        required: true,
+        default: None,
+        secret,
+        from: Origin::Stored,
+    }
 }
 
 fn literal(text: &str) -> Template {

@@ -35,14 +35,24 @@ impl Path {
         if written.len() > LONGEST {
             return Err(format!("must not be longer than {LONGEST} bytes"));
         }
-        let steps = if written.starts_with('$') { query_steps(written)? } else { dotted_steps(written) };
-        Ok(Self { written: written.to_owned(), steps })
+        let steps = if written.starts_with('$') {
+            query_steps(written)?
+        } else {
+            dotted_steps(written)
+        };
+        Ok(Self {
+            written: written.to_owned(),
+            steps,
+        })
     }
 
     /// The path of one top-level member.
     #[must_use]
     pub fn of_name(name: &str) -> Self {
-        Self { written: name.to_owned(), steps: vec![Step::Name(name.to_owned())] }
+        Self {
+            written: name.to_owned(),
+            steps: vec![Step::Name(name.to_owned())],
+        }
     }
 
     /// The text it was read from.
@@ -54,8 +64,14 @@ impl Path {
     /// The value there; a member whose name is the whole text wins over the path (the inherited form's rule).
     #[must_use]
     pub fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
-        let literal = document.as_object().and_then(|object| object.get(&self.written));
-        literal.or_else(|| self.steps.iter().try_fold(document, |place, step| step.take(place)))
+        let literal = document
+            .as_object()
+            .and_then(|object| object.get(&self.written));
+        literal.or_else(|| {
+            self.steps
+                .iter()
+                .try_fold(document, |place, step| step.take(place))
+        })
     }
 }
 
@@ -74,7 +90,10 @@ impl Step {
 }
 
 fn dotted_steps(written: &str) -> Vec<Step> {
-    written.split('.').map(|name| Step::Name(name.to_owned())).collect()
+    written
+        .split('.')
+        .map(|name| Step::Name(name.to_owned()))
+        .collect()
 }
 
 fn query_steps(written: &str) -> Result<Vec<Step>, String> {
@@ -84,8 +103,12 @@ fn query_steps(written: &str) -> Result<Vec<Step>, String> {
 }
 
 fn singular(segment: &Segment) -> Result<Step, String> {
-    let refused =
-        || Err("must be a singular query: names and indexes only, e.g. $.data[0]['app-token']".to_owned());
+    let refused = || {
+        Err(
+            "must be a singular query: names and indexes only, e.g. $.data[0]['app-token']"
+                .to_owned(),
+        )
+    };
     match segment {
         Segment::Selector(Selector::Name(name)) => Ok(Step::Name(unquoted(name))),
         Segment::Selector(Selector::Index(index)) => Ok(Step::Index(*index)),
@@ -97,8 +120,14 @@ fn singular(segment: &Segment) -> Result<Step, String> {
 
 /// The parser keeps the quotes of `['name']` in the name.
 fn unquoted(name: &str) -> String {
-    let inner = |quote: char| name.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
-    inner('\'').or_else(|| inner('"')).unwrap_or(name).to_owned()
+    let inner = |quote: char| {
+        name.strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+    };
+    inner('\'')
+        .or_else(|| inner('"'))
+        .unwrap_or(name)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -124,16 +153,29 @@ mod tests {
             ("absent", None),
             ("$", Some(document.clone())),
         ] {
-            assert_eq!(Path::read(path).unwrap().find(&document), found.as_ref(), "{path}");
+            assert_eq!(
+                Path::read(path).unwrap().find(&document),
+                found.as_ref(),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn only_singular_queries_pass() {
         let long = "a".repeat(LONGEST + 1);
-        for path in
-            ["", "$..a", "$.*", "$[0:2]", "$[?@.a]", "$['a','b']", "$.", "$[", "$..*..*..*..*..*", &long]
-        {
+        for path in [
+            "",
+            "$..a",
+            "$.*",
+            "$[0:2]",
+            "$[?@.a]",
+            "$['a','b']",
+            "$.",
+            "$[",
+            "$..*..*..*..*..*",
+            &long,
+        ] {
             assert!(Path::read(path).is_err(), "{path}");
         }
     }

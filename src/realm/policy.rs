@@ -53,7 +53,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             refresh_ahead: RefreshAhead::Default,
-            reissue: Reissue::Replaces { overlap: DEFAULT_OVERLAP },
+            reissue: Reissue::Replaces {
+                overlap: DEFAULT_OVERLAP,
+            },
             min_interval: Duration::ZERO,
             quotas: Vec::new(),
             max_concurrency: None,
@@ -75,7 +77,10 @@ impl Policy {
     pub fn ahead(&self, life: Duration) -> Duration {
         let ahead = self.refresh_ahead.of(life);
         match self.reissue {
-            Reissue::Same { until, extends: false } => ahead.min(until * 9 / 10),
+            Reissue::Same {
+                until,
+                extends: false,
+            } => ahead.min(until * 9 / 10),
             Reissue::Replaces { overlap } if overlap.is_zero() => ahead.min(AHEAD_WITHOUT_OVERLAP),
             Reissue::Replaces { .. } | Reissue::Same { .. } | Reissue::Coexists => ahead,
         }
@@ -92,12 +97,16 @@ impl Policy {
 
     /// Reads `/config/policy`.
     pub(super) fn read(policy: Option<&Value>, issues: &mut Issues) -> Option<Self> {
-        let Some(policy) = policy.filter(|policy| !policy.is_null()) else { return Some(Self::default()) };
+        let Some(policy) = policy.filter(|policy| !policy.is_null()) else {
+            return Some(Self::default());
+        };
         let mut object = Object::read(policy, "/config/policy", issues)?;
         let defaults = Self::default();
-        let refresh_ahead = RefreshAhead::read(object.member("refresh_ahead").unwrap_or(&Value::Null));
         let refresh_ahead =
-            refresh_ahead.map_err(|wrong| issues.add("/config/policy/refresh_ahead", wrong)).ok();
+            RefreshAhead::read(object.member("refresh_ahead").unwrap_or(&Value::Null));
+        let refresh_ahead = refresh_ahead
+            .map_err(|wrong| issues.add("/config/policy/refresh_ahead", wrong))
+            .ok();
         let reissue = read_reissue(&mut object, issues);
         let min_interval = optional_duration(&mut object, "min_interval", issues);
         let timeout = read_timeout(&mut object, issues);
@@ -139,7 +148,8 @@ fn optional_duration(
 }
 
 /// A lease lasts as long, and whoever waits for a dead holder waits for it.
-const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(5);
+const TIMEOUTS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_mins(5);
 
 fn read_timeout(object: &mut Object<'_>, issues: &mut Issues) -> Result<Option<Duration>, Told> {
     let timeout = optional_duration(object, "timeout", issues)?;
@@ -161,7 +171,10 @@ fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue>
     if let Ok(word) = word {
         let mut only = |is_given: bool, name: &str, of: &str| {
             if is_given && word != of {
-                issues.add(object.pointer_of(name), format!("is for \"reissue\": \"{of}\" only"));
+                issues.add(
+                    object.pointer_of(name),
+                    format!("is for \"reissue\": \"{of}\" only"),
+                );
             }
         };
         only(!matches!(overlap, Ok(None)), "overlap", "replaces");
@@ -170,9 +183,14 @@ fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue>
     }
     let (overlap, until, extends) = (overlap.ok()?, until.ok()?, extends.ok()?);
     Some(match word.ok()? {
-        "same" => Reissue::Same { until: until.unwrap_or_default(), extends: extends.unwrap_or_default() },
+        "same" => Reissue::Same {
+            until: until.unwrap_or_default(),
+            extends: extends.unwrap_or_default(),
+        },
         "coexists" => Reissue::Coexists,
-        _ => Reissue::Replaces { overlap: overlap.unwrap_or(DEFAULT_OVERLAP) },
+        _ => Reissue::Replaces {
+            overlap: overlap.unwrap_or(DEFAULT_OVERLAP),
+        },
     })
 }
 
@@ -180,9 +198,14 @@ fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue>
 fn read_word<'a>(object: &mut Object<'a>, issues: &mut Issues) -> Result<&'a str, Told> {
     match object.member("reissue") {
         None | Some(Value::Null) => Ok("replaces"),
-        Some(Value::String(word)) if ["same", "replaces", "coexists"].contains(&word.as_str()) => Ok(word),
+        Some(Value::String(word)) if ["same", "replaces", "coexists"].contains(&word.as_str()) => {
+            Ok(word)
+        }
         Some(_) => {
-            issues.add(object.pointer_of("reissue"), "expected one of: same, replaces, coexists");
+            issues.add(
+                object.pointer_of("reissue"),
+                "expected one of: same, replaces, coexists",
+            );
             Err(Told)
         }
     }
@@ -193,20 +216,27 @@ fn read_extends(object: &mut Object<'_>, issues: &mut Issues) -> Result<Option<b
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(extends)) => Ok(Some(*extends)),
         Some(other) => {
-            issues
-                .add(object.pointer_of("extends"), format!("expected true or false, found {}", kind(other)));
+            issues.add(
+                object.pointer_of("extends"),
+                format!("expected true or false, found {}", kind(other)),
+            );
             Err(Told)
         }
     }
 }
 
 fn read_concurrency(value: Option<&Value>, issues: &mut Issues) -> Result<Option<usize>, Told> {
-    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
     let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
     if let Some(count) = count.filter(|count| (1..=10_000).contains(count)) {
         return Ok(Some(count));
     }
-    issues.add("/config/policy/max_concurrency", "expected a whole number from 1 to 10000");
+    issues.add(
+        "/config/policy/max_concurrency",
+        "expected a whole number from 1 to 10000",
+    );
     Err(Told)
 }
 
@@ -216,15 +246,20 @@ fn read_force(value: Option<&Value>, issues: &mut Issues) -> Option<Map<String, 
         Some(Value::Object(force)) => {
             for (name, value) in force {
                 if value.is_null() || value.is_array() || value.is_object() {
-                    let pointer =
-                        format!("/config/policy/force/{}", name.replace('~', "~0").replace('/', "~1"));
+                    let pointer = format!(
+                        "/config/policy/force/{}",
+                        name.replace('~', "~0").replace('/', "~1")
+                    );
                     issues.add(pointer, "expected a string, a number or a boolean");
                 }
             }
             Some(force.clone())
         }
         Some(other) => {
-            issues.add("/config/policy/force", format!("expected an object, found {}", kind(other)));
+            issues.add(
+                "/config/policy/force",
+                format!("expected an object, found {}", kind(other)),
+            );
             None
         }
     }

@@ -109,7 +109,8 @@ impl Window {
             Self::Rolling(per) => now.minus(*per),
             Self::Calendar(unit, zone) => {
                 let start = zoned(now, zone).and_then(|now| unit.start(&now));
-                let start = start.map_or_else(|_| now.minus(unit.nominal()), |start| timestamp(&start));
+                let start =
+                    start.map_or_else(|_| now.minus(unit.nominal()), |start| timestamp(&start));
                 start.minus(Duration::from_millis(1))
             }
         }
@@ -121,11 +122,13 @@ impl Window {
         match self {
             Self::Rolling(per) => oldest_at.unwrap_or(now).plus(*per),
             Self::Calendar(unit, zone) => {
-                let end =
-                    zoned(now, zone).and_then(|now| unit.start(&now)).and_then(|start| unit.end(&start));
+                let end = zoned(now, zone)
+                    .and_then(|now| unit.start(&now))
+                    .and_then(|start| unit.end(&start));
                 let end = end.map(|end| timestamp(&end)).ok();
                 // Where clocks are set back by half an hour, an hour's end comes twice.
-                end.filter(|end| *end > now).unwrap_or_else(|| now.plus(unit.nominal()))
+                end.filter(|end| *end > now)
+                    .unwrap_or_else(|| now.plus(unit.nominal()))
             }
         }
     }
@@ -167,11 +170,18 @@ pub(super) fn read_all(value: Option<&Value>, issues: &mut Issues) -> Option<Vec
         None | Some(Value::Null) => return Some(Vec::new()),
         Some(Value::Array(list)) if list.len() <= MOST_QUOTAS => list,
         Some(_) => {
-            issues.add("/config/policy/quota", format!("expected an array of at most {MOST_QUOTAS} quotas"));
+            issues.add(
+                "/config/policy/quota",
+                format!("expected an array of at most {MOST_QUOTAS} quotas"),
+            );
             return None;
         }
     };
-    let read: Vec<_> = list.iter().enumerate().map(|(index, item)| read(index, item, issues)).collect();
+    let read: Vec<_> = list
+        .iter()
+        .enumerate()
+        .map(|(index, item)| read(index, item, issues))
+        .collect();
     read.into_iter().collect()
 }
 
@@ -192,55 +202,95 @@ fn read(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
             None
         }
     };
-    if limit.zip(reserve).is_some_and(|(limit, reserve)| reserve >= limit) {
+    if limit
+        .zip(reserve)
+        .is_some_and(|(limit, reserve)| reserve >= limit)
+    {
         issues.add(object.pointer_of("reserve"), "must be less than limit");
     }
     object.finish(&[], |_| false, issues);
-    Some(Quota { limit: limit?, window: window?, scope: scope?, reserve: reserve? })
+    Some(Quota {
+        limit: limit?,
+        window: window?,
+        scope: scope?,
+        reserve: reserve?,
+    })
 }
 
 fn read_window(object: &mut Object<'_>, issues: &mut Issues) -> Option<Window> {
-    let per = object.member("per").and_then(|per| duration::read(per).ok());
+    let per = object
+        .member("per")
+        .and_then(|per| duration::read(per).ok());
     let per = per.filter(|per| !per.is_zero() && *per <= LONGEST_WINDOW);
     if per.is_none() {
-        issues.add(object.pointer_of("per"), "required: a duration of at most 7d");
+        issues.add(
+            object.pointer_of("per"),
+            "required: a duration of at most 7d",
+        );
     }
     let word = object.text("window", issues).unwrap_or("rolling");
     let zone = read_zone(object, issues);
     match word {
         "rolling" => {
             if object.member("zone").is_some_and(|zone| !zone.is_null()) {
-                issues.add(object.pointer_of("zone"), "is for \"window\": \"calendar\" only");
+                issues.add(
+                    object.pointer_of("zone"),
+                    "is for \"window\": \"calendar\" only",
+                );
             }
             per.map(Window::Rolling)
         }
         "calendar" => {
-            let unit = Unit::ALL.into_iter().find(|unit| Some(unit.nominal()) == per);
+            let unit = Unit::ALL
+                .into_iter()
+                .find(|unit| Some(unit.nominal()) == per);
             if unit.is_none() && per.is_some() {
-                issues.add(object.pointer_of("per"), "a calendar window is one of 1m, 1h, 1d, 7d");
+                issues.add(
+                    object.pointer_of("per"),
+                    "a calendar window is one of 1m, 1h, 1d, 7d",
+                );
             }
             Some(Window::Calendar(unit?, zone?))
         }
         _ => {
-            issues.add(object.pointer_of("window"), "expected one of: rolling, calendar");
+            issues.add(
+                object.pointer_of("window"),
+                "expected one of: rolling, calendar",
+            );
             None
         }
     }
 }
 
 fn read_zone(object: &mut Object<'_>, issues: &mut Issues) -> Option<TimeZone> {
-    let Some(name) = object.text("zone", issues) else { return Some(TimeZone::UTC) };
+    let Some(name) = object.text("zone", issues) else {
+        return Some(TimeZone::UTC);
+    };
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {
-        issues.add(object.pointer_of("zone"), "expected an IANA time zone, e.g. Asia/Shanghai");
+        issues.add(
+            object.pointer_of("zone"),
+            "expected an IANA time zone, e.g. Asia/Shanghai",
+        );
     }
     zone
 }
 
-fn count(object: &mut Object<'_>, name: &'static str, lowest: u64, issues: &mut Issues) -> Option<u64> {
-    let number = object.member(name).and_then(Value::as_u64).filter(|number| *number >= lowest);
+fn count(
+    object: &mut Object<'_>,
+    name: &'static str,
+    lowest: u64,
+    issues: &mut Issues,
+) -> Option<u64> {
+    let number = object
+        .member(name)
+        .and_then(Value::as_u64)
+        .filter(|number| *number >= lowest);
     if number.is_none() {
-        issues.add(object.pointer_of(name), format!("expected a whole number of at least {lowest}"));
+        issues.add(
+            object.pointer_of(name),
+            format!("expected a whole number of at least {lowest}"),
+        );
     }
     number
 }
@@ -256,7 +306,13 @@ mod tests {
     #[test]
     fn calendar_windows_begin_and_end_with_the_clocks_of_their_zone() {
         for (unit, zone, now, start, end) in [
-            (Unit::Day, "UTC", "2026-11-24T23:59:59.9Z", "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z"),
+            (
+                Unit::Day,
+                "UTC",
+                "2026-11-24T23:59:59.9Z",
+                "2026-11-24T00:00:00Z",
+                "2026-11-25T00:00:00Z",
+            ),
             (
                 Unit::Day,
                 "Asia/Shanghai",
@@ -280,8 +336,20 @@ mod tests {
                 "2026-11-02T05:00:00Z",
             ),
             // 2026-11-24 is a Tuesday.
-            (Unit::Week, "UTC", "2026-11-24T10:00:00Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"),
-            (Unit::Week, "UTC", "2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"),
+            (
+                Unit::Week,
+                "UTC",
+                "2026-11-24T10:00:00Z",
+                "2026-11-23T00:00:00Z",
+                "2026-11-30T00:00:00Z",
+            ),
+            (
+                Unit::Week,
+                "UTC",
+                "2026-11-23T00:00:00Z",
+                "2026-11-23T00:00:00Z",
+                "2026-11-30T00:00:00Z",
+            ),
             // A zone that is half an hour off.
             (
                 Unit::Hour,
@@ -290,12 +358,22 @@ mod tests {
                 "2026-11-24T09:30:00Z",
                 "2026-11-24T10:30:00Z",
             ),
-            (Unit::Minute, "UTC", "2026-11-24T10:00:59.999Z", "2026-11-24T10:00:00Z", "2026-11-24T10:01:00Z"),
+            (
+                Unit::Minute,
+                "UTC",
+                "2026-11-24T10:00:59.999Z",
+                "2026-11-24T10:00:00Z",
+                "2026-11-24T10:01:00Z",
+            ),
         ] {
             let window = Window::Calendar(unit, TimeZone::get(zone).unwrap());
             let first = window.counts_after(at(now)).plus(Duration::from_millis(1));
             assert_eq!(first, at(start), "{unit:?} {zone} {now}");
-            assert_eq!(window.frees_at(at(now), Some(at(start))), at(end), "{unit:?} {zone} {now}");
+            assert_eq!(
+                window.frees_at(at(now), Some(at(start))),
+                at(end),
+                "{unit:?} {zone} {now}"
+            );
         }
     }
 
@@ -304,6 +382,9 @@ mod tests {
         let window = Window::Rolling(Duration::from_hours(24));
         let (now, oldest) = (at("2026-11-24T10:00:00Z"), at("2026-11-23T11:00:00Z"));
         assert_eq!(window.counts_after(now), at("2026-11-23T10:00:00Z"));
-        assert_eq!(window.frees_at(now, Some(oldest)), at("2026-11-24T11:00:00Z"));
+        assert_eq!(
+            window.frees_at(now, Some(oldest)),
+            at("2026-11-24T11:00:00Z")
+        );
     }
 }

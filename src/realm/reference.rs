@@ -47,31 +47,51 @@ const SECTIONS: [(&str, &str); 17] = [
 ];
 
 fn section(page: &mut String, root: &Json, type_name: &str, title: &str) {
-    let described = if type_name == "Realm" { root } else { &root["$defs"][type_name] };
+    let described = if type_name == "Realm" {
+        root
+    } else {
+        &root["$defs"][type_name]
+    };
     // Writing to a text does not fail.
     let _ = write!(
         page,
         "\n### `{title}`\n\n{}\n\n| field | meaning | example |\n|---|---|---|\n",
         words(described)
     );
-    let required: Vec<&str> =
-        described["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let required: Vec<&str> = described["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .collect();
     for (name, field) in described["properties"].as_object().into_iter().flatten() {
-        let needed = if required.contains(&name.as_str()) { "**Required.** " } else { "" };
+        let needed = if required.contains(&name.as_str()) {
+            "**Required.** "
+        } else {
+            ""
+        };
         let examples: Vec<String> = field["examples"]
             .as_array()
             .into_iter()
             .flatten()
             .map(|example| code(&example.to_string()))
             .collect();
-        let _ = writeln!(page, "| `{name}` | {needed}{} | {} |", words(field), examples.join("<br>"));
+        let _ = writeln!(
+            page,
+            "| `{name}` | {needed}{} | {} |",
+            words(field),
+            examples.join("<br>")
+        );
     }
 }
 
 /// The description, on one line, fit for a cell.
 fn words(described: &Json) -> String {
     let text = described["description"].as_str().unwrap_or_default();
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
 }
 
 fn code(text: &str) -> String {
@@ -106,16 +126,27 @@ pub fn catalog() -> String {
 }
 
 fn entry(page: &mut String, preset: &Preset) {
-    let _ = write!(page, "\n## {}\n\n{} · {}\n", preset.id, preset.title.en, preset.title.zh);
+    let _ = write!(
+        page,
+        "\n## {}\n\n{} · {}\n",
+        preset.id, preset.title.en, preset.title.zh
+    );
     if let Some(notes) = &preset.notes {
         let _ = write!(page, "\n{}\n\n{}\n", notes.en, notes.zh);
     }
-    let inputs = preset.config["inputs"].as_object().cloned().unwrap_or_default();
+    let inputs = preset.config["inputs"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     if !inputs.is_empty() {
         page.push_str("\n| input | label | |\n|---|---|---|\n");
         for (name, input) in &inputs {
-            let _ =
-                writeln!(page, "| `{name}` | {} | {} |", label(&input["label"]), traits(input.as_object()));
+            let _ = writeln!(
+                page,
+                "| `{name}` | {} | {} |",
+                label(&input["label"]),
+                traits(input.as_object())
+            );
         }
     }
     if let Some(policy) = preset.config.get("policy") {
@@ -124,7 +155,11 @@ fn entry(page: &mut String, preset: &Preset) {
     if let Some(token_use) = preset.config["token_use"].as_str() {
         let _ = write!(page, "\nSent as: `{token_use}`\n");
     }
-    let _ = write!(page, "\n<{}>; source: {}\n", preset.documentation, preset.source);
+    let _ = write!(
+        page,
+        "\n<{}>; source: {}\n",
+        preset.documentation, preset.source
+    );
 }
 
 fn label(label: &Json) -> String {
@@ -141,14 +176,23 @@ fn label(label: &Json) -> String {
 }
 
 fn traits(input: Option<&Map<String, Json>>) -> String {
-    let Some(input) = input else { return String::new() };
+    let Some(input) = input else {
+        return String::new();
+    };
     let mut traits = Vec::new();
-    if input.get("secret").and_then(Json::as_bool).unwrap_or_default() {
+    if input
+        .get("secret")
+        .and_then(Json::as_bool)
+        .unwrap_or_default()
+    {
         traits.push("secret".to_owned());
     }
     traits.extend(input.get("from").and_then(Json::as_str).map(str::to_owned));
     traits.extend(
-        input.get("default").and_then(Json::as_str).map(|default| format!("default {}", code(default))),
+        input
+            .get("default")
+            .and_then(Json::as_str)
+            .map(|default| format!("default {}", code(default))),
     );
     if input.get("required").and_then(Json::as_bool) == Some(false) {
         traits.push("optional".to_owned());

@@ -37,13 +37,25 @@ impl Rehearsed {
     /// A request with its secrets, or without.
     #[must_use]
     pub fn of(request: &Request, show_secrets: bool) -> Self {
-        let headers = if show_secrets { &request.headers } else { &request.shown.headers };
+        let headers = if show_secrets {
+            &request.headers
+        } else {
+            &request.shown.headers
+        };
         let body = request.body.as_ref().map(|body| body.text.clone());
         Self {
             method: request.method.to_string(),
-            url: if show_secrets { request.url.to_string() } else { request.shown.url.clone() },
+            url: if show_secrets {
+                request.url.to_string()
+            } else {
+                request.shown.url.clone()
+            },
             headers: by_name(headers),
-            body: if show_secrets { body } else { request.shown.body.clone() },
+            body: if show_secrets {
+                body
+            } else {
+                request.shown.body.clone()
+            },
         }
     }
 }
@@ -66,14 +78,28 @@ impl Form {
     /// Goes through a fetch with recorded answers, one for each request.
     #[must_use]
     pub fn rehearse(&self, facts: Facts, answers: Vec<RawAnswer>, show_secrets: bool) -> Rehearsal {
-        let mut rehearsal = Rehearsal { requests: Vec::new(), saved: Saved::default(), outcome: Ok(None) };
+        let mut rehearsal = Rehearsal {
+            requests: Vec::new(),
+            saved: Saved::default(),
+            outcome: Ok(None),
+        };
         let mut run = match self.begin(facts) {
             Ok(run) => run,
-            Err(failure) => return Rehearsal { outcome: Err(failure), ..rehearsal },
+            Err(failure) => {
+                return Rehearsal {
+                    outcome: Err(failure),
+                    ..rehearsal
+                };
+            }
         };
         let outcome = rehearsal.go_through(&mut run, answers, show_secrets);
-        rehearsal.outcome =
-            outcome.map_err(|failure| if show_secrets { failure } else { run.masked(failure) });
+        rehearsal.outcome = outcome.map_err(|failure| {
+            if show_secrets {
+                failure
+            } else {
+                run.masked(failure)
+            }
+        });
         rehearsal
     }
 }
@@ -88,7 +114,9 @@ impl Rehearsal {
         let mut answers = answers.into_iter();
         while let Some(request) = run.next_request()? {
             self.requests.push(Rehearsed::of(&request, show_secrets));
-            let Some(answer) = answers.next() else { return Ok(None) };
+            let Some(answer) = answers.next() else {
+                return Ok(None);
+            };
             let saved = run.take(answer)?;
             for (name, value) in saved.values.iter() {
                 self.saved.values.set(name, value);
@@ -104,7 +132,13 @@ impl Rehearsal {
     /// Units:  `expires_in` in milliseconds; 2147483647 for a token that never expires.
     #[must_use]
     pub fn report(&self, show_secrets: bool) -> Json {
-        let shown = |text: &str| if show_secrets { text.to_owned() } else { MASK.to_owned() };
+        let shown = |text: &str| {
+            if show_secrets {
+                text.to_owned()
+            } else {
+                MASK.to_owned()
+            }
+        };
         let answer = self.outcome.as_ref().ok().and_then(Option::as_ref);
         let expires_in = answer.map(|answer| match answer.expiry {
             Expiry::In(life) => millis(life),
@@ -114,10 +148,23 @@ impl Rehearsal {
         let outputs: Map<_, _> = answer
             .iter()
             .flat_map(|answer| &answer.outputs)
-            .map(|(name, value)| (name.clone(), if show_secrets { value.clone() } else { MASK.into() }))
+            .map(|(name, value)| {
+                (
+                    name.clone(),
+                    if show_secrets {
+                        value.clone()
+                    } else {
+                        MASK.into()
+                    },
+                )
+            })
             .collect();
-        let save: Map<_, _> =
-            self.saved.values.iter().map(|(name, value)| (name.to_owned(), shown(value).into())).collect();
+        let save: Map<_, _> = self
+            .saved
+            .values
+            .iter()
+            .map(|(name, value)| (name.to_owned(), shown(value).into()))
+            .collect();
         json!({
             "requests": self.requests,
             "token": answer.map(|answer| shown(answer.token.expose())),
@@ -140,7 +187,11 @@ impl RehearsalError {
     /// `{"class", "code", "message", "detail"}`: the provider's own words where it has some.
     #[must_use]
     pub fn json(failure: &Failure) -> Json {
-        let message = failure.provider.message.as_deref().unwrap_or(&failure.detail);
+        let message = failure
+            .provider
+            .message
+            .as_deref()
+            .unwrap_or(&failure.detail);
         json!({"class": class(failure.kind), "code": failure.provider.code, "message": message, "detail": failure.detail})
     }
 }
@@ -169,23 +220,39 @@ impl RawAnswer {
     /// # Errors
     /// What was expected.
     pub fn recorded(recorded: &Json) -> Result<Self, String> {
-        let members = recorded.as_object().ok_or("expected an answer {\"status\", \"headers\", \"body\"}")?;
-        if let Some(unknown) =
-            members.keys().find(|name| !["status", "headers", "body"].contains(&name.as_str()))
+        let members = recorded
+            .as_object()
+            .ok_or("expected an answer {\"status\", \"headers\", \"body\"}")?;
+        if let Some(unknown) = members
+            .keys()
+            .find(|name| !["status", "headers", "body"].contains(&name.as_str()))
         {
-            return Err(format!("unknown field {unknown}; expected status, headers and body"));
+            return Err(format!(
+                "unknown field {unknown}; expected status, headers and body"
+            ));
         }
-        let status = recorded
-            .get("status")
-            .map_or(Some(200), |status| status.as_u64().and_then(|s| u16::try_from(s).ok()));
-        let status =
-            status.filter(|status| (100..600).contains(status)).ok_or("status: expected an HTTP status")?;
+        let status = recorded.get("status").map_or(Some(200), |status| {
+            status.as_u64().and_then(|s| u16::try_from(s).ok())
+        });
+        let status = status
+            .filter(|status| (100..600).contains(status))
+            .ok_or("status: expected an HTTP status")?;
         let mut headers = Vec::new();
-        for (name, value) in recorded.get("headers").and_then(Json::as_object).into_iter().flatten() {
-            let list =
-                if let Json::Array(list) = value { list.as_slice() } else { std::slice::from_ref(value) };
+        for (name, value) in recorded
+            .get("headers")
+            .and_then(Json::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let list = if let Json::Array(list) = value {
+                list.as_slice()
+            } else {
+                std::slice::from_ref(value)
+            };
             for value in list {
-                let mut text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let mut text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 // What was recorded is Unicode, whatever came over the wire.
                 if name.eq_ignore_ascii_case("content-type")
                     && let Some(end) = text.find(';')
@@ -206,6 +273,10 @@ impl RawAnswer {
             Some(Json::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        Ok(Self { status, headers, body: body.into_bytes() })
+        Ok(Self {
+            status,
+            headers,
+            body: body.into_bytes(),
+        })
     }
 }

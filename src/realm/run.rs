@@ -101,13 +101,22 @@ impl Form {
         } else {
             &self.requests
         };
-        let requests = if facts.forced { render::forced(chosen, &self.policy.force) } else { chosen.clone() };
+        let requests = if facts.forced {
+            render::forced(chosen, &self.policy.force)
+        } else {
+            chosen.clone()
+        };
         let is_secret = |name: &str| match (name, self.style) {
             ("tokens" | "steps", _) => true,
             (name, Style::Inherited | Style::Function) => !name.is_empty(),
-            (name, Style::OAuth2 | Style::General) => self.input(name).is_some_and(|input| input.secret),
+            (name, Style::OAuth2 | Style::General) => {
+                self.input(name).is_some_and(|input| input.secret)
+            }
         };
-        let rotates = |name: &str| self.input(name).is_some_and(|input| input.from == Origin::Rotating);
+        let rotates = |name: &str| {
+            self.input(name)
+                .is_some_and(|input| input.from == Origin::Rotating)
+        };
         Ok(Run {
             secret_vars: self.vars_with(is_secret),
             rotating_vars: self.vars_with(rotates),
@@ -144,9 +153,17 @@ impl Form {
     fn demand(&self, facts: &Facts) -> Result<(), Failure> {
         let is_missing = |name: &str| facts.inputs.get(name).is_none();
         let missing = super::Definition::Config(Box::new(self.clone())).references();
-        let missing = missing.iter().filter(|reference| reference.is_needed() && is_missing(&reference.name));
-        let words: Vec<_> = missing.map(|reference| reference.missing_in(&facts.secret)).collect();
-        if words.is_empty() { Ok(()) } else { Err(Failure::new(FailureKind::Config, words.join("; "))) }
+        let missing = missing
+            .iter()
+            .filter(|reference| reference.is_needed() && is_missing(&reference.name));
+        let words: Vec<_> = missing
+            .map(|reference| reference.missing_in(&facts.secret))
+            .collect();
+        if words.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::new(FailureKind::Config, words.join("; ")))
+        }
     }
 
     /// The secrets whose tokens are needed first.
@@ -157,7 +174,9 @@ impl Form {
         let scope = InputScope { form: self, inputs };
         let text = |template: &Template| {
             let rendered = template.text(&scope).map_err(config)?;
-            let rendered = rendered.map(|text| text.real).filter(|text| !text.is_empty());
+            let rendered = rendered
+                .map(|text| text.real)
+                .filter(|text| !text.is_empty());
             rendered.ok_or_else(|| config(format!("{}: has no value", template.pointer())))
         };
         let named = self.depends_on.iter().map(|base| {
@@ -177,7 +196,10 @@ impl Form {
     /// The realms it depends on, where they are written out.
     #[must_use]
     pub fn literal_bases(&self) -> Vec<&str> {
-        let literal = self.depends_on.iter().filter_map(|base| base.realm.as_literal());
+        let literal = self
+            .depends_on
+            .iter()
+            .filter_map(|base| base.realm.as_literal());
         literal.filter_map(Json::as_str).collect()
     }
 
@@ -206,7 +228,9 @@ struct InputScope<'a> {
 
 impl Scope for InputScope<'_> {
     fn value(&self, name: &str) -> Option<Value> {
-        self.form.input(name).map(|input| input_value(input, self.inputs))
+        self.form
+            .input(name)
+            .map(|input| input_value(input, self.inputs))
     }
 
     fn is_secret(&self, _: &str) -> bool {
@@ -224,13 +248,18 @@ impl Scope for Run<'_> {
             "nonce" => Some(Value::from(facts.nonce.as_str())),
             "steps" => Some(self.steps_value.clone()),
             "tokens" => {
-                let tokens =
-                    facts.tokens.iter().map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
+                let tokens = facts
+                    .tokens
+                    .iter()
+                    .map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
                 Some(Value::from(tokens.collect::<BTreeMap<_, _>>()))
             }
             name if self.form.style == Style::Inherited => facts.inputs.get(name).map(Value::from),
             name => {
-                let input = self.form.input(name).map(|input| input_value(input, &facts.inputs));
+                let input = self
+                    .form
+                    .input(name)
+                    .map(|input| input_value(input, &facts.inputs));
                 input.or_else(|| self.vars.get(name).cloned())
             }
         }
@@ -242,7 +271,8 @@ impl Scope for Run<'_> {
             "steps" | "tokens" | "token" => true,
             name if self.form.style == Style::Inherited => self.facts.inputs.get(name).is_some(),
             name => {
-                self.secret_vars.contains(name) || self.form.input(name).is_some_and(|input| input.secret)
+                self.secret_vars.contains(name)
+                    || self.form.input(name).is_some_and(|input| input.secret)
             }
         }
     }
@@ -258,21 +288,31 @@ impl<'a> Run<'a> {
     /// # Errors
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`: an earlier answer lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
-        let Some(request) = self.requests.get(self.steps.len()).cloned() else { return Ok(None) };
+        let Some(request) = self.requests.get(self.steps.len()).cloned() else {
+            return Ok(None);
+        };
         self.rendered.set(0);
         let templates = super::general::request_templates(&request);
         self.work_out_for(&templates)?;
         let tls = self.tls()?;
         let spends = self.spends(&request);
-        render::request(self, &request, tls, spends).map(Some).map_err(|wrong| self.wrong(&templates, wrong))
+        render::request(self, &request, tls, spends)
+            .map(Some)
+            .map_err(|wrong| self.wrong(&templates, wrong))
     }
 
     /// Whether a rotating input goes into a request.
     fn spends(&self, request: &RequestForm) -> bool {
-        let names = super::general::request_templates(request).into_iter().flat_map(Template::names).map(top);
+        let names = super::general::request_templates(request)
+            .into_iter()
+            .flat_map(Template::names)
+            .map(top);
         let rotates = |name: &str| {
             self.rotating_vars.contains(name)
-                || self.form.input(name).is_some_and(|input| input.from == Origin::Rotating)
+                || self
+                    .form
+                    .input(name)
+                    .is_some_and(|input| input.from == Origin::Rotating)
         };
         names.into_iter().any(rotates)
     }
@@ -284,13 +324,20 @@ impl<'a> Run<'a> {
     pub fn take(&mut self, raw: RawAnswer) -> Result<Saved, Failure> {
         let index = self.steps.len();
         let request = self.requests.get(index);
-        let response = request.and_then(|request| request.response.as_ref()).unwrap_or(&self.form.response);
+        let response = request
+            .and_then(|request| request.response.as_ref())
+            .unwrap_or(&self.form.response);
         self.steps.push(StepAnswer::read(raw, response));
-        self.steps_value = value_of(&Json::Array(self.steps.iter().map(StepAnswer::to_json).collect()));
+        self.steps_value = value_of(&Json::Array(
+            self.steps.iter().map(StepAnswer::to_json).collect(),
+        ));
         let untestable = self.work_out_for_judging(index);
         if let Err(failure) = self.judge(index) {
             self.refused = self.steps.pop();
-            let is_good = self.refused.as_ref().is_some_and(|answer| (200..300).contains(&answer.status));
+            let is_good = self
+                .refused
+                .as_ref()
+                .is_some_and(|answer| (200..300).contains(&answer.status));
             // Where the status says success, it is the test that is wrong.
             return Err(untestable.filter(|_| is_good).unwrap_or(failure));
         }
@@ -310,18 +357,30 @@ impl<'a> Run<'a> {
     #[must_use]
     pub fn masked(&self, failure: Failure) -> Failure {
         let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
-        let mut secrets: Credentials = self.facts.inputs.iter().filter(|(name, _)| !declared(name)).collect();
+        let mut secrets: Credentials = self
+            .facts
+            .inputs
+            .iter()
+            .filter(|(name, _)| !declared(name))
+            .collect();
         for (alias, token) in &self.facts.tokens {
             secrets.set(format!("tokens.{alias}"), token.expose());
         }
-        for (name, value) in self.vars.iter().filter(|(name, _)| self.secret_vars.contains(*name)) {
+        for (name, value) in self
+            .vars
+            .iter()
+            .filter(|(name, _)| self.secret_vars.contains(*name))
+        {
             if let Some(text) = value.as_str() {
                 secrets.set(format!("vars.{name}"), text);
             }
         }
         for (number, answer) in self.steps.iter().chain(&self.refused).enumerate() {
             for (place, taken) in self.form.granted().enumerate() {
-                let found = self.find_in(taken, answer).as_ref().and_then(super::location::scalar);
+                let found = self
+                    .find_in(taken, answer)
+                    .as_ref()
+                    .and_then(super::location::scalar);
                 if let Some(text) = found {
                     secrets.set(format!("taken.{number}.{place}"), text);
                 }
@@ -361,16 +420,31 @@ impl<'a> Run<'a> {
     /// The client certificate and the CA, if the realm has some.
     fn tls(&mut self) -> Result<Option<TlsMaterial>, Failure> {
         let form: &'a Form = self.form;
-        let Some(tls) = &form.tls else { return Ok(None) };
-        self.work_out_for(&[&tls.certificate, &tls.key, &tls.ca].into_iter().flatten().collect::<Vec<_>>())?;
-        let pem = |template: &Option<Template>| -> Result<Option<String>, Failure> {
-            let Some(template) = template else { return Ok(None) };
-            let text: Option<Rendered<String>> = template.text(self).map_err(config)?;
-            Ok(text.map(|text| super::template::pem(&text.real)).filter(|text| !text.is_empty()))
+        let Some(tls) = &form.tls else {
+            return Ok(None);
         };
-        let material =
-            TlsMaterial { certificate: pem(&tls.certificate)?, key: pem(&tls.key)?, ca: pem(&tls.ca)? };
-        Ok(Some(material).filter(|material| material.certificate.is_some() || material.ca.is_some()))
+        self.work_out_for(
+            &[&tls.certificate, &tls.key, &tls.ca]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>(),
+        )?;
+        let pem = |template: &Option<Template>| -> Result<Option<String>, Failure> {
+            let Some(template) = template else {
+                return Ok(None);
+            };
+            let text: Option<Rendered<String>> = template.text(self).map_err(config)?;
+            Ok(text
+                .map(|text| super::template::pem(&text.real))
+                .filter(|text| !text.is_empty()))
+        };
+        let material = TlsMaterial {
+            certificate: pem(&tls.certificate)?,
+            key: pem(&tls.key)?,
+            ca: pem(&tls.ca)?,
+        };
+        Ok(Some(material)
+            .filter(|material| material.certificate.is_some() || material.ca.is_some()))
     }
 }
 

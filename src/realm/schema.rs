@@ -25,7 +25,9 @@ static TEXT: LazyLock<String> =
 /// The schema, JSON Schema 2020-12.
 #[must_use]
 pub fn schema() -> Schema {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Realm>()
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<Realm>()
 }
 
 /// The schema as text, as it is served and committed.

@@ -3,7 +3,12 @@
 /// ` (did you mean x?)`, or nothing when no name is near.
 pub(crate) fn suggestion<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known
-        .map(|name| (strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()),
+                name,
+            )
+        })
         // The same word stands elsewhere: it is not what was meant.
         .filter(|(_, name)| *name != written)
         .filter(|(distance, name)| {

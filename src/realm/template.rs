@@ -80,16 +80,26 @@ impl Template {
     /// What is wrong with it, for its author.
     pub(super) fn read(text: &str, pointer: &str) -> Result<Self, Wrong> {
         if text.len() > LONGEST {
-            return Err(format!("a template must not be longer than {LONGEST} bytes"));
+            return Err(format!(
+                "a template must not be longer than {LONGEST} bytes"
+            ));
         }
         for refused in ["{%", "{#"] {
             if text.contains(refused) {
-                return Err(format!("{refused} is not part of the language: only {{{{ expression }}}} is"));
+                return Err(format!(
+                    "{refused} is not part of the language: only {{{{ expression }}}} is"
+                ));
             }
         }
-        let parts =
-            if text.contains("{{") { Parts::Mixed(split(text)?) } else { Parts::Literal(text.into()) };
-        let template = Self { pointer: pointer.to_owned(), parts };
+        let parts = if text.contains("{{") {
+            Parts::Mixed(split(text)?)
+        } else {
+            Parts::Literal(text.into())
+        };
+        let template = Self {
+            pointer: pointer.to_owned(),
+            parts,
+        };
         // A single expression may be bytes, for another to work on.
         if matches!(&template.parts, Parts::Mixed(parts) if parts.len() > 1) {
             template.demand_text()?;
@@ -99,12 +109,18 @@ impl Template {
 
     /// A value that is sent as it is.
     pub(super) fn literal(value: Json, pointer: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), parts: Parts::Literal(value) }
+        Self {
+            pointer: pointer.into(),
+            parts: Parts::Literal(value),
+        }
     }
 
     /// The inherited form's `$name`.
     pub(super) fn dollar(name: impl Into<String>, pointer: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), parts: Parts::Dollar(name.into()) }
+        Self {
+            pointer: pointer.into(),
+            parts: Parts::Dollar(name.into()),
+        }
     }
 
     /// Where it stands.
@@ -133,7 +149,9 @@ impl Template {
     /// # Errors
     /// What makes them, and what to write.
     pub(super) fn demand_text(&self) -> Result<(), Wrong> {
-        let Parts::Mixed(parts) = &self.parts else { return Ok(()) };
+        let Parts::Mixed(parts) = &self.parts else {
+            return Ok(());
+        };
         parts.iter().try_for_each(|part| match part {
             Part::Text(_) => Ok(()),
             Part::Expression(expression) => expression.demand_text(),
@@ -157,7 +175,11 @@ impl Template {
 
     /// The answers it names.
     pub(super) fn steps(&self) -> impl Iterator<Item = &StepUse> {
-        let parts = if let Parts::Mixed(parts) = &self.parts { parts.as_slice() } else { &[] };
+        let parts = if let Parts::Mixed(parts) = &self.parts {
+            parts.as_slice()
+        } else {
+            &[]
+        };
         parts.iter().flat_map(|part| match part {
             Part::Text(_) => &[],
             Part::Expression(expression) => expression.steps.as_slice(),
@@ -168,7 +190,9 @@ impl Template {
     pub(super) fn value(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
         match &self.parts {
             Parts::Literal(value) => Ok(value_of(value)),
-            Parts::Dollar(name) => Ok(scope.value(name).unwrap_or_else(|| Value::from(format!("${name}")))),
+            Parts::Dollar(name) => Ok(scope
+                .value(name)
+                .unwrap_or_else(|| Value::from(format!("${name}")))),
             Parts::Mixed(parts) => match parts.as_slice() {
                 [Part::Expression(only)] => only.eval(scope).map_err(|wrong| self.at(&wrong)),
                 parts => Ok(Value::from(self.joined(parts, scope)?.real)),
@@ -201,14 +225,20 @@ impl Template {
     pub(super) fn json(&self, scope: &dyn Scope) -> Result<Option<Rendered<Json>>, Wrong> {
         let typed = match &self.parts {
             Parts::Literal(value) => {
-                return Ok(Some(Rendered { real: value.clone(), shown: value.clone() }));
+                return Ok(Some(Rendered {
+                    real: value.clone(),
+                    shown: value.clone(),
+                }));
             }
             Parts::Mixed(parts) => matches!(parts.as_slice(), [Part::Expression(_)]),
             Parts::Dollar(_) => true,
         };
         if !typed {
             let text = self.text(scope)?;
-            return Ok(text.map(|text| Rendered { real: text.real.into(), shown: text.shown.into() }));
+            return Ok(text.map(|text| Rendered {
+                real: text.real.into(),
+                shown: text.shown.into(),
+            }));
         }
         let value = self.value(scope)?;
         if value.is_none() {
@@ -240,7 +270,10 @@ impl Template {
                 Part::Expression(expression) => {
                     let value = expression.eval(scope).and_then(|value| text_of(&value));
                     let value = value.map_err(|wrong| self.at(&wrong))?;
-                    let is_secret = expression.names.iter().any(|name| scope.is_secret(top(name)));
+                    let is_secret = expression
+                        .names
+                        .iter()
+                        .any(|name| scope.is_secret(top(name)));
                     if is_secret {
                         scope.note_secret(&value);
                     }
@@ -293,7 +326,9 @@ const NO_VALUE: &str = "has no value; give the input a default, or write | defau
 
 /// Whether a template made nothing because a value that it names is not there.
 pub(super) fn is_absence(wrong: &str) -> bool {
-    [NO_VALUE, filters::NO_SUCH_VALUE].iter().any(|words| wrong.ends_with(words))
+    [NO_VALUE, filters::NO_SUCH_VALUE]
+        .iter()
+        .any(|words| wrong.ends_with(words))
 }
 
 /// A value as text: text, numbers and booleans.
@@ -301,7 +336,9 @@ pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
     let text = match value.kind() {
         ValueKind::String => value.as_str().unwrap_or_default().to_owned(),
         // `7200.0` is written `7200`.
-        ValueKind::Number => value.as_i64().map_or_else(|| value.to_string(), |whole| whole.to_string()),
+        ValueKind::Number => value
+            .as_i64()
+            .map_or_else(|| value.to_string(), |whole| whole.to_string()),
         ValueKind::Bool => value.is_true().to_string(),
         ValueKind::None | ValueKind::Undefined => {
             return Err(NO_VALUE.to_owned());
@@ -317,7 +354,11 @@ pub(super) fn text_of(value: &Value) -> Result<String, Wrong> {
         }
     };
     bytes::demand_plain(&text)?;
-    if text.len() > LARGEST_VALUE { Err(too_large()) } else { Ok(text) }
+    if text.len() > LARGEST_VALUE {
+        Err(too_large())
+    } else {
+        Ok(text)
+    }
 }
 
 /// JSON as a value of templates.
@@ -333,9 +374,11 @@ pub(super) fn value_of(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(list) => list.iter().map(value_of).collect::<Vec<_>>().into(),
-        Json::Object(members) => {
-            Value::from_pairs(members.iter().map(|(name, value)| (name.as_str(), value_of(value))))
-        }
+        Json::Object(members) => Value::from_pairs(
+            members
+                .iter()
+                .map(|(name, value)| (name.as_str(), value_of(value))),
+        ),
     }
 }
 
@@ -349,18 +392,24 @@ pub(super) fn json_of(value: &Value) -> Result<Json, Wrong> {
         ValueKind::Number => match (value.as_i64(), u64::try_from(value.clone())) {
             (Some(whole), _) if value.is_integer() => Ok(whole.into()),
             (_, Ok(whole)) if value.is_integer() => Ok(whole.into()),
-            _ => f64::try_from(value.clone()).map(Json::from).map_err(|_| unwritable()),
+            _ => f64::try_from(value.clone())
+                .map(Json::from)
+                .map_err(|_| unwritable()),
         },
-        ValueKind::Seq | ValueKind::Iterable => {
-            value.try_iter().map_err(|_| unwritable())?.map(|item| json_of(&item)).collect()
-        }
+        ValueKind::Seq | ValueKind::Iterable => value
+            .try_iter()
+            .map_err(|_| unwritable())?
+            .map(|item| json_of(&item))
+            .collect(),
         ValueKind::Map => {
             let names = value.try_iter().map_err(|_| unwritable())?;
             let members = names.map(|name| {
                 let inside = value.get_item(&name).map_err(|_| unwritable())?;
                 Ok((text_of(&name)?, json_of(&inside)?))
             });
-            members.collect::<Result<serde_json::Map<_, _>, Wrong>>().map(Json::Object)
+            members
+                .collect::<Result<serde_json::Map<_, _>, Wrong>>()
+                .map(Json::Object)
         }
         ValueKind::Undefined
         | ValueKind::String

@@ -64,17 +64,30 @@ impl Circuits {
         by_hand: bool,
         now: Timestamp,
     ) -> Result<Pass, Refusal> {
-        let pass =
-            |is_probe| Pass { circuits: self.clone(), realm: realm.to_owned(), realm_version, is_probe };
+        let pass = |is_probe| Pass {
+            circuits: self.clone(),
+            realm: realm.to_owned(),
+            realm_version,
+            is_probe,
+        };
         let mut circuits = self.locked();
-        let circuit = circuits.get_mut(realm).filter(|circuit| circuit.realm_version == realm_version);
-        let Some(open) = circuit.and_then(|circuit| circuit.open.as_mut()).filter(|_| !by_hand) else {
+        let circuit = circuits
+            .get_mut(realm)
+            .filter(|circuit| circuit.realm_version == realm_version);
+        let Some(open) = circuit
+            .and_then(|circuit| circuit.open.as_mut())
+            .filter(|_| !by_hand)
+        else {
             return Ok(pass(false));
         };
         if open.is_tried || now < open.until {
             // While one call is tried, the others come back a moment later.
             let until = open.until.max(now.plus(Duration::from_secs(1)));
-            return Err(Refusal { since: open.since, until, last: open.last.clone() });
+            return Err(Refusal {
+                since: open.since,
+                until,
+                last: open.last.clone(),
+            });
         }
         open.is_tried = true;
         Ok(pass(true))
@@ -83,7 +96,9 @@ impl Circuits {
     /// Until when a realm's circuit is open.
     pub(super) fn open_until(&self, realm: &str, realm_version: i64) -> Option<Timestamp> {
         let circuits = self.locked();
-        let circuit = circuits.get(realm).filter(|circuit| circuit.realm_version == realm_version)?;
+        let circuit = circuits
+            .get(realm)
+            .filter(|circuit| circuit.realm_version == realm_version)?;
         circuit.open.as_ref().map(|open| open.until)
     }
 
@@ -103,8 +118,12 @@ impl Pass {
             }
             return;
         };
-        let fresh =
-            || Circuit { realm_version: self.realm_version, failures: 0, pause: FIRST_PAUSE, open: None };
+        let fresh = || Circuit {
+            realm_version: self.realm_version,
+            failures: 0,
+            pause: FIRST_PAUSE,
+            open: None,
+        };
         let circuit = circuits.entry(self.realm.clone()).or_insert_with(fresh);
         if circuit.realm_version != self.realm_version {
             *circuit = fresh();
@@ -121,13 +140,28 @@ impl Circuit {
             return;
         }
         let since = self.open.as_ref().map_or(now, |open| open.since);
-        let until = now.plus(self.pause.max(failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE)));
+        let until = now.plus(
+            self.pause
+                .max(failure.retry_after.unwrap_or_default().min(LONGEST_PAUSE)),
+        );
         if self.open.is_none() {
-            tracing::warn!(realm, failures = self.failures, "the provider is down; calls are held back");
+            tracing::warn!(
+                realm,
+                failures = self.failures,
+                "the provider is down; calls are held back"
+            );
         }
         // The provider's words were about one secret: others are not told them.
-        let last = Failure { provider: ProviderSays::default(), ..failure.clone() };
-        self.open = Some(Open { since, until, last, is_tried: false });
+        let last = Failure {
+            provider: ProviderSays::default(),
+            ..failure.clone()
+        };
+        self.open = Some(Open {
+            since,
+            until,
+            last,
+            is_tried: false,
+        });
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -136,8 +170,11 @@ impl Drop for Pass {
     /// A call that was let through and never made gives its turn to the next.
     fn drop(&mut self) {
         if self.is_probe
-            && let Some(open) =
-                self.circuits.locked().get_mut(&self.realm).and_then(|circuit| circuit.open.as_mut())
+            && let Some(open) = self
+                .circuits
+                .locked()
+                .get_mut(&self.realm)
+                .and_then(|circuit| circuit.open.as_mut())
         {
             open.is_tried = false;
         }
@@ -171,7 +208,10 @@ mod tests {
     }
 
     fn fail(pass: &Pass, seconds: i64) {
-        pass.conclude(Some(&Failure::new(FailureKind::Unreachable, "down")), at(seconds));
+        pass.conclude(
+            Some(&Failure::new(FailureKind::Unreachable, "down")),
+            at(seconds),
+        );
     }
 
     fn opened_at(seconds: i64) -> Circuits {
@@ -192,7 +232,10 @@ mod tests {
         drop(probe);
         assert!(enter(&circuits, 15).is_none(), "the pause has doubled");
         enter(&circuits, 16).unwrap().conclude(None, at(16));
-        assert!(enter(&circuits, 16).is_some_and(|pass| !pass.is_probe), "closed");
+        assert!(
+            enter(&circuits, 16).is_some_and(|pass| !pass.is_probe),
+            "closed"
+        );
     }
 
     #[test]
@@ -218,8 +261,13 @@ mod tests {
     fn one_secret_that_asks_too_often_shuts_nobody_out() {
         let circuits = Circuits::default();
         for _ in 0..OPEN_AFTER * 2 {
-            let throttled = Failure { is_throttled: true, ..Failure::new(FailureKind::Busy, "429") };
-            enter(&circuits, 0).unwrap().conclude(Some(&throttled), at(0));
+            let throttled = Failure {
+                is_throttled: true,
+                ..Failure::new(FailureKind::Busy, "429")
+            };
+            enter(&circuits, 0)
+                .unwrap()
+                .conclude(Some(&throttled), at(0));
         }
         assert!(enter(&circuits, 0).is_some());
     }

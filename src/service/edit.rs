@@ -65,10 +65,18 @@ pub(crate) const LARGEST_CREDENTIAL: usize = 64 * 1024;
 pub(crate) const MOST_CREDENTIALS: usize = 100;
 
 /// Fields of our answers that a posted realm may carry.
-const REALM_ANSWER_FIELDS: [&str; 7] =
-    ["mode", "version", "created_at", "updated_at", "warnings", "success", "$schema"];
+const REALM_ANSWER_FIELDS: [&str; 7] = [
+    "mode",
+    "version",
+    "created_at",
+    "updated_at",
+    "warnings",
+    "success",
+    "$schema",
+];
 /// Fields of our answers, and of the inherited service's, that a posted secret may carry.
-const SECRET_ANSWER_FIELDS: [&str; 5] = ["version", "created_at", "updated_at", "warnings", "success"];
+const SECRET_ANSWER_FIELDS: [&str; 5] =
+    ["version", "created_at", "updated_at", "warnings", "success"];
 
 impl RealmEdit {
     /// Reads a posted realm.
@@ -94,7 +102,12 @@ impl RealmEdit {
             check_comment(comment, issues);
         }
         object.finish(&REALM_ANSWER_FIELDS, |_| false, issues);
-        Some(Self { id: id?.to_owned(), config, logic_code, comment })
+        Some(Self {
+            id: id?.to_owned(),
+            config,
+            logic_code,
+            comment,
+        })
     }
 }
 
@@ -106,10 +119,19 @@ fn text_patch(object: &mut Object<'_>, name: &'static str, issues: &mut Issues) 
 
 fn check_comment(comment: &str, issues: &mut Issues) {
     if comment.chars().count() > LONGEST_COMMENT {
-        issues.add("/comment", format!("must not be longer than {LONGEST_COMMENT} characters"));
+        issues.add(
+            "/comment",
+            format!("must not be longer than {LONGEST_COMMENT} characters"),
+        );
     }
-    if comment.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        issues.add("/comment", "must not have control characters other than line breaks and tabs");
+    if comment
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    {
+        issues.add(
+            "/comment",
+            "must not have control characters other than line breaks and tabs",
+        );
     }
 }
 
@@ -121,7 +143,10 @@ pub(crate) fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut
         issues.add(pointer, "must not be empty");
     }
     if name.chars().count() > longest {
-        issues.add(pointer, format!("must not be longer than {longest} characters"));
+        issues.add(
+            pointer,
+            format!("must not be longer than {longest} characters"),
+        );
     }
     if name.chars().any(char::is_control) {
         issues.add(pointer, "must not have control characters");
@@ -183,22 +208,32 @@ impl SecretEdit {
         let mut object = Object::read(document, "", issues)?;
         let realm = object.required_text("realm", issues);
         let key = object.required_text("key", issues);
-        for (name, pointer, longest) in [(realm, "/realm", LONGEST_REALM), (key, "/key", LONGEST_KEY)] {
+        for (name, pointer, longest) in
+            [(realm, "/realm", LONGEST_REALM), (key, "/key", LONGEST_KEY)]
+        {
             if let Some(name) = name {
                 check_name(name, pointer, longest, issues);
             }
         }
         let clears_named = object.member("credentials").is_some_and(Value::is_null);
         let credentials = read_credentials(&mut object, "", issues);
-        let credentials = credentials.into_iter().filter_map(|(name, patch)| Some((name, patch?))).collect();
+        let credentials = credentials
+            .into_iter()
+            .filter_map(|(name, patch)| Some((name, patch?)))
+            .collect();
         let token = credential_patch(object.member("token"), "/token", issues);
-        let expires_at = Patch::from_member(object.member("expires_at"), |value| instant(value, issues));
+        let expires_at =
+            Patch::from_member(object.member("expires_at"), |value| instant(value, issues));
         let next = match object.member("next") {
             None => Patch::Keep,
             Some(Value::Null) => Patch::Clear,
             Some(next) => Patch::Set(read_next(next, issues)),
         };
-        object.finish(&SECRET_ANSWER_FIELDS, |name| numbered(name).is_some(), issues);
+        object.finish(
+            &SECRET_ANSWER_FIELDS,
+            |name| numbered(name).is_some(),
+            issues,
+        );
         Some(Self {
             realm: realm?.to_owned(),
             key: key?.to_owned(),
@@ -212,10 +247,14 @@ impl SecretEdit {
 }
 
 fn instant(value: &Value, issues: &mut Issues) -> Option<Timestamp> {
-    let parsed = value.as_i64().filter(|ms| (0..=i64::from(u32::MAX) * 10_000).contains(ms));
+    let parsed = value
+        .as_i64()
+        .filter(|ms| (0..=i64::from(u32::MAX) * 10_000).contains(ms));
     if parsed.is_none() {
-        issues
-            .add("/expires_at", "expected milliseconds since 1970-01-01 UTC as a number, or null for never");
+        issues.add(
+            "/expires_at",
+            "expected milliseconds since 1970-01-01 UTC as a number, or null for never",
+        );
     }
     parsed.map(Timestamp::from_epoch_ms)
 }
@@ -227,7 +266,9 @@ mod tests {
 
     fn places(outcome: Result<impl std::fmt::Debug, ServiceError>) -> Vec<String> {
         match outcome {
-            Err(ServiceError::Invalid(issues)) => issues.into_iter().map(|issue| issue.pointer).collect(),
+            Err(ServiceError::Invalid(issues)) => {
+                issues.into_iter().map(|issue| issue.pointer).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -244,8 +285,12 @@ mod tests {
             "credentials": {"corpid": "c"}});
         let edit = SecretEdit::read(&posted).unwrap();
         let set = |text: &str| Patch::Set(text.to_owned());
-        let expected = [("key_2", Patch::Clear), ("key_7", set("v")), ("corpid", set("c"))]
-            .map(|(n, p)| (n.to_owned(), p));
+        let expected = [
+            ("key_2", Patch::Clear),
+            ("key_7", set("v")),
+            ("corpid", set("c")),
+        ]
+        .map(|(n, p)| (n.to_owned(), p));
         assert_eq!(edit.credentials, expected);
     }
 
@@ -259,7 +304,10 @@ mod tests {
             (json!({"id": " r"}), vec!["/id"]),
             (json!({"id": "a\u{0}"}), vec!["/id"]),
             (json!({"id": long}), vec!["/id"]),
-            (json!({"id": "r", "comment": 1, "surplus": 2}), vec!["/comment", "/surplus"]),
+            (
+                json!({"id": "r", "comment": 1, "surplus": 2}),
+                vec!["/comment", "/surplus"],
+            ),
         ] {
             assert_eq!(places(RealmEdit::read(&posted)), expected, "{posted}");
         }
@@ -269,7 +317,14 @@ mod tests {
         told.sort();
         assert_eq!(
             told,
-            ["/credentials/1a", "/credentials/big", "/expires_at", "/key_2", "/kye_1", "/realm"]
+            [
+                "/credentials/1a",
+                "/credentials/big",
+                "/expires_at",
+                "/key_2",
+                "/kye_1",
+                "/realm"
+            ]
         );
     }
 }

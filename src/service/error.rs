@@ -33,7 +33,9 @@ pub enum ServiceError {
     #[error("no token: {0}")]
     Fetch(Failure),
     /// A renewal, here or in another instance, was not done in time.
-    #[error("a renewal of this token is under way, or waits its turn, and was not done within {0:?}")]
+    #[error(
+        "a renewal of this token is under way, or waits its turn, and was not done within {0:?}"
+    )]
     Waited(Duration),
     /// The renewal was cut off: the process is ending, or the renewal failed in a way that its log tells.
     #[error("the renewal was cut off: the server is shutting down, or its log tells why")]

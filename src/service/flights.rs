@@ -49,7 +49,12 @@ impl Cause {
     pub fn is_forced(self) -> bool {
         match self {
             Self::Flush | Self::Report { .. } => true,
-            Self::Miss | Self::Due | Self::MinTtl { .. } | Self::Retry | Self::Next | Self::Test => false,
+            Self::Miss
+            | Self::Due
+            | Self::MinTtl { .. }
+            | Self::Retry
+            | Self::Next
+            | Self::Test => false,
         }
     }
 
@@ -126,11 +131,20 @@ pub(super) struct Flights {
 impl Flights {
     /// None under way; a caller waits up to `patience`.
     pub(super) fn new(tasks: Tasks, patience: Duration) -> Self {
-        Self { board: Arc::default(), tasks, patience }
+        Self {
+            board: Arc::default(),
+            tasks,
+            patience,
+        }
     }
 
     /// Waits for the flight of this secret and cause, starting one if there is none.
-    pub(super) async fn join<F>(&self, id: SecretId, cause: Cause, renewal: impl FnOnce() -> F) -> Landed
+    pub(super) async fn join<F>(
+        &self,
+        id: SecretId,
+        cause: Cause,
+        renewal: impl FnOnce() -> F,
+    ) -> Landed
     where
         F: Future<Output = Landed> + Send + 'static,
     {
@@ -151,7 +165,11 @@ impl Flights {
         drop(self.board_or_start((id, cause), renewal));
     }
 
-    fn board_or_start<F>(&self, key: Key, renewal: impl FnOnce() -> F) -> watch::Receiver<Option<Landed>>
+    fn board_or_start<F>(
+        &self,
+        key: Key,
+        renewal: impl FnOnce() -> F,
+    ) -> watch::Receiver<Option<Landed>>
     where
         F: Future<Output = Landed> + Send + 'static,
     {
@@ -162,8 +180,18 @@ impl Flights {
         let (land, landed) = watch::channel(None);
         board.last_number += 1;
         let number = board.last_number;
-        board.flights.insert(key.clone(), Flight { number, landed: landed.clone() });
-        let departure = Departure { flights: self.clone(), key, number };
+        board.flights.insert(
+            key.clone(),
+            Flight {
+                number,
+                landed: landed.clone(),
+            },
+        );
+        let departure = Departure {
+            flights: self.clone(),
+            key,
+            number,
+        };
         let renewal = renewal();
         self.tasks.spawn("renewal", async move {
             let outcome = renewal.await;
@@ -189,8 +217,16 @@ struct Departure {
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        let mut board = self.flights.board.lock().unwrap_or_else(PoisonError::into_inner);
-        if board.flights.get(&self.key).is_some_and(|flight| flight.number == self.number) {
+        let mut board = self
+            .flights
+            .board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if board
+            .flights
+            .get(&self.key)
+            .is_some_and(|flight| flight.number == self.number)
+        {
             board.flights.remove(&self.key);
         }
     }

@@ -22,14 +22,22 @@ impl FetchLog {
     /// Over one store; rows older than `keep_for` are removed.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep_for: Duration) -> Self {
-        Self { store, clock, keep_for }
+        Self {
+            store,
+            clock,
+            keep_for,
+        }
     }
 
     /// A page of calls, latest first.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn list(&self, filter: &FetchFilter, page: Page) -> Result<Listed<FetchRow>, ServiceError> {
+    pub async fn list(
+        &self,
+        filter: &FetchFilter,
+        page: Page,
+    ) -> Result<Listed<FetchRow>, ServiceError> {
         Ok(self.store.list_fetches(filter, page).await?)
     }
 

@@ -94,7 +94,9 @@ impl Entry {
     #[must_use]
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         let window = self.due_at.zip(self.life.expires_at);
-        window.is_some_and(|(due_at, expires_at)| now >= expires_at.minus(expires_at.since(due_at) / 3))
+        window.is_some_and(|(due_at, expires_at)| {
+            now >= expires_at.minus(expires_at.since(due_at) / 3)
+        })
     }
 }
 
@@ -170,7 +172,9 @@ impl Memory {
     /// A process that was frozen, or whose looks hang, reads the row first.
     #[must_use]
     pub fn is_trusted(&self, entry: &Entry, now: Timestamp) -> bool {
-        let age_ms = now.epoch_ms().saturating_sub(self.looked_at_ms.load(Ordering::Acquire));
+        let age_ms = now
+            .epoch_ms()
+            .saturating_sub(self.looked_at_ms.load(Ordering::Acquire));
         age_ms <= millis(entry.trust_for)
     }
 
@@ -219,7 +223,9 @@ impl Memory {
             return;
         }
         let asked = held.map_or_else(|| Arc::clone(&entry.asked), |held| Arc::clone(&held.asked));
-        asked.at_ms.fetch_max(entry.asked.at_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+        asked
+            .at_ms
+            .fetch_max(entry.asked.at_ms.load(Ordering::Relaxed), Ordering::Relaxed);
         entries.insert(id.clone(), Arc::new(Entry { asked, ..entry }));
     }
 
@@ -248,10 +254,15 @@ impl Memory {
         }
         let entries = self.entries.pin();
         if !changes.realms.is_empty() {
-            let realms: HashMap<&str, _> =
-                changes.realms.iter().map(|(id, version)| (id.as_str(), *version)).collect();
+            let realms: HashMap<&str, _> = changes
+                .realms
+                .iter()
+                .map(|(id, version)| (id.as_str(), *version))
+                .collect();
             entries.retain(|id, entry| {
-                realms.get(id.realm.as_str()).is_none_or(|version| *version == Some(entry.realm_version))
+                realms
+                    .get(id.realm.as_str())
+                    .is_none_or(|version| *version == Some(entry.realm_version))
             });
         }
         for (id, version) in &changes.secrets {
@@ -278,14 +289,26 @@ impl Memory {
     #[must_use]
     pub fn differing(&self, mut current: Changes) -> Changes {
         let entries = self.entries.pin();
-        let of_realm: HashMap<&str, i64> =
-            entries.iter().map(|(id, entry)| (id.realm.as_str(), entry.realm_version)).collect();
+        let of_realm: HashMap<&str, i64> = entries
+            .iter()
+            .map(|(id, entry)| (id.realm.as_str(), entry.realm_version))
+            .collect();
         let realm_of = |id: &String| of_realm.get(id.as_str()).copied();
-        current.realms.retain(|(id, version)| realm_of(id).is_some_and(|held| *version != Some(held)));
-        let secret_of = |id: &SecretId| entries.get(id).map(|entry: &Arc<Entry>| entry.secret_version);
-        current.secrets.retain(|(id, version)| secret_of(id).is_some_and(|held| *version != Some(held)));
+        current
+            .realms
+            .retain(|(id, version)| realm_of(id).is_some_and(|held| *version != Some(held)));
+        let secret_of = |id: &SecretId| {
+            entries
+                .get(id)
+                .map(|entry: &Arc<Entry>| entry.secret_version)
+        };
+        current
+            .secrets
+            .retain(|(id, version)| secret_of(id).is_some_and(|held| *version != Some(held)));
         let outdates = |(id, version): &(SecretId, Option<i64>)| {
-            entries.get(id).is_some_and(|entry: &Arc<Entry>| entry.is_outdated_by(*version))
+            entries
+                .get(id)
+                .is_some_and(|entry: &Arc<Entry>| entry.is_outdated_by(*version))
         };
         current.tokens.retain(outdates);
         current
@@ -324,7 +347,10 @@ mod tests {
     use super::*;
 
     fn entry(version: i64) -> Entry {
-        let life = Life { obtained_at: Timestamp::from_epoch_ms(0), expires_at: None };
+        let life = Life {
+            obtained_at: Timestamp::from_epoch_ms(0),
+            expires_at: None,
+        };
         Entry {
             token: "t".into(),
             life,

@@ -19,7 +19,9 @@ pub struct Readiness(Mutex<Stage>);
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self(Mutex::new(Stage::Starting("the database has not been reached yet".to_owned())))
+        Self(Mutex::new(Stage::Starting(
+            "the database has not been reached yet".to_owned(),
+        )))
     }
 }
 
@@ -58,6 +60,9 @@ impl Readiness {
     /// Whether the process was told to end.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        matches!(*self.0.lock().unwrap_or_else(PoisonError::into_inner), Stage::Draining)
+        matches!(
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            Stage::Draining
+        )
     }
 }

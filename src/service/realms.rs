@@ -38,7 +38,11 @@ impl Realms {
     /// Over one store; edits are told to `tokens`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
-        Self { store, tokens, clock }
+        Self {
+            store,
+            tokens,
+            clock,
+        }
     }
 
     /// A realm by id.
@@ -46,7 +50,9 @@ impl Realms {
     /// # Errors
     /// `UnknownRealm`, `Store`.
     pub async fn show(&self, id: &str) -> Result<RealmRow, ServiceError> {
-        self.find_live(id).await?.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
+        self.find_live(id)
+            .await?
+            .ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
     }
 
     /// What a saved realm says.
@@ -61,7 +67,11 @@ impl Realms {
     ///
     /// # Errors
     /// `Store`.
-    pub async fn list(&self, keyword: Option<&str>, page: Page) -> Result<Listed<RealmRow>, ServiceError> {
+    pub async fn list(
+        &self,
+        keyword: Option<&str>,
+        page: Page,
+    ) -> Result<Listed<RealmRow>, ServiceError> {
         Ok(self.store.list_realms(keyword, page).await?)
     }
 
@@ -73,7 +83,8 @@ impl Realms {
         for _ in 0..WRITE_TRIES {
             let stored = self.store.find_realm(&edit.id).await?;
             let row = merge(edit.clone(), stored.as_ref(), self.clock.now());
-            let definition = Definition::read(config_of(&row)?.as_ref(), row.logic_code.as_deref())?;
+            let definition =
+                Definition::read(config_of(&row)?.as_ref(), row.logic_code.as_deref())?;
             self.demand_no_cycle(&row.id, &definition).await?;
             let row = with_versions(row, &definition, stored.as_ref());
             let written = match &stored {
@@ -94,19 +105,27 @@ impl Realms {
     async fn demand_no_cycle(&self, id: &str, definition: &Definition) -> Result<(), ServiceError> {
         let bases = |definition: &Definition| -> Vec<String> {
             let form = definition.form();
-            form.into_iter().flat_map(|form| form.literal_bases()).map(str::to_owned).collect()
+            form.into_iter()
+                .flat_map(|form| form.literal_bases())
+                .map(str::to_owned)
+                .collect()
         };
         let (mut seen, mut open) = (std::collections::BTreeSet::new(), bases(definition));
         while let Some(base) = open.pop() {
             if base == id {
-                let detail = format!("realm {id} depends on itself, by the realms that it depends on");
+                let detail =
+                    format!("realm {id} depends on itself, by the realms that it depends on");
                 return Err(ServiceError::invalid("/config/depends_on", detail));
             }
             if !seen.insert(base.clone()) || seen.len() > MOST_BASES {
                 continue;
             }
             if let Some(row) = self.find_live(&base).await? {
-                open.extend(stored_definition(&row).map(|definition| bases(&definition)).unwrap_or_default());
+                open.extend(
+                    stored_definition(&row)
+                        .map(|definition| bases(&definition))
+                        .unwrap_or_default(),
+                );
             }
         }
         Ok(())
@@ -117,7 +136,11 @@ impl Realms {
     /// # Errors
     /// `UnknownRealm`; `RealmInUse` while secrets use it; `Store`.
     pub async fn delete(&self, id: &str, cascade: bool) -> Result<(), ServiceError> {
-        let outcome = if cascade { self.delete_with_secrets(id).await } else { self.delete_unused(id).await };
+        let outcome = if cascade {
+            self.delete_with_secrets(id).await
+        } else {
+            self.delete_unused(id).await
+        };
         self.tokens.forget_realm(id);
         outcome
     }
@@ -133,7 +156,11 @@ impl Realms {
         let now = self.clock.now();
         let secrets = self.store.delete_secrets(id, None, now).await?;
         self.store.retire_tokens(id, None, now).await?;
-        if was_live || secrets > 0 { Ok(()) } else { Err(ServiceError::UnknownRealm(id.to_owned())) }
+        if was_live || secrets > 0 {
+            Ok(())
+        } else {
+            Err(ServiceError::UnknownRealm(id.to_owned()))
+        }
     }
 
     async fn delete_unused(&self, id: &str) -> Result<(), ServiceError> {
@@ -142,7 +169,11 @@ impl Realms {
         let deleted = self.tombstone(row.clone()).await?;
         if let Err(in_use) = self.demand_unused(id).await {
             // A secret was saved between the two looks: it keeps its realm.
-            let restored = RealmRow { revision: deleted.revision + 1, changed_at: self.clock.now(), ..row };
+            let restored = RealmRow {
+                revision: deleted.revision + 1,
+                changed_at: self.clock.now(),
+                ..row
+            };
             self.store.update_realm(&restored, deleted.revision).await?;
             return Err(in_use);
         }
@@ -152,13 +183,25 @@ impl Realms {
     async fn demand_unused(&self, id: &str) -> Result<(), ServiceError> {
         match self.secrets_of(id, 1).await?.total {
             0 => Ok(()),
-            secrets => Err(ServiceError::RealmInUse { id: id.to_owned(), secrets }),
+            secrets => Err(ServiceError::RealmInUse {
+                id: id.to_owned(),
+                secrets,
+            }),
         }
     }
 
-    async fn secrets_of(&self, id: &str, limit: u64) -> Result<Listed<crate::store::SecretRow>, StoreError> {
-        let filter = SecretFilter { realm: Some(id.to_owned()), key: None };
-        self.store.list_secrets(&filter, Page { offset: 0, limit }).await
+    async fn secrets_of(
+        &self,
+        id: &str,
+        limit: u64,
+    ) -> Result<Listed<crate::store::SecretRow>, StoreError> {
+        let filter = SecretFilter {
+            realm: Some(id.to_owned()),
+            key: None,
+        };
+        self.store
+            .list_secrets(&filter, Page { offset: 0, limit })
+            .await
     }
 
     /// Wins over edits: tried again on what they wrote.
@@ -185,15 +228,27 @@ impl Realms {
     }
 
     async fn find_live(&self, id: &str) -> Result<Option<RealmRow>, StoreError> {
-        Ok(self.store.find_realm(id).await?.filter(|row| row.deleted_at.is_none()))
+        Ok(self
+            .store
+            .find_realm(id)
+            .await?
+            .filter(|row| row.deleted_at.is_none()))
     }
 
-    async fn warnings(&self, id: &str, definition: &Definition) -> Result<Vec<String>, ServiceError> {
+    async fn warnings(
+        &self,
+        id: &str,
+        definition: &Definition,
+    ) -> Result<Vec<String>, ServiceError> {
         let mut warnings = definition.warnings();
         if !definition.references().is_empty() {
             for secret in self.secrets_of(id, WARN_SECRETS).await?.items {
                 let missing = definition.missing(&secret.content.credentials);
-                warnings.extend(missing.iter().map(|reference| reference.missing_in(&secret.id)));
+                warnings.extend(
+                    missing
+                        .iter()
+                        .map(|reference| reference.missing_in(&secret.id)),
+                );
             }
         }
         Ok(warnings)
@@ -224,7 +279,11 @@ pub(crate) fn stored_definition(row: &RealmRow) -> Result<Definition, ServiceErr
 
 fn config_of(row: &RealmRow) -> Result<Option<Value>, ServiceError> {
     let parse = |text: &str| serde_json::from_str(text);
-    row.config.as_deref().map(parse).transpose().map_err(|_| ServiceError::StoredRealm(row.id.clone()))
+    row.config
+        .as_deref()
+        .map(parse)
+        .transpose()
+        .map_err(|_| ServiceError::StoredRealm(row.id.clone()))
 }
 
 fn merge(edit: RealmEdit, stored: Option<&RealmRow>, now: crate::clock::Timestamp) -> RealmRow {
@@ -236,7 +295,9 @@ fn merge(edit: RealmEdit, stored: Option<&RealmRow>, now: crate::clock::Timestam
     };
     RealmRow {
         config,
-        logic_code: edit.logic_code.over(live.and_then(|row| row.logic_code.clone())),
+        logic_code: edit
+            .logic_code
+            .over(live.and_then(|row| row.logic_code.clone())),
         comment: edit.comment.over(live.and_then(|row| row.comment.clone())),
         version: stored.map_or(1, |row| row.version),
         revision: stored.map_or(1, |row| row.revision + 1),
@@ -253,9 +314,14 @@ fn with_versions(row: RealmRow, definition: &Definition, stored: Option<&RealmRo
     let Some(stored) = stored else { return row };
     let unchanged = stored.deleted_at.is_none()
         && stored_definition(stored).is_ok_and(|before| before.fetches_like(definition));
-    RealmRow { version: stored.version + i64::from(!unchanged), ..row }
+    RealmRow {
+        version: stored.version + i64::from(!unchanged),
+        ..row
+    }
 }
 
 pub(super) fn too_many_writers(name: &dyn std::fmt::Display) -> ServiceError {
-    ServiceError::Store(StoreError::Conflict(format!("{name} is being written by others")))
+    ServiceError::Store(StoreError::Conflict(format!(
+        "{name} is being written by others"
+    )))
 }

@@ -87,7 +87,14 @@ impl Refresher {
         tasks: Tasks,
         settings: RefresherSettings,
     ) -> Self {
-        Self { store, tokens, clock, tasks, settings, backlogs: Arc::default() }
+        Self {
+            store,
+            tokens,
+            clock,
+            tasks,
+            settings,
+            backlogs: Arc::default(),
+        }
     }
 
     /// Runs until the tasks are stopped; `scheduled` brings what this process fetched.
@@ -98,7 +105,8 @@ impl Refresher {
             if Instant::now() >= next_sweep {
                 next_sweep = Instant::now() + self.settings.sweep_interval;
                 self.take_over(&mut queue).await;
-                self.tasks.spawn("next credentials", self.clone().try_next());
+                self.tasks
+                    .spawn("next credentials", self.clone().try_next());
             }
             self.begin_due(&mut queue);
             tokio::select! {
@@ -115,15 +123,22 @@ impl Refresher {
     }
 
     fn pause(&self, queue: &Queue) -> Duration {
-        queue.first().map_or(LONGEST_SLEEP, |(due_at, _)| due_at.since(self.clock.now()).min(LONGEST_SLEEP))
+        queue.first().map_or(LONGEST_SLEEP, |(due_at, _)| {
+            due_at.since(self.clock.now()).min(LONGEST_SLEEP)
+        })
     }
 
     /// Queues what will be due before the next sweep, whoever fetched it.
     async fn take_over(&self, queue: &mut Queue) {
         let by = self.clock.now().plus(self.settings.sweep_interval);
         match self.due(by).await {
-            Ok(due) => queue.extend(due.into_iter().map(|due| (due.due_at.plus(LEFT_TO_OWNER), due.id))),
-            Err(error) => tracing::warn!(%error, "the store could not be looked through for due tokens"),
+            Ok(due) => queue.extend(
+                due.into_iter()
+                    .map(|due| (due.due_at.plus(LEFT_TO_OWNER), due.id)),
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "the store could not be looked through for due tokens")
+            }
         }
     }
 
@@ -134,7 +149,9 @@ impl Refresher {
                 let trials = futures_util::stream::iter(&due);
                 // What comes of each is noted in its secret, and logged.
                 trials
-                    .for_each_concurrent(NEXT_AT_ONCE, |id| async { drop(self.tokens.try_next(id).await) })
+                    .for_each_concurrent(NEXT_AT_ONCE, |id| async {
+                        drop(self.tokens.try_next(id).await)
+                    })
                     .await;
             }
             Err(error) => {
@@ -146,11 +163,17 @@ impl Refresher {
     async fn due(&self, by: Timestamp) -> Result<Vec<DueToken>, StoreError> {
         let now = self.clock.now();
         let asked_since = now.minus(self.settings.idle_after);
-        let window = DueWindow { by, asked_since, grants_by: now.plus(GRANTS_AHEAD) };
+        let window = DueWindow {
+            by,
+            asked_since,
+            grants_by: now.plus(GRANTS_AHEAD),
+        };
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.list_due(&window, after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(all) };
+            let Some(last) = page.last() else {
+                return Ok(all);
+            };
             after = Some(last.clone());
             all.extend(page);
         }
@@ -175,7 +198,11 @@ impl Refresher {
         backlog.due.push_back(id);
         if backlog.workers < AT_ONCE {
             backlog.workers += 1;
-            let mut worker = Worker { refresher: self.clone(), realm, is_over: false };
+            let mut worker = Worker {
+                refresher: self.clone(),
+                realm,
+                is_over: false,
+            };
             self.tasks.spawn("refresh", async move {
                 while let Some(id) = worker.next() {
                     worker.refresher.renew(&id).await;
@@ -199,10 +226,16 @@ impl Refresher {
     }
 
     async fn renew(&self, id: &SecretId) -> Swept {
-        let one = Swept { due: 1, ..Swept::default() };
+        let one = Swept {
+            due: 1,
+            ..Swept::default()
+        };
         match self.tokens.renew_due(id).await {
             Ok(answer) if answer.source == Source::Upstream => Swept { renewed: 1, ..one },
-            Ok(_) => Swept { unchanged: 1, ..one },
+            Ok(_) => Swept {
+                unchanged: 1,
+                ..one
+            },
             Err(error) => {
                 tracing::debug!(realm = id.realm, key = id.key, %error, "a due token was not renewed");
                 Swept { failed: 1, ..one }
@@ -220,11 +253,17 @@ impl Refresher {
         let count = due.len() as u64;
         let renewals = futures_util::stream::iter(due).map(|due| async move {
             if Instant::now() >= until {
-                return Swept { left: 1, ..Swept::default() };
+                return Swept {
+                    left: 1,
+                    ..Swept::default()
+                };
             }
             // A renewal goes on in its own task if the time is up.
             let renewal = tokio::time::timeout_at(until, self.renew(&due.id));
-            renewal.await.unwrap_or(Swept { left: 1, ..Swept::default() })
+            renewal.await.unwrap_or(Swept {
+                left: 1,
+                ..Swept::default()
+            })
         });
         let swept = renewals
             .buffer_unordered(AT_ONCE)
@@ -233,7 +272,10 @@ impl Refresher {
         // What is not done by then is begun again by the next sweep.
         let _ = tokio::time::timeout_at(until, self.clone().try_next()).await;
         self.tell_asks().await;
-        Ok(Swept { due: count, ..swept })
+        Ok(Swept {
+            due: count,
+            ..swept
+        })
     }
 }
 
@@ -248,7 +290,9 @@ impl Worker {
     /// The next secret. With `None` it is off the list at once: whoever comes then brings a worker along.
     fn next(&mut self) -> Option<SecretId> {
         let mut backlogs = self.refresher.backlogs();
-        let id = backlogs.get_mut(&self.realm).and_then(|backlog| backlog.due.pop_front());
+        let id = backlogs
+            .get_mut(&self.realm)
+            .and_then(|backlog| backlog.due.pop_front());
         if id.is_none() {
             self.is_over = true;
             leave(&mut backlogs, &self.realm);

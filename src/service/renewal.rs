@@ -147,14 +147,20 @@ impl Renewal {
         let view = self.view(id).await?;
         if view.definition == Definition::Fixed {
             let answer = self.give_fixed(id, &view)?;
-            return Ok(TokenAnswer { renewed: !cause.wants_another(), ..answer });
+            return Ok(TokenAnswer {
+                renewed: !cause.wants_another(),
+                ..answer
+            });
         }
         let asked_at_version = view.row.as_ref().map_or(0, |row| row.version);
         if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
             return outcome;
         }
         match self.obtain_bases(id, &view).await {
-            Ok(bases) => self.renew_under_lease(id, cause, asked_at_version, (&view, bases)).await,
+            Ok(bases) => {
+                self.renew_under_lease(id, cause, asked_at_version, (&view, bases))
+                    .await
+            }
             Err(ServiceError::Fetch(failure)) => self.without_bases(id, &view, cause, failure),
             Err(other) => Err(other),
         }
@@ -173,12 +179,24 @@ impl Renewal {
         let until = now.plus(wait);
         if cause == Cause::Due {
             // Without a refresher (a function) nobody listens.
-            let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: until });
+            let _ = self.parts.schedule.send(DueToken {
+                id: id.clone(),
+                due_at: until,
+            });
         }
-        let Some(held) = view.held(now) else { return Err(ServiceError::Fetch(failure)) };
-        let stale = Stale { since: now, warning: format!("the last renewal failed: {failure}") };
+        let Some(held) = view.held(now) else {
+            return Err(ServiceError::Fetch(failure));
+        };
+        let stale = Stale {
+            since: now,
+            warning: format!("the last renewal failed: {failure}"),
+        };
         let answer = self.keep(id, view, held, Some(until), Some(stale));
-        Ok(TokenAnswer { renewed: false, retry_after: Some(wait), ..answer })
+        Ok(TokenAnswer {
+            renewed: false,
+            retry_after: Some(wait),
+            ..answer
+        })
     }
 
     /// Waits for the leave to fetch; not under a lease, which would be used up.
@@ -196,8 +214,18 @@ impl Renewal {
     async fn view(&self, id: &SecretId) -> Result<View, ServiceError> {
         let mark = self.parts.memory.mark();
         let unknown = || ServiceError::UnknownSecret(id.clone());
-        let realm = self.parts.store.find_realm(&id.realm).await?.filter(|row| row.deleted_at.is_none());
-        let secret = self.parts.store.find_secret(id).await?.filter(|row| row.deleted_at.is_none());
+        let realm = self
+            .parts
+            .store
+            .find_realm(&id.realm)
+            .await?
+            .filter(|row| row.deleted_at.is_none());
+        let secret = self
+            .parts
+            .store
+            .find_secret(id)
+            .await?
+            .filter(|row| row.deleted_at.is_none());
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
         let row = self.parts.store.find_token(id).await?;
         let definition = super::realms::stored_definition(&realm)?;
@@ -234,37 +262,66 @@ impl Renewal {
         match (held, reason) {
             (Some(held), Hold::Floor(until)) if cause == Cause::Due => {
                 // Without a refresher (a function) nobody listens.
-                let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: until });
+                let _ = self.parts.schedule.send(DueToken {
+                    id: id.clone(),
+                    due_at: until,
+                });
                 Some(Ok(self.keep(id, view, held, Some(until), view.stale(now))))
             }
             (Some(held), Hold::Floor(until)) => {
                 let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
-                Some(Ok(TokenAnswer { renewed: false, retry_after: Some(until.since(now)), ..answer }))
+                Some(Ok(TokenAnswer {
+                    renewed: false,
+                    retry_after: Some(until.since(now)),
+                    ..answer
+                }))
             }
             (Some(held), Hold::Failed(failure)) => {
                 let until = failure.next_attempt_at;
                 let answer = self.keep(id, view, held, Some(until), Some(stale_after(failure)));
-                Some(Ok(TokenAnswer { renewed: false, retry_after: Some(until.since(now)), ..answer }))
+                Some(Ok(TokenAnswer {
+                    renewed: false,
+                    retry_after: Some(until.since(now)),
+                    ..answer
+                }))
             }
             (None, Hold::Failed(recorded)) => {
                 let retry_after = Some(recorded.next_attempt_at.since(now));
-                Some(Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure.clone() })))
+                Some(Err(ServiceError::Fetch(Failure {
+                    retry_after,
+                    ..recorded.failure.clone()
+                })))
             }
             (None, Hold::Floor(_)) => None,
         }
     }
 
     /// The provider is down: what is held, or the last failure of the realm.
-    fn held_back(&self, id: &SecretId, view: &View, refusal: Refusal) -> Result<TokenAnswer, ServiceError> {
+    fn held_back(
+        &self,
+        id: &SecretId,
+        view: &View,
+        refusal: Refusal,
+    ) -> Result<TokenAnswer, ServiceError> {
         let Refusal { since, until, last } = refusal;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         let Some(held) = view.held(now) else {
-            return Err(ServiceError::Fetch(Failure { retry_after, ..last }));
+            return Err(ServiceError::Fetch(Failure {
+                retry_after,
+                ..last
+            }));
         };
-        let stale = Stale { since, warning: format!("the provider is down: {last}") };
+        let stale = Stale {
+            since,
+            warning: format!("the provider is down: {last}"),
+        };
         let answer = self.keep(id, view, held, Some(until), Some(stale));
-        Ok(TokenAnswer { renewed: false, retry_after, ..answer })
+        Ok(TokenAnswer {
+            renewed: false,
+            retry_after,
+            ..answer
+        })
     }
 
     /// Waits for the lease, or for another instance to do what it would have been for.
@@ -297,7 +354,13 @@ impl Renewal {
                     continue;
                 }
                 Some(lease) => {
-                    let turn = Turn { lease: &lease, view: &view, bases: &bases, cause, asked_at };
+                    let turn = Turn {
+                        lease: &lease,
+                        view: &view,
+                        bases: &bases,
+                        cause,
+                        asked_at,
+                    };
                     if let Some(answer) = self.fetch(turn).await? {
                         return Ok(answer);
                     }
@@ -324,7 +387,9 @@ impl Renewal {
     /// Whether a permit is held, or was free.
     fn has_permit(&self, held: &mut Option<Permit>, id: &SecretId, view: &View) -> bool {
         if held.is_none() {
-            *held = self.permits.try_acquire(&id.realm, view.policy.max_concurrency);
+            *held = self
+                .permits
+                .try_acquire(&id.realm, view.policy.max_concurrency);
         }
         held.is_some()
     }
@@ -338,7 +403,11 @@ impl Renewal {
         let now = self.parts.clock.now();
         // An edit meanwhile may name a longer timeout: the fetch ends with the lease all the same.
         let until = now.plus(timeout + self.settings.lease_margin);
-        let lease = self.parts.store.claim_lease(id, &self.owner, now, until).await?;
+        let lease = self
+            .parts
+            .store
+            .claim_lease(id, &self.owner, now, until)
+            .await?;
         if lease.is_some() {
             crash_point("lease_claimed");
         }
@@ -361,5 +430,8 @@ impl Renewal {
 }
 
 fn stale_after(failure: &RecordedFailure) -> Stale {
-    Stale { since: failure.at, warning: format!("the last renewal failed: {}", failure.failure) }
+    Stale {
+        since: failure.at,
+        warning: format!("the last renewal failed: {}", failure.failure),
+    }
 }

@@ -42,7 +42,12 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 const GRANT_RETRY: Duration = Duration::from_hours(24);
 
 /// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a quarter of it spread by secret.
-pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &SecretId) -> Duration {
+pub(super) fn back_off(
+    kind: FailureKind,
+    count: i64,
+    policy: &Policy,
+    secret: &SecretId,
+) -> Duration {
     match kind {
         // Our own count knows better when a quota is free; what the provider says without it lasts for a while.
         FailureKind::Config | FailureKind::Quota => return policy.config_retry,
@@ -56,7 +61,10 @@ pub(super) fn back_off(kind: FailureKind, count: i64, policy: &Policy, secret: &
         | FailureKind::Malformed => {}
     }
     let doublings = u32::try_from(count.clamp(1, 10) - 1).unwrap_or_default();
-    let wait = policy.cool_down.saturating_mul(1 << doublings).min(LAST_RETRY.max(policy.cool_down));
+    let wait = policy
+        .cool_down
+        .saturating_mul(1 << doublings)
+        .min(LAST_RETRY.max(policy.cool_down));
     wait.mul_f64(0.75 + 0.25 * share(secret))
 }
 
@@ -95,7 +103,9 @@ mod tests {
     #[test]
     fn renewals_lie_in_the_second_half_of_the_margin() {
         for key in 0..1000 {
-            let due = due_at(life(7200), &Policy::default(), &secret(key)).unwrap().epoch_ms();
+            let due = due_at(life(7200), &Policy::default(), &secret(key))
+                .unwrap()
+                .epoch_ms();
             assert!((6_900_000..=7_050_000).contains(&due), "{due}");
         }
     }
@@ -107,10 +117,26 @@ mod tests {
             reissue,
             ..Policy::default()
         };
-        let due = |reissue| due_at(life(100), &policy(reissue), &secret(1)).unwrap().epoch_ms();
+        let due = |reissue| {
+            due_at(life(100), &policy(reissue), &secret(1))
+                .unwrap()
+                .epoch_ms()
+        };
         assert_eq!(due(Reissue::Coexists), 99_000);
-        assert_eq!(due(Reissue::Same { until: Duration::ZERO, extends: true }), 99_000);
-        assert_eq!(due(Reissue::Same { until: Duration::ZERO, extends: false }), 100_000);
+        assert_eq!(
+            due(Reissue::Same {
+                until: Duration::ZERO,
+                extends: true
+            }),
+            99_000
+        );
+        assert_eq!(
+            due(Reissue::Same {
+                until: Duration::ZERO,
+                extends: false
+            }),
+            100_000
+        );
     }
 
     #[test]
@@ -118,15 +144,22 @@ mod tests {
         let mut tenths = [0_usize; 10];
         for key in 0..10_000 {
             let share = share(&secret(key));
-            let tenth = (1..10).filter(|tenth| share >= f64::from(*tenth) / 10.0).count();
+            let tenth = (1..10)
+                .filter(|tenth| share >= f64::from(*tenth) / 10.0)
+                .count();
             tenths[tenth] += 1;
         }
-        assert!(tenths.iter().all(|count| (850..1150).contains(count)), "{tenths:?}");
+        assert!(
+            tenths.iter().all(|count| (850..1150).contains(count)),
+            "{tenths:?}"
+        );
     }
 
     #[test]
     fn the_back_off_doubles_to_five_minutes() {
-        let wait = |count| back_off(FailureKind::Busy, count, &Policy::default(), &secret(1)).as_secs_f64();
+        let wait = |count| {
+            back_off(FailureKind::Busy, count, &Policy::default(), &secret(1)).as_secs_f64()
+        };
         assert!((0.75..=1.0).contains(&wait(1)));
         assert!((1.5..=2.0).contains(&wait(2)));
         assert!((225.0..=300.0).contains(&wait(1000)));
@@ -139,7 +172,10 @@ mod tests {
         let now = Timestamp::from_epoch_ms(7_000_000);
         assert_eq!(repeat_at(now, life(7200), 1).unwrap().epoch_ms(), 7_100_000);
         let late = Timestamp::from_epoch_ms(7_195_000);
-        assert_eq!(repeat_at(late, life(7200), 2).unwrap().epoch_ms(), 7_205_000);
+        assert_eq!(
+            repeat_at(late, life(7200), 2).unwrap().epoch_ms(),
+            7_205_000
+        );
         assert_eq!(repeat_at(now, life(7200), 3).unwrap().epoch_ms(), 7_200_000);
     }
 }

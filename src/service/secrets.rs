@@ -8,7 +8,9 @@ use super::{ServiceError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, numbered};
-use crate::store::{Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError};
+use crate::store::{
+    Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError,
+};
 use crate::token::TokenText;
 
 /// A secret as it is answered; credentials are masked on the way out.
@@ -32,7 +34,11 @@ impl Secrets {
     /// Over one store; edits are told to `tokens`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
-        Self { store, tokens, clock }
+        Self {
+            store,
+            tokens,
+            clock,
+        }
     }
 
     /// A secret by key, and realm; the realm may be left out where only one has the key.
@@ -40,17 +46,40 @@ impl Secrets {
     /// # Errors
     /// `UnknownSecret`; `Invalid` naming the realms when several have the key; `Store`.
     pub async fn show(&self, key: &str, realm: Option<&str>) -> Result<SecretRow, ServiceError> {
-        let filter = SecretFilter { realm: realm.map(str::to_owned), key: Some(key.to_owned()) };
-        let mut found = self.store.list_secrets(&filter, Page { offset: 0, limit: 10 }).await?.items;
+        let filter = SecretFilter {
+            realm: realm.map(str::to_owned),
+            key: Some(key.to_owned()),
+        };
+        let mut found = self
+            .store
+            .list_secrets(
+                &filter,
+                Page {
+                    offset: 0,
+                    limit: 10,
+                },
+            )
+            .await?
+            .items;
         found.retain(|row| row.id.key == key && realm.is_none_or(|realm| realm == row.id.realm));
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
-                let realms: Vec<_> = found.iter().chain([&last]).map(|row| row.id.realm.as_str()).collect();
-                let detail = format!("required: several realms have this key ({})", realms.join(", "));
+                let realms: Vec<_> = found
+                    .iter()
+                    .chain([&last])
+                    .map(|row| row.id.realm.as_str())
+                    .collect();
+                let detail = format!(
+                    "required: several realms have this key ({})",
+                    realms.join(", ")
+                );
                 Err(ServiceError::invalid("realm", detail))
             }
-            (None, _) => Err(ServiceError::UnknownSecret(SecretId::new(realm.unwrap_or("*"), key))),
+            (None, _) => Err(ServiceError::UnknownSecret(SecretId::new(
+                realm.unwrap_or("*"),
+                key,
+            ))),
         }
     }
 
@@ -58,8 +87,15 @@ impl Secrets {
     ///
     /// # Errors
     /// `Store`.
-    pub async fn list(&self, realm: Option<&str>, page: Page) -> Result<Listed<SecretRow>, ServiceError> {
-        let filter = SecretFilter { realm: realm.map(str::to_owned), key: None };
+    pub async fn list(
+        &self,
+        realm: Option<&str>,
+        page: Page,
+    ) -> Result<Listed<SecretRow>, ServiceError> {
+        let filter = SecretFilter {
+            realm: realm.map(str::to_owned),
+            key: None,
+        };
         Ok(self.store.list_secrets(&filter, page).await?)
     }
 
@@ -99,23 +135,42 @@ impl Secrets {
     ///
     /// # Errors
     /// `Invalid`: the realm has no such input, or the value is too large; `UnknownRealm`, `UnknownSecret`, `Store`.
-    pub async fn push(&self, id: &SecretId, name: &str, value: Option<String>) -> Result<i64, ServiceError> {
+    pub async fn push(
+        &self,
+        id: &SecretId,
+        name: &str,
+        value: Option<String>,
+    ) -> Result<i64, ServiceError> {
         let realm = self.realm(&id.realm).await?;
         let definition = stored_definition(&realm)?;
         demand_pushed(&definition, id, name)?;
-        if value.as_ref().is_some_and(|value| value.len() > super::edit::LARGEST_CREDENTIAL) {
-            let detail = format!("must not be larger than {} bytes", super::edit::LARGEST_CREDENTIAL);
+        if value
+            .as_ref()
+            .is_some_and(|value| value.len() > super::edit::LARGEST_CREDENTIAL)
+        {
+            let detail = format!(
+                "must not be larger than {} bytes",
+                super::edit::LARGEST_CREDENTIAL
+            );
             return Err(ServiceError::invalid("/value", detail));
         }
         for _ in 0..WRITE_TRIES {
-            let row = self.store.find_secret(id).await?.filter(|row| row.deleted_at.is_none());
+            let row = self
+                .store
+                .find_secret(id)
+                .await?
+                .filter(|row| row.deleted_at.is_none());
             let row = row.ok_or_else(|| ServiceError::UnknownSecret(id.clone()))?;
             let mut pushed = row.pushed.clone();
             match &value {
                 Some(value) => pushed.set(name, value.as_str()),
                 None => pushed.remove(name),
             }
-            if self.store.update_pushed(id, &pushed, row.pushed_version, self.clock.now()).await? {
+            if self
+                .store
+                .update_pushed(id, &pushed, row.pushed_version, self.clock.now())
+                .await?
+            {
                 return Ok(row.pushed_version + 1);
             }
         }
@@ -129,7 +184,11 @@ impl Secrets {
     }
 
     async fn realm(&self, id: &str) -> Result<RealmRow, ServiceError> {
-        let found = self.store.find_realm(id).await?.filter(|row| row.deleted_at.is_none());
+        let found = self
+            .store
+            .find_realm(id)
+            .await?
+            .filter(|row| row.deleted_at.is_none());
         found.ok_or_else(|| ServiceError::UnknownRealm(id.to_owned()))
     }
 
@@ -186,7 +245,10 @@ fn merge(
         }
     }
     if content.credentials.len() > super::edit::MOST_CREDENTIALS {
-        let detail = format!("a secret has at most {} credentials", super::edit::MOST_CREDENTIALS);
+        let detail = format!(
+            "a secret has at most {} credentials",
+            super::edit::MOST_CREDENTIALS
+        );
         return Err(ServiceError::invalid("/credentials", detail));
     }
     content.fixed = merge_fixed(edit, content.fixed.take(), definition)?;
@@ -214,7 +276,9 @@ fn warnings(definition: &Definition, row: &SecretRow) -> Vec<String> {
         inputs.set(name, value);
     }
     let missing = definition.missing(&inputs);
-    let missing = missing.iter().map(|reference| reference.missing_in(&row.id));
+    let missing = missing
+        .iter()
+        .map(|reference| reference.missing_in(&row.id));
     let surplus = definition.undeclared(&row.content.credentials);
     let surplus = surplus.into_iter().map(|name| {
         format!(
@@ -237,10 +301,16 @@ fn fixed_warning(
     }
     let id = &row.id;
     match (&row.content.fixed, &edit.expires_at) {
-        (None, Patch::Set(_)) => {
-            Some(format!("expires_at is not stored, since secret {id} has no token: save both together"))
-        }
-        (Some(FixedToken { expires_at: Some(at), .. }), _) if *at <= now => Some(format!(
+        (None, Patch::Set(_)) => Some(format!(
+            "expires_at is not stored, since secret {id} has no token: save both together"
+        )),
+        (
+            Some(FixedToken {
+                expires_at: Some(at),
+                ..
+            }),
+            _,
+        ) if *at <= now => Some(format!(
             "the token of secret {id} has expired ({}) and is not handed out: save a new one",
             at.rfc3339()
         )),
@@ -258,10 +328,17 @@ fn demand_pushed(definition: &Definition, id: &SecretId, name: &str) -> Result<(
     if names.contains(&name) {
         return Ok(());
     }
-    let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let known = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
     Err(ServiceError::invalid(
         "name",
-        format!("{name} is no pushed input of realm {}; it has: {known}", id.realm),
+        format!(
+            "{name} is no pushed input of realm {}; it has: {known}",
+            id.realm
+        ),
     ))
 }
 
@@ -283,32 +360,56 @@ fn merge_next(
                 "a secret of a fixed realm has no credentials to try",
             ));
         }
-        Patch::Keep => before.map(|next| next.credentials.clone()).unwrap_or_default(),
+        Patch::Keep => before
+            .map(|next| next.credentials.clone())
+            .unwrap_or_default(),
         Patch::Set(values) => {
             let value = |(name, value): &(String, NextValue)| match value {
                 NextValue::Given(text) => Some((name.clone(), text.clone())),
-                NextValue::AsBefore => {
-                    before.and_then(|next| Some((name.clone(), next.credentials.get(name)?.to_owned())))
-                }
+                NextValue::AsBefore => before
+                    .and_then(|next| Some((name.clone(), next.credentials.get(name)?.to_owned()))),
             };
             values.iter().filter_map(value).collect()
         }
     };
-    let mut rotating = definition.form().into_iter().flat_map(|form| form.inputs_from(Origin::Rotating));
+    let mut rotating = definition
+        .form()
+        .into_iter()
+        .flat_map(|form| form.inputs_from(Origin::Rotating));
     if let Some(input) = rotating.find(|input| values.get(&input.name).is_some()) {
-        let detail = format!("{} rotates: store the new grant as the credential itself", input.name);
+        let detail = format!(
+            "{} rotates: store the new grant as the credential itself",
+            input.name
+        );
         return Err(ServiceError::invalid("/next", detail));
     }
-    let changed = values.iter().filter(|(name, value)| content.credentials.get(name) != Some(value));
+    let changed = values
+        .iter()
+        .filter(|(name, value)| content.credentials.get(name) != Some(value));
     let credentials: Credentials = changed.collect();
-    let added = credentials.names().filter(|name| content.credentials.get(name).is_none()).count();
+    let added = credentials
+        .names()
+        .filter(|name| content.credentials.get(name).is_none())
+        .count();
     if content.credentials.len() + added > super::edit::MOST_CREDENTIALS {
-        let detail = format!("a secret has at most {} credentials", super::edit::MOST_CREDENTIALS);
+        let detail = format!(
+            "a secret has at most {} credentials",
+            super::edit::MOST_CREDENTIALS
+        );
         return Err(ServiceError::invalid("/next", detail));
     }
-    let as_before = before.filter(|next| next.credentials == credentials && edit.next == Patch::Keep);
-    let fresh = || NextCredentials { credentials, since: now, due_at: now, failure: None, failure_count: 0 };
-    Ok(as_before.cloned().or_else(|| Some(fresh()).filter(|next| !next.credentials.is_empty())))
+    let as_before =
+        before.filter(|next| next.credentials == credentials && edit.next == Patch::Keep);
+    let fresh = || NextCredentials {
+        credentials,
+        since: now,
+        due_at: now,
+        failure: None,
+        failure_count: 0,
+    };
+    Ok(as_before
+        .cloned()
+        .or_else(|| Some(fresh()).filter(|next| !next.credentials.is_empty())))
 }
 
 /// The operator's token after the edit. Other modes take none; an expiry read from an answer is ignored there.
@@ -319,9 +420,10 @@ fn merge_fixed(
 ) -> Result<Option<FixedToken>, ServiceError> {
     if definition.mode() != Mode::Fixed {
         return match edit.token {
-            Patch::Set(_) => {
-                Err(ServiceError::invalid("/token", "only a secret of a fixed realm takes a token"))
-            }
+            Patch::Set(_) => Err(ServiceError::invalid(
+                "/token",
+                "only a secret of a fixed realm takes a token",
+            )),
             Patch::Keep | Patch::Clear => Ok(None),
         };
     }
@@ -329,9 +431,13 @@ fn merge_fixed(
     Ok(match &edit.token {
         Patch::Clear => None,
         // A new token does not inherit the expiry of the one before.
-        Patch::Set(token) => {
-            Some(FixedToken { token: TokenText::from(token.as_str()), expires_at: expires_at(None) })
-        }
-        Patch::Keep => stored.map(|held| FixedToken { expires_at: expires_at(held.expires_at), ..held }),
+        Patch::Set(token) => Some(FixedToken {
+            token: TokenText::from(token.as_str()),
+            expires_at: expires_at(None),
+        }),
+        Patch::Keep => stored.map(|held| FixedToken {
+            expires_at: expires_at(held.expires_at),
+            ..held
+        }),
     })
 }

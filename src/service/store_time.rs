@@ -57,7 +57,11 @@ pub async fn compare(clock: &SystemClock, store: &dyn Store) -> Result<(), Store
     let after = clock.machine_now();
     let middle_ms = i64::midpoint(before.epoch_ms(), after.epoch_ms());
     let took_ms = millis(after.since(before));
-    clock.set_offset_ms(corrected(clock.offset_ms(), theirs.epoch_ms() - middle_ms, took_ms));
+    clock.set_offset_ms(corrected(
+        clock.offset_ms(),
+        theirs.epoch_ms() - middle_ms,
+        took_ms,
+    ));
     Ok(())
 }
 
@@ -69,7 +73,11 @@ fn corrected(known_ms: i64, measured_ms: i64, took_ms: i64) -> i64 {
     if error_ms > WORST_MS {
         return known_ms;
     }
-    if measured_ms.abs_diff(known_ms) <= error_ms.unsigned_abs() { known_ms } else { measured_ms }
+    if measured_ms.abs_diff(known_ms) <= error_ms.unsigned_abs() {
+        known_ms
+    } else {
+        measured_ms
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +97,11 @@ mod tests {
             (600_000, 599_960, 100, 600_000),
             (0, 5000, 3000, 0),
         ] {
-            assert_eq!(corrected(known, measured, took), expected, "{known} {measured} {took}");
+            assert_eq!(
+                corrected(known, measured, took),
+                expected,
+                "{known} {measured} {took}"
+            );
         }
     }
 }

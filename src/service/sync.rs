@@ -30,7 +30,12 @@ impl Sync {
     /// Follows `store` into `tokens`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
-        Self { store, tokens, clock, seen: Mutex::default() }
+        Self {
+            store,
+            tokens,
+            clock,
+            seen: Mutex::default(),
+        }
     }
 
     /// Looks at what changed since `last` and answers when this look began.
@@ -65,9 +70,17 @@ impl Sync {
             let current = self.store.list_current(names).await?;
             let missed = memory.differing(current);
             if missed != Changes::default() {
-                let (realms, secrets, tokens) =
-                    (missed.realms.len(), missed.secrets.len(), missed.tokens.len());
-                tracing::info!(realms, secrets, tokens, "a sweep found changes that no look had seen");
+                let (realms, secrets, tokens) = (
+                    missed.realms.len(),
+                    missed.secrets.len(),
+                    missed.tokens.len(),
+                );
+                tracing::info!(
+                    realms,
+                    secrets,
+                    tokens,
+                    "a sweep found changes that no look had seen"
+                );
                 self.tokens.follow(&missed);
             }
         }
@@ -77,9 +90,17 @@ impl Sync {
     /// The changes less the edits that were seen by the last look.
     fn unseen(&self, mut changes: Changes) -> Changes {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = std::mem::replace(&mut *seen, Changes { tokens: Vec::new(), ..changes.clone() });
-        let (realms, secrets): (HashSet<_>, HashSet<_>) =
-            (last.realms.into_iter().collect(), last.secrets.into_iter().collect());
+        let last = std::mem::replace(
+            &mut *seen,
+            Changes {
+                tokens: Vec::new(),
+                ..changes.clone()
+            },
+        );
+        let (realms, secrets): (HashSet<_>, HashSet<_>) = (
+            last.realms.into_iter().collect(),
+            last.secrets.into_iter().collect(),
+        );
         changes.realms.retain(|realm| !realms.contains(realm));
         changes.secrets.retain(|secret| !secrets.contains(secret));
         changes
@@ -87,7 +108,11 @@ impl Sync {
 
     /// Removes tombstones that every instance has seen.
     pub async fn tidy(&self) {
-        match self.store.delete_tombstones(self.clock.now().minus(TOMBSTONES_STAY)).await {
+        match self
+            .store
+            .delete_tombstones(self.clock.now().minus(TOMBSTONES_STAY))
+            .await
+        {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "removed old tombstones"),
             Err(error) => tracing::warn!(%error, "old tombstones could not be removed"),

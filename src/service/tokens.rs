@@ -103,10 +103,23 @@ impl Tokens {
     /// `in_background`: a renewal may go on when its caller has been answered. Not so in a function, which is frozen
     /// then: there a due token is left to the cron call, and renewed while its caller waits once it is overdue.
     #[must_use]
-    pub fn new(renewal: Arc<Renewal>, tasks: Tasks, patience: Duration, in_background: bool) -> Self {
+    pub fn new(
+        renewal: Arc<Renewal>,
+        tasks: Tasks,
+        patience: Duration,
+        in_background: bool,
+    ) -> Self {
         let (memory, clock) = (Arc::clone(renewal.memory()), Arc::clone(renewal.clock()));
         let flights = Flights::new(tasks.clone(), patience);
-        Self { memory, flights, renewal, clock, tasks, in_background, reported: Arc::default() }
+        Self {
+            memory,
+            flights,
+            renewal,
+            clock,
+            tasks,
+            in_background,
+            reported: Arc::default(),
+        }
     }
 
     /// A working token for a secret.
@@ -140,13 +153,21 @@ impl Tokens {
     ///
     /// # Errors
     /// As [`Tokens::get`].
-    pub async fn get_living(&self, id: SecretRef<'_>, ms: i64) -> Result<TokenAnswer, ServiceError> {
+    pub async fn get_living(
+        &self,
+        id: SecretRef<'_>,
+        ms: i64,
+    ) -> Result<TokenAnswer, ServiceError> {
         let now = self.clock.now();
-        let lives =
-            |life: Life| life.expires_at.is_none_or(|at| at.epoch_ms().saturating_sub(now.epoch_ms()) >= ms);
+        let lives = |life: Life| {
+            life.expires_at
+                .is_none_or(|at| at.epoch_ms().saturating_sub(now.epoch_ms()) >= ms)
+        };
         match self.get_held(id) {
             Some(held) if lives(held.life) => Ok(held),
-            Some(_) | None => self.or_held(id, self.renew(id.to_owned(), Cause::MinTtl { ms }).await),
+            Some(_) | None => {
+                self.or_held(id, self.renew(id.to_owned(), Cause::MinTtl { ms }).await)
+            }
         }
     }
 
@@ -160,7 +181,10 @@ impl Tokens {
         let outcome = self.renew(id.to_owned(), Cause::Flush).await;
         let was_away = matches!(outcome, Err(ServiceError::Store(_)));
         let answer = self.or_held(id, outcome)?;
-        Ok(TokenAnswer { renewed: answer.renewed && !was_away, ..answer })
+        Ok(TokenAnswer {
+            renewed: answer.renewed && !was_away,
+            ..answer
+        })
     }
 
     /// Another attempt, although the last one failed and its pause is not over.
@@ -178,7 +202,11 @@ impl Tokens {
     ///
     /// # Errors
     /// As [`Tokens::get`].
-    pub async fn report(&self, id: SecretRef<'_>, refused: &Refused) -> Result<TokenAnswer, ServiceError> {
+    pub async fn report(
+        &self,
+        id: SecretRef<'_>,
+        refused: &Refused,
+    ) -> Result<TokenAnswer, ServiceError> {
         let mut current = self.get(id).await?;
         if current.source == Source::Memory && refused.may_be_newer_than(&current) {
             // Another instance may have given it out a moment ago.
@@ -186,14 +214,21 @@ impl Tokens {
         }
         let version = current.version;
         if current.source == Source::Fixed {
-            return Ok(TokenAnswer { renewed: false, ..current });
+            return Ok(TokenAnswer {
+                renewed: false,
+                ..current
+            });
         }
         if current.source == Source::Upstream || !refused.is(&current) {
             let is_unheard_of = matches!(refused, Refused::Version(named) if *named > version);
-            return Ok(TokenAnswer { renewed: current.renewed && !is_unheard_of, ..current });
+            return Ok(TokenAnswer {
+                renewed: current.renewed && !is_unheard_of,
+                ..current
+            });
         }
         let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
-        self.or_held(id, outcome).map(|answer| unrenewed(answer, version))
+        self.or_held(id, outcome)
+            .map(|answer| unrenewed(answer, version))
     }
 
     /// Whether this is the first report of a token here, as far back as is known; for the log.
@@ -223,10 +258,17 @@ impl Tokens {
     pub fn get_held(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
-        let source = if entry.is_fixed { Source::Fixed } else { Source::Memory };
+        let source = if entry.is_fixed {
+            Source::Fixed
+        } else {
+            Source::Memory
+        };
         entry.asked.note(now);
         if let Some(since) = self.memory.away_since() {
-            return Some(TokenAnswer { stale: Some(store_away(since)), ..entry.answer(source) });
+            return Some(TokenAnswer {
+                stale: Some(store_away(since)),
+                ..entry.answer(source)
+            });
         }
         if !self.memory.is_trusted(&entry, now) {
             return None;
@@ -251,7 +293,10 @@ impl Tokens {
     /// the renewal; `None`: they need not.
     async fn await_due(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
-        let entry = self.memory.find(id).filter(|entry| entry.is_usable(now) && entry.is_due(now))?;
+        let entry = self
+            .memory
+            .find(id)
+            .filter(|entry| entry.is_usable(now) && entry.is_due(now))?;
         entry.asked.note(now);
         if !self.waits_for_renewal(&entry, now) || !self.memory.is_trusted(&entry, now) {
             return None;
@@ -259,10 +304,16 @@ impl Tokens {
         let renewal = self.renew(id.to_owned(), Cause::Due);
         if let Ok(Ok(answer)) = tokio::time::timeout(WAIT_FOR_DUE, renewal).await {
             // Nobody asked for another token.
-            return Some(TokenAnswer { renewed: true, retry_after: None, ..answer });
+            return Some(TokenAnswer {
+                renewed: true,
+                retry_after: None,
+                ..answer
+            });
         }
         // It may have expired meanwhile.
-        entry.is_usable(self.clock.now()).then(|| entry.answer(Source::Memory))
+        entry
+            .is_usable(self.clock.now())
+            .then(|| entry.answer(Source::Memory))
     }
 
     fn or_held(
@@ -281,14 +332,21 @@ impl Tokens {
         let now = self.clock.now();
         let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
         let since = self.memory.last_look().unwrap_or(now);
-        Some(TokenAnswer { stale: Some(store_away(since)), ..entry.answer(Source::Memory) })
+        Some(TokenAnswer {
+            stale: Some(store_away(since)),
+            ..entry.answer(Source::Memory)
+        })
     }
 
     async fn renew(&self, id: SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
         let (renewal, name) = (Arc::clone(&self.renewal), id.clone());
         let renewal = move || async move { renewal.renew(&name, cause).await };
         let outcome = self.flights.join(id.clone(), cause, renewal).await;
-        if let Some(entry) = self.memory.find(id.borrowed()).filter(|_| !cause.is_background()) {
+        if let Some(entry) = self
+            .memory
+            .find(id.borrowed())
+            .filter(|_| !cause.is_background())
+        {
             entry.asked.note(self.clock.now());
         }
         outcome
@@ -296,11 +354,10 @@ impl Tokens {
 
     fn renew_behind(&self, id: SecretId) {
         let renewal = Arc::clone(&self.renewal);
-        self.flights.start(
-            id.clone(),
-            Cause::Due,
-            move || async move { renewal.renew(&id, Cause::Due).await },
-        );
+        self.flights
+            .start(id.clone(), Cause::Due, move || async move {
+                renewal.renew(&id, Cause::Due).await
+            });
     }
 
     /// The refresher's renewal: fetches if the token is due and nobody else has or does.
@@ -361,10 +418,14 @@ impl Tokens {
 
 /// A refused token that had to be answered again was not renewed.
 fn unrenewed(answer: TokenAnswer, refused: i64) -> TokenAnswer {
-    TokenAnswer { renewed: answer.renewed && answer.version > refused, ..answer }
+    TokenAnswer {
+        renewed: answer.renewed && answer.version > refused,
+        ..answer
+    }
 }
 
 fn store_away(since: Timestamp) -> Stale {
-    let warning = "the database is not available; this token could not be compared with it".to_owned();
+    let warning =
+        "the database is not available; this token could not be compared with it".to_owned();
     Stale { since, warning }
 }

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant, Intent, Lease,
-    Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult,
-    TokenRow, Usage,
+    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant,
+    Intent, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
+    StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{Credentials, SecretContent, SecretId};
@@ -43,18 +43,29 @@ impl MemoryStore {
     /// An empty store whose own clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Arc::default(), gate: None }
+        Self {
+            clock,
+            state: Arc::default(),
+            gate: None,
+        }
     }
 
     /// The same rows, behind a gate.
     #[must_use]
     pub fn behind(&self, gate: Gate) -> Self {
-        Self { clock: Arc::clone(&self.clock), state: Arc::clone(&self.state), gate: Some(gate) }
+        Self {
+            clock: Arc::clone(&self.clock),
+            state: Arc::clone(&self.state),
+            gate: Some(gate),
+        }
     }
 
     /// Makes every call fail as if the database were away, or ends that.
     pub fn set_unavailable(&self, unavailable: bool) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).unavailable = unavailable;
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unavailable = unavailable;
     }
 
     async fn enter(&self, call: &'static str) -> StoreResult<MutexGuard<'_, State>> {
@@ -62,7 +73,11 @@ impl MemoryStore {
             gate(call).await?;
         }
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.unavailable { Err(StoreError::Unavailable("switched off".to_owned())) } else { Ok(state) }
+        if state.unavailable {
+            Err(StoreError::Unavailable("switched off".to_owned()))
+        } else {
+            Ok(state)
+        }
     }
 }
 
@@ -72,11 +87,22 @@ impl std::fmt::Debug for MemoryStore {
     }
 }
 
-fn page_of<T>(mut items: Vec<T>, newest_first: impl Fn(&T) -> (i64, String), page: Page) -> Listed<T> {
+fn page_of<T>(
+    mut items: Vec<T>,
+    newest_first: impl Fn(&T) -> (i64, String),
+    page: Page,
+) -> Listed<T> {
     items.sort_by_cached_key(newest_first);
     let total = items.len() as u64;
     let bound = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Listed { items: items.into_iter().skip(bound(page.offset)).take(bound(page.limit)).collect(), total }
+    Listed {
+        items: items
+            .into_iter()
+            .skip(bound(page.offset))
+            .take(bound(page.limit))
+            .collect(),
+        total,
+    }
 }
 
 impl State {
@@ -103,27 +129,48 @@ impl Store for MemoryStore {
         Ok(self.enter("find_realm").await?.realms.get(id).cloned())
     }
 
-    async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>> {
+    async fn list_realms(
+        &self,
+        keyword: Option<&str>,
+        page: Page,
+    ) -> StoreResult<Listed<RealmRow>> {
         let keyword = keyword.unwrap_or_default().to_lowercase();
         let mentions = |text: &str| text.to_lowercase().contains(&keyword);
         let matches = |row: &&RealmRow| {
             let found = mentions(&row.id) || row.comment.as_deref().is_some_and(mentions);
             row.deleted_at.is_none() && found
         };
-        let rows = self.enter("list_realms").await?.realms.values().filter(matches).cloned().collect();
-        Ok(page_of(rows, |row: &RealmRow| (-row.updated_at.epoch_ms(), row.id.clone()), page))
+        let rows = self
+            .enter("list_realms")
+            .await?
+            .realms
+            .values()
+            .filter(matches)
+            .cloned()
+            .collect();
+        Ok(page_of(
+            rows,
+            |row: &RealmRow| (-row.updated_at.epoch_ms(), row.id.clone()),
+            page,
+        ))
     }
 
     async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool> {
         let mut state = self.enter("insert_realm").await?;
         let is_new = !state.realms.contains_key(&row.id);
-        state.realms.entry(row.id.clone()).or_insert_with(|| row.clone());
+        state
+            .realms
+            .entry(row.id.clone())
+            .or_insert_with(|| row.clone());
         Ok(is_new)
     }
 
     async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
         let mut state = self.enter("update_realm").await?;
-        let stored = state.realms.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
+        let stored = state
+            .realms
+            .get_mut(&row.id)
+            .filter(|stored| stored.revision == expected_revision);
         Ok(stored.map(|stored| stored.clone_from(row)).is_some())
     }
 
@@ -131,33 +178,61 @@ impl Store for MemoryStore {
         Ok(self.enter("find_secret").await?.secrets.get(id).cloned())
     }
 
-    async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>> {
-        let wanted =
-            |filter: &Option<String>, value: &str| filter.as_deref().is_none_or(|wanted| wanted == value);
+    async fn list_secrets(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
+    ) -> StoreResult<Listed<SecretRow>> {
+        let wanted = |filter: &Option<String>, value: &str| {
+            filter.as_deref().is_none_or(|wanted| wanted == value)
+        };
         let matches = |row: &&SecretRow| {
             row.deleted_at.is_none()
                 && wanted(&filter.realm, &row.id.realm)
                 && wanted(&filter.key, &row.id.key)
         };
-        let rows = self.enter("list_secrets").await?.secrets.values().filter(matches).cloned().collect();
-        let order =
-            |row: &SecretRow| (-row.updated_at.epoch_ms(), format!("{}\0{}", row.id.realm, row.id.key));
+        let rows = self
+            .enter("list_secrets")
+            .await?
+            .secrets
+            .values()
+            .filter(matches)
+            .cloned()
+            .collect();
+        let order = |row: &SecretRow| {
+            (
+                -row.updated_at.epoch_ms(),
+                format!("{}\0{}", row.id.realm, row.id.key),
+            )
+        };
         Ok(page_of(rows, order, page))
     }
 
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {
         let mut state = self.enter("insert_secret").await?;
         let is_new = !state.secrets.contains_key(&row.id);
-        state.secrets.entry(row.id.clone()).or_insert_with(|| row.clone());
+        state
+            .secrets
+            .entry(row.id.clone())
+            .or_insert_with(|| row.clone());
         Ok(is_new)
     }
 
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
         let mut state = self.enter("update_secret").await?;
-        let stored = state.secrets.get_mut(&row.id).filter(|stored| stored.revision == expected_revision);
-        let Some(stored) = stored else { return Ok(false) };
+        let stored = state
+            .secrets
+            .get_mut(&row.id)
+            .filter(|stored| stored.revision == expected_revision);
+        let Some(stored) = stored else {
+            return Ok(false);
+        };
         let (pushed, pushed_version) = (stored.pushed.clone(), stored.pushed_version);
-        *stored = SecretRow { pushed, pushed_version, ..row.clone() };
+        *stored = SecretRow {
+            pushed,
+            pushed_version,
+            ..row.clone()
+        };
         Ok(true)
     }
 
@@ -169,8 +244,13 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> StoreResult<bool> {
         let mut state = self.enter("update_pushed").await?;
-        let live = state.secrets.get_mut(id).filter(|row| row.deleted_at.is_none());
-        let Some(row) = live.filter(|row| row.pushed_version == expected_version) else { return Ok(false) };
+        let live = state
+            .secrets
+            .get_mut(id)
+            .filter(|row| row.deleted_at.is_none());
+        let Some(row) = live.filter(|row| row.pushed_version == expected_version) else {
+            return Ok(false);
+        };
         row.pushed = pushed.clone();
         row.pushed_version += 1;
         row.changed_at = now;
@@ -185,30 +265,49 @@ impl Store for MemoryStore {
     ) -> StoreResult<bool> {
         let mut state = self.enter("begin_spend").await?;
         let grant = state.tokens.get_mut(id).map(|(row, ..)| &mut row.grant);
-        let is_before =
-            |grant: &&mut Grant| grant.generation == intent.generation && grant.intent.as_ref() == before;
-        let Some(grant) = grant.filter(is_before) else { return Ok(false) };
+        let is_before = |grant: &&mut Grant| {
+            grant.generation == intent.generation && grant.intent.as_ref() == before
+        };
+        let Some(grant) = grant.filter(is_before) else {
+            return Ok(false);
+        };
         grant.intent = Some(intent.clone());
         Ok(true)
     }
 
-    async fn end_spend(&self, id: &SecretId, intent: &Intent, spent: Option<&Grant>) -> StoreResult<bool> {
+    async fn end_spend(
+        &self,
+        id: &SecretId,
+        intent: &Intent,
+        spent: Option<&Grant>,
+    ) -> StoreResult<bool> {
         let mut state = self.enter("end_spend").await?;
         let grant = state.tokens.get_mut(id).map(|(row, ..)| &mut row.grant);
         let is_latest = |grant: &&mut Grant| {
             grant.generation == intent.generation
                 && (spent.is_some() || grant.intent.as_ref() == Some(intent))
         };
-        let Some(grant) = grant.filter(is_latest) else { return Ok(false) };
+        let Some(grant) = grant.filter(is_latest) else {
+            return Ok(false);
+        };
         grant.intent = None;
         if let Some(spent) = spent {
-            *grant = Grant { generation: intent.generation + 1, intent: None, ..spent.clone() };
+            *grant = Grant {
+                generation: intent.generation + 1,
+                intent: None,
+                ..spent.clone()
+            };
         }
         Ok(true)
     }
 
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
-        Ok(self.enter("find_token").await?.tokens.get(id).map(|(row, ..)| row.clone()))
+        Ok(self
+            .enter("find_token")
+            .await?
+            .tokens
+            .get(id)
+            .map(|(row, ..)| row.clone()))
     }
 
     async fn claim_lease(
@@ -219,19 +318,29 @@ impl Store for MemoryStore {
         until: Timestamp,
     ) -> StoreResult<Option<Lease>> {
         let mut state = self.enter("claim_lease").await?;
-        let row = state.tokens.entry(id.clone()).or_insert_with(|| (TokenRow::blank(id), None, now));
+        let row = state
+            .tokens
+            .entry(id.clone())
+            .or_insert_with(|| (TokenRow::blank(id), None, now));
         if row.0.lease_until > now {
             return Ok(None);
         }
         row.0.lease_epoch += 1;
         row.0.lease_until = until;
         row.1 = Some(owner.to_owned());
-        Ok(Some(Lease { id: id.clone(), owner: owner.to_owned(), epoch: row.0.lease_epoch, until }))
+        Ok(Some(Lease {
+            id: id.clone(),
+            owner: owner.to_owned(),
+            epoch: row.0.lease_epoch,
+            until,
+        }))
     }
 
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
         let mut state = self.enter("commit_token").await?;
-        let Some(row) = state.held(lease) else { return Ok(false) };
+        let Some(row) = state.held(lease) else {
+            return Ok(false);
+        };
         free(row);
         row.0.version = commit.version;
         row.0.token = Some(commit.token.clone());
@@ -242,7 +351,10 @@ impl Store for MemoryStore {
         row.0.failure_count = 0;
         row.0.repeat_count = commit.repeat_count;
         if commit.is_foreign {
-            row.0.foreign = Foreign { count: row.0.foreign.count + 1, last_at: Some(commit.at) };
+            row.0.foreign = Foreign {
+                count: row.0.foreign.count + 1,
+                last_at: Some(commit.at),
+            };
         }
         row.2 = commit.at;
         if commit.was_asked {
@@ -251,9 +363,15 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool> {
+    async fn release_lease(
+        &self,
+        lease: &Lease,
+        failure: Option<&RecordedFailure>,
+    ) -> StoreResult<bool> {
         let mut state = self.enter("release_lease").await?;
-        let Some(row) = state.held(lease) else { return Ok(false) };
+        let Some(row) = state.held(lease) else {
+            return Ok(false);
+        };
         free(row);
         if let Some(failure) = failure {
             row.0.failure = Some(failure.clone());
@@ -265,7 +383,11 @@ impl Store for MemoryStore {
     async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
         let state = self.enter("list_next_due").await?;
         let due = state.secrets.values().filter_map(|row| {
-            let due_at = row.next.as_ref().map(|next| next.due_at).filter(|due_at| *due_at <= by)?;
+            let due_at = row
+                .next
+                .as_ref()
+                .map(|next| next.due_at)
+                .filter(|due_at| *due_at <= by)?;
             Some((due_at, row.id.clone()))
         });
         let mut due: Vec<_> = due.collect();
@@ -274,21 +396,38 @@ impl Store for MemoryStore {
         Ok(due.into_iter().map(|(_, id)| id).collect())
     }
 
-    async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
+    async fn retire_tokens(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<()> {
         let mut state = self.enter("retire_tokens").await?;
         let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
         for (id, row) in state.tokens.iter_mut().filter(|(id, _)| is_of(id)) {
-            let counters = (row.0.version, row.0.lease_epoch + 1, row.0.grant.generation + 1);
+            let counters = (
+                row.0.version,
+                row.0.lease_epoch + 1,
+                row.0.grant.generation + 1,
+            );
             *row = (TokenRow::blank(id), None, now);
             (row.0.version, row.0.lease_epoch, row.0.grant.generation) = counters;
         }
         Ok(())
     }
 
-    async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64> {
+    async fn delete_secrets(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<u64> {
         let mut state = self.enter("delete_secrets").await?;
         let is_of = |id: &SecretId| id.realm == realm && key.is_none_or(|key| key == id.key);
-        let live = state.secrets.values_mut().filter(|row| row.deleted_at.is_none() && is_of(&row.id));
+        let live = state
+            .secrets
+            .values_mut()
+            .filter(|row| row.deleted_at.is_none() && is_of(&row.id));
         let mut count = 0;
         for row in live {
             row.content = SecretContent::default();
@@ -311,18 +450,32 @@ impl Store for MemoryStore {
     ) -> StoreResult<Vec<DueToken>> {
         let state = self.enter("list_due").await?;
         let is_wanted = |id: &SecretId, row: &TokenRow| {
-            let was_asked = state.asked.get(id).is_some_and(|at| *at >= window.asked_since);
-            was_asked || row.grant.expires_at.is_some_and(|at| at <= window.grants_by)
+            let was_asked = state
+                .asked
+                .get(id)
+                .is_some_and(|at| *at >= window.asked_since);
+            was_asked
+                || row
+                    .grant
+                    .expires_at
+                    .is_some_and(|at| at <= window.grants_by)
         };
         let due = state.tokens.iter().filter_map(|(id, (row, ..))| {
-            let due_at = row.due_at.filter(|due_at| *due_at <= window.by && is_wanted(id, row))?;
+            let due_at = row
+                .due_at
+                .filter(|due_at| *due_at <= window.by && is_wanted(id, row))?;
             Some((due_at, id.clone()))
         });
         let after = after.map(|after| (after.due_at, after.id.clone()));
-        let mut due: Vec<_> = due.filter(|due| after.as_ref().is_none_or(|after| due > after)).collect();
+        let mut due: Vec<_> = due
+            .filter(|due| after.as_ref().is_none_or(|after| due > after))
+            .collect();
         due.sort();
         due.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-        Ok(due.into_iter().map(|(due_at, id)| DueToken { id, due_at }).collect())
+        Ok(due
+            .into_iter()
+            .map(|(due_at, id)| DueToken { id, due_at })
+            .collect())
     }
 
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {
@@ -331,7 +484,10 @@ impl Store for MemoryStore {
     }
 
     async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
-        self.enter("insert_fetch").await?.fetches.insert(row.id.clone(), row.clone());
+        self.enter("insert_fetch")
+            .await?
+            .fetches
+            .insert(row.id.clone(), row.clone());
         Ok(())
     }
 
@@ -352,7 +508,12 @@ impl Store for MemoryStore {
         since: Timestamp,
         asking_since: Timestamp,
     ) -> StoreResult<Usage> {
-        Ok(fetches::usage(&self.enter("fetch_usage").await?.fetches, (realm, key), since, asking_since))
+        Ok(fetches::usage(
+            &self.enter("fetch_usage").await?.fetches,
+            (realm, key),
+            since,
+            asking_since,
+        ))
     }
 
     async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
@@ -360,15 +521,29 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {
+    async fn list_fetches(
+        &self,
+        filter: &FetchFilter,
+        page: Page,
+    ) -> StoreResult<Listed<FetchRow>> {
         let rows = fetches::matching(&self.enter("list_fetches").await?.fetches, filter);
-        Ok(page_of(rows, |row: &FetchRow| (-row.at.epoch_ms(), String::new()), page))
+        Ok(page_of(
+            rows,
+            |row: &FetchRow| (-row.at.epoch_ms(), String::new()),
+            page,
+        ))
     }
 
     async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
         let mut state = self.enter("delete_fetches").await?;
-        let old = state.fetches.values().filter(|row| row.at < before).map(|row| row.id.clone());
-        let old: Vec<_> = old.take(usize::try_from(most).unwrap_or(usize::MAX)).collect();
+        let old = state
+            .fetches
+            .values()
+            .filter(|row| row.at < before)
+            .map(|row| row.id.clone());
+        let old: Vec<_> = old
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .collect();
         for id in &old {
             state.fetches.remove(id);
         }

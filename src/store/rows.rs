@@ -111,7 +111,11 @@ impl Grant {
     #[must_use]
     pub fn is_of_another(&self, seed: &str) -> bool {
         let is_held = !self.values.is_empty() && self.seed != seed;
-        is_held || self.intent.as_ref().is_some_and(|intent| intent.seed != seed)
+        is_held
+            || self
+                .intent
+                .as_ref()
+                .is_some_and(|intent| intent.seed != seed)
     }
 }
 

@@ -24,14 +24,14 @@ use async_trait::async_trait;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, Connection};
 use sea_orm::{
-    ActiveModelTrait, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr, Insert,
-    SqlErr, Statement,
+    ActiveModelTrait, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr,
+    Insert, SqlErr, Statement,
 };
 
 use super::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Grant, Intent, Lease, Listed,
-    Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError, StoreResult, TokenRow,
-    Usage,
+    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Grant, Intent,
+    Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError,
+    StoreResult, TokenRow, Usage,
 };
 use crate::clock::Timestamp;
 use crate::secret::{Credentials, SecretId};
@@ -60,26 +60,39 @@ impl SqlStore {
     /// # Errors
     /// `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used; `Unavailable` or `Conflict` for
     /// one that somebody else has locked.
-    pub async fn open(url: &DatabaseUrl, max_connections: u32, patience: Duration) -> StoreResult<Self> {
+    pub async fn open(
+        url: &DatabaseUrl,
+        max_connections: u32,
+        patience: Duration,
+    ) -> StoreResult<Self> {
         let mut options = ConnectOptions::new(url.expose());
         options
-            .max_connections(if url.is_private_memory() { 1 } else { max_connections })
+            .max_connections(if url.is_private_memory() {
+                1
+            } else {
+                max_connections
+            })
             .min_connections(u32::from(url.is_private_memory()))
             .connect_timeout(patience)
             .acquire_timeout(patience)
             .sqlx_logging(false)
             .connect_lazy(true)
             .map_sqlx_postgres_pool_opts(move |pool| {
-                pool.after_release(move |connection, _| Box::pin(demand_answer(connection, patience)))
+                pool.after_release(move |connection, _| {
+                    Box::pin(demand_answer(connection, patience))
+                })
             })
             .map_sqlx_mysql_pool_opts(move |pool| {
-                let pool =
-                    pool.after_release(move |connection, _| Box::pin(demand_answer(connection, patience)));
+                let pool = pool.after_release(move |connection, _| {
+                    Box::pin(demand_answer(connection, patience))
+                });
                 pool.after_connect(|connection, _| {
                     Box::pin(async move {
                         use sea_orm::sqlx::Executor as _;
                         // Whatever is not a Galera cluster may not know the variable.
-                        let _ = connection.execute(dialect::SEE_WHAT_OTHER_NODES_WROTE).await;
+                        let _ = connection
+                            .execute(dialect::SEE_WHAT_OTHER_NODES_WROTE)
+                            .await;
                         Ok(())
                     })
                 })
@@ -92,12 +105,21 @@ impl SqlStore {
                     .busy_timeout(Duration::from_secs(5))
             });
         if url.is_private_memory() {
-            options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+            options
+                .idle_timeout(None::<Duration>)
+                .max_lifetime(None::<Duration>);
         }
-        url.create_private_file().map_err(|error| StoreError::BadUrl(error.to_string()))?;
+        url.create_private_file()
+            .map_err(|error| StoreError::BadUrl(error.to_string()))?;
         let connect = || Database::connect(options.clone());
-        let db = insist(connect).await.map_err(|error| unusable(url, &error))?;
-        Ok(Self { db, patience, address: url.address() })
+        let db = insist(connect)
+            .await
+            .map_err(|error| unusable(url, &error))?;
+        Ok(Self {
+            db,
+            patience,
+            address: url.address(),
+        })
     }
 
     /// Looks whether something listens where the database should be, and says at once why not.
@@ -107,13 +129,18 @@ impl SqlStore {
     /// # Errors
     /// `Unavailable` with host, port and the reason.
     pub async fn reach(&self) -> StoreResult<()> {
-        let Some((host, port)) = &self.address else { return Ok(()) };
+        let Some((host, port)) = &self.address else {
+            return Ok(());
+        };
         let unavailable = |why: String| StoreError::Unavailable(format!("{host}:{port}: {why}"));
         let connect = tokio::net::TcpStream::connect((host.as_str(), *port));
         match tokio::time::timeout(self.patience, connect).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
-            Err(_) => Err(unavailable(format!("no connection within {:?}", self.patience))),
+            Err(_) => Err(unavailable(format!(
+                "no connection within {:?}",
+                self.patience
+            ))),
         }
     }
 
@@ -129,7 +156,10 @@ impl SqlStore {
         A: ActiveModelTrait + Clone + Send + std::marker::Sync,
     {
         let insert = || async {
-            match Insert::one(row.clone()).exec_without_returning(&self.db).await {
+            match Insert::one(row.clone())
+                .exec_without_returning(&self.db)
+                .await
+            {
                 Ok(_) => Ok(true),
                 Err(error) => match error.sql_err() {
                     Some(SqlErr::UniqueConstraintViolation(_)) => Ok(false),
@@ -148,14 +178,20 @@ impl SqlStore {
     {
         match tokio::time::timeout(self.patience, insist(statement)).await {
             Ok(outcome) => outcome.map_err(|error| fault(&error)),
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {:?}", self.patience))),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "no answer within {:?}",
+                self.patience
+            ))),
         }
     }
 }
 
 /// Whether a connection may be used again. After a statement that was given up the pool would wait for its answer without
 /// end and count the connection as used: a few answers lost on the way, and no statement would ever get one.
-async fn demand_answer<C: Connection>(connection: &mut C, patience: Duration) -> Result<bool, sqlx::Error> {
+async fn demand_answer<C: Connection>(
+    connection: &mut C,
+    patience: Duration,
+) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(patience, connection.ping()).await {
         Ok(answered) => answered.map(|()| true),
         Err(late) => Err(sqlx::Error::Io(late.into())),
@@ -183,7 +219,10 @@ where
 /// Whether nothing can have these names. Asked for one, a store must not look as if it were away, and PostgreSQL refuses
 /// a NUL in any text; nor may it take another row for it, and to MySQL a name is the same with blanks after it.
 fn is_nowhere(realm: Option<&str>, key: Option<&str>) -> bool {
-    [realm, key].into_iter().flatten().any(|name| name.contains('\0') || name.ends_with(' '))
+    [realm, key]
+        .into_iter()
+        .flatten()
+        .any(|name| name.contains('\0') || name.ends_with(' '))
 }
 
 /// Why a database was not opened: it is in use, or it will not do.
@@ -208,8 +247,14 @@ fn fault(error: &DbErr) -> StoreError {
 impl Store for SqlStore {
     async fn now(&self) -> StoreResult<Timestamp> {
         let backend = self.db.get_database_backend();
-        let statement = || self.db.query_one_raw(Statement::from_string(backend, dialect::now_sql(backend)));
-        let row = self.run(statement).await?.ok_or_else(|| StoreError::Unavailable("no time".to_owned()))?;
+        let statement = || {
+            self.db
+                .query_one_raw(Statement::from_string(backend, dialect::now_sql(backend)))
+        };
+        let row = self
+            .run(statement)
+            .await?
+            .ok_or_else(|| StoreError::Unavailable("no time".to_owned()))?;
         let now_ms: i64 = row.try_get("", "now_ms").map_err(|error| fault(&error))?;
         Ok(Timestamp::from_epoch_ms(now_ms))
     }
@@ -218,7 +263,11 @@ impl Store for SqlStore {
         realms::find(self, id).await
     }
 
-    async fn list_realms(&self, keyword: Option<&str>, page: Page) -> StoreResult<Listed<RealmRow>> {
+    async fn list_realms(
+        &self,
+        keyword: Option<&str>,
+        page: Page,
+    ) -> StoreResult<Listed<RealmRow>> {
         realms::list(self, keyword, page).await
     }
 
@@ -234,7 +283,11 @@ impl Store for SqlStore {
         secrets::find(self, id).await
     }
 
-    async fn list_secrets(&self, filter: &SecretFilter, page: Page) -> StoreResult<Listed<SecretRow>> {
+    async fn list_secrets(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
+    ) -> StoreResult<Listed<SecretRow>> {
         secrets::list(self, filter, page).await
     }
 
@@ -260,7 +313,12 @@ impl Store for SqlStore {
         secrets::list_next_due(self, by, most).await
     }
 
-    async fn delete_secrets(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<u64> {
+    async fn delete_secrets(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<u64> {
         secrets::delete(self, realm, key, now).await
     }
 
@@ -282,7 +340,11 @@ impl Store for SqlStore {
         tokens::commit(self, lease, commit).await
     }
 
-    async fn release_lease(&self, lease: &Lease, failure: Option<&RecordedFailure>) -> StoreResult<bool> {
+    async fn release_lease(
+        &self,
+        lease: &Lease,
+        failure: Option<&RecordedFailure>,
+    ) -> StoreResult<bool> {
         tokens::release(self, lease, failure).await
     }
 
@@ -295,11 +357,21 @@ impl Store for SqlStore {
         grants::begin_spend(self, id, before, intent).await
     }
 
-    async fn end_spend(&self, id: &SecretId, intent: &Intent, grant: Option<&Grant>) -> StoreResult<bool> {
+    async fn end_spend(
+        &self,
+        id: &SecretId,
+        intent: &Intent,
+        grant: Option<&Grant>,
+    ) -> StoreResult<bool> {
         grants::end_spend(self, id, intent, grant).await
     }
 
-    async fn retire_tokens(&self, realm: &str, key: Option<&str>, now: Timestamp) -> StoreResult<()> {
+    async fn retire_tokens(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<()> {
         tokens::retire(self, realm, key, now).await
     }
 
@@ -338,7 +410,11 @@ impl Store for SqlStore {
         fetches::withdraw(self, id).await
     }
 
-    async fn list_fetches(&self, filter: &FetchFilter, page: Page) -> StoreResult<Listed<FetchRow>> {
+    async fn list_fetches(
+        &self,
+        filter: &FetchFilter,
+        page: Page,
+    ) -> StoreResult<Listed<FetchRow>> {
         fetches::list(self, filter, page).await
     }
 

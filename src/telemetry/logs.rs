@@ -25,7 +25,12 @@ pub fn start(settings: &LogSettings) -> Result<(), String> {
         .with_target(false);
     // A second call finds the first one's subscriber in place.
     let _ = if as_json {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init()
     } else {
         builder.with_ansi(is_terminal).compact().try_init()
     };

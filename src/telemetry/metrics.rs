@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text::encode};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text::encode,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -44,12 +46,15 @@ struct RequestLabels {
 
 const KNOWN_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Seconds; out of memory it is microseconds, through a provider seconds.
-const ASK_BUCKETS: [f64; 12] =
-    [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 25.0];
+const ASK_BUCKETS: [f64; 12] = [
+    0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 25.0,
+];
 /// Seconds; a fetch may take 10 s.
 const UPSTREAM_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Seconds; a caller may wait 25 s.
-const REQUEST_BUCKETS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0];
+const REQUEST_BUCKETS: [f64; 12] = [
+    0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0,
+];
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -80,7 +85,10 @@ impl Metrics {
         let ask_seconds: Family<SourceLabel, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(ASK_BUCKETS));
         let memory_hits = (
-            asks.get_or_create_owned(&AskLabels { outcome: "ok", source: "memory" }),
+            asks.get_or_create_owned(&AskLabels {
+                outcome: "ok",
+                source: "memory",
+            }),
             ask_seconds.get_or_create_owned(&SourceLabel { source: "memory" }),
         );
         let metrics = Self {
@@ -100,7 +108,11 @@ impl Metrics {
 
     fn register(&self) {
         let mut registry = self.registry();
-        registry.register("token_requests", "Asks for a token, by outcome and source", self.asks.clone());
+        registry.register(
+            "token_requests",
+            "Asks for a token, by outcome and source",
+            self.asks.clone(),
+        );
         let seconds = self.ask_seconds.clone();
         registry.register_with_unit(
             "token_request_duration",
@@ -109,26 +121,42 @@ impl Metrics {
             seconds,
         );
         let calls = self.upstream_calls.clone();
-        registry.register("upstream_calls", "Calls of a provider, by realm and outcome", calls);
+        registry.register(
+            "upstream_calls",
+            "Calls of a provider, by realm and outcome",
+            calls,
+        );
         registry.register(
             "foreign_refreshes",
             "Tokens that died early although nobody here replaced them, by realm",
             self.foreign_refreshes.clone(),
         );
         let seconds = self.upstream_seconds.clone();
-        registry.register_with_unit("upstream_duration", "Time a provider took", Unit::Seconds, seconds);
+        registry.register_with_unit(
+            "upstream_duration",
+            "Time a provider took",
+            Unit::Seconds,
+            seconds,
+        );
         registry.register(
             "http_requests",
             "HTTP requests, by route, method and status",
             self.requests.clone(),
         );
         let seconds = self.request_seconds.clone();
-        registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, seconds);
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time to answer",
+            Unit::Seconds,
+            seconds,
+        );
     }
 
     /// Adds the seconds to expiry of each held token, listed anew by `list` at each scrape.
     pub fn watch_expiries(&self, list: impl Fn() -> Vec<(SecretId, f64)> + Send + Sync + 'static) {
-        self.registry().register_collector(Box::new(Expiries { list: Box::new(list) }));
+        self.registry().register_collector(Box::new(Expiries {
+            list: Box::new(list),
+        }));
     }
 
     /// Counts an ask for a token and its time: `ok` and its source, or a code and `none`.
@@ -139,28 +167,51 @@ impl Metrics {
             seconds.observe(took.as_secs_f64());
             return;
         }
-        self.asks.get_or_create(&AskLabels { outcome, source }).inc();
-        self.ask_seconds.get_or_create(&SourceLabel { source }).observe(took.as_secs_f64());
+        self.asks
+            .get_or_create(&AskLabels { outcome, source })
+            .inc();
+        self.ask_seconds
+            .get_or_create(&SourceLabel { source })
+            .observe(took.as_secs_f64());
     }
 
     /// Counts a call of a provider.
     pub fn count_upstream(&self, realm: &str, outcome: &'static str, took: Duration) {
-        self.upstream_calls.get_or_create(&UpstreamLabels { realm: realm.to_owned(), outcome }).inc();
+        self.upstream_calls
+            .get_or_create(&UpstreamLabels {
+                realm: realm.to_owned(),
+                outcome,
+            })
+            .inc();
         self.upstream_seconds
-            .get_or_create(&RealmLabel { realm: realm.to_owned() })
+            .get_or_create(&RealmLabel {
+                realm: realm.to_owned(),
+            })
             .observe(took.as_secs_f64());
     }
 
     /// Counts a token that died early although nobody here replaced it.
     pub fn count_foreign(&self, realm: &str) {
-        self.foreign_refreshes.get_or_create(&RealmLabel { realm: realm.to_owned() }).inc();
+        self.foreign_refreshes
+            .get_or_create(&RealmLabel {
+                realm: realm.to_owned(),
+            })
+            .inc();
     }
 
     /// Counts an HTTP request; `route` is the pattern, not the path.
     pub fn count_request(&self, route: &str, method: &str, status: u16, took: Duration) {
         // Clients may send any word as a method; a label has few values.
-        let method = KNOWN_METHODS.iter().find(|known| **known == method).copied().unwrap_or("other");
-        let labels = RequestLabels { route: route.to_owned(), method, status };
+        let method = KNOWN_METHODS
+            .iter()
+            .find(|known| **known == method)
+            .copied()
+            .unwrap_or("other");
+        let labels = RequestLabels {
+            route: route.to_owned(),
+            method,
+            status,
+        };
         self.requests.get_or_create(&labels).inc();
         self.request_seconds.observe(took.as_secs_f64());
     }
@@ -175,7 +226,9 @@ impl Metrics {
     }
 
     fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -192,8 +245,12 @@ impl std::fmt::Debug for Expiries {
 impl Collector for Expiries {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "Seconds until the held token of a secret expires; tokens that never expire are left out";
-        let mut family =
-            encoder.encode_descriptor("token_expires_in", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        let mut family = encoder.encode_descriptor(
+            "token_expires_in",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
         for (secret, seconds) in (self.list)() {
             let labels = [("realm", secret.realm), ("key", secret.key)];
             ConstGauge::new(seconds).encode(family.encode_family(&labels)?)?;

@@ -30,10 +30,22 @@ impl std::fmt::Debug for Clients {
 }
 
 impl Clients {
-    pub(super) fn new(connect: Duration, egress: &Egress, proxy: Option<&str>) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        connect: Duration,
+        egress: &Egress,
+        proxy: Option<&str>,
+    ) -> Result<Self, SetupError> {
         let proxy = proxy.map(str::to_owned);
-        let plain = base(connect, egress, proxy.as_deref())?.build().map_err(|error| setup(&error))?;
-        Ok(Self { plain, connect, egress: egress.clone(), proxy, by_material: Arc::default() })
+        let plain = base(connect, egress, proxy.as_deref())?
+            .build()
+            .map_err(|error| setup(&error))?;
+        Ok(Self {
+            plain,
+            connect,
+            egress: egress.clone(),
+            proxy,
+            by_material: Arc::default(),
+        })
     }
 
     /// The client for a certificate; the plain one without.
@@ -41,8 +53,13 @@ impl Clients {
     /// # Errors
     /// `Config` when certificate, key or CA cannot be used.
     pub(super) fn of(&self, material: Option<&TlsMaterial>) -> Result<Client, Failure> {
-        let Some(material) = material else { return Ok(self.plain.clone()) };
-        let mut kept = self.by_material.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(material) = material else {
+            return Ok(self.plain.clone());
+        };
+        let mut kept = self
+            .by_material
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = kept.get(material) {
             return Ok(client.clone());
         }
@@ -56,21 +73,26 @@ impl Clients {
 
     fn make(&self, material: &TlsMaterial) -> Result<Client, Failure> {
         let unusable = |what: &str| {
-            Failure::new(FailureKind::Config, format!("/config/tls: the {what} is not usable: expected PEM"))
+            Failure::new(
+                FailureKind::Config,
+                format!("/config/tls: the {what} is not usable: expected PEM"),
+            )
         };
-        let mut builder =
-            base(self.connect, &self.egress, self.proxy.as_deref()).map_err(|_| unusable("HTTP client"))?;
+        let mut builder = base(self.connect, &self.egress, self.proxy.as_deref())
+            .map_err(|_| unusable("HTTP client"))?;
         if let (Some(certificate), Some(key)) = (&material.certificate, &material.key) {
             let pem = format!("{certificate}\n{key}\n");
-            let identity =
-                Identity::from_pem(pem.as_bytes()).map_err(|_| unusable("certificate or its key"))?;
+            let identity = Identity::from_pem(pem.as_bytes())
+                .map_err(|_| unusable("certificate or its key"))?;
             builder = builder.identity(identity);
         }
         if let Some(ca) = &material.ca {
             let roots = Certificate::from_pem_bundle(ca.as_bytes()).map_err(|_| unusable("CA"))?;
             builder = builder.tls_certs_merge(roots);
         }
-        builder.build().map_err(|_| unusable("certificate or its key"))
+        builder
+            .build()
+            .map_err(|_| unusable("certificate or its key"))
     }
 }
 
@@ -79,7 +101,9 @@ fn base(
     egress: &Egress,
     proxy: Option<&str>,
 ) -> Result<reqwest::ClientBuilder, SetupError> {
-    let builder = client_builder()?.connect_timeout(connect).retry(reqwest::retry::never());
+    let builder = client_builder()?
+        .connect_timeout(connect)
+        .retry(reqwest::retry::never());
     match proxy {
         // The proxy resolves names, and may be anywhere.
         Some(proxy) => Ok(builder.proxy(Proxy::all(proxy).map_err(|error| setup(&error))?)),

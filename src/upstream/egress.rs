@@ -24,7 +24,16 @@ pub struct Egress {
 /// Networks that have a name in the setting.
 const NAMED: [(&str, &[&str]); 2] = [
     ("loopback", &["127.0.0.0/8", "::1/128"]),
-    ("private", &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]),
+    (
+        "private",
+        &[
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "fc00::/7",
+        ],
+    ),
 ];
 
 impl FromStr for Egress {
@@ -34,14 +43,24 @@ impl FromStr for Egress {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut egress = Self::default();
         let mut allowed = Vec::new();
-        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        for word in text
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+        {
             if word == "any" {
                 egress.any = true;
             } else if let Some((_, networks)) = NAMED.iter().find(|(name, _)| *name == word) {
-                allowed.extend(networks.iter().filter_map(|network| network.parse::<IpNet>().ok()));
+                allowed.extend(
+                    networks
+                        .iter()
+                        .filter_map(|network| network.parse::<IpNet>().ok()),
+                );
             } else {
-                let network =
-                    word.parse::<IpNet>().ok().or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
+                let network = word
+                    .parse::<IpNet>()
+                    .ok()
+                    .or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
                 allowed.push(network.ok_or_else(|| {
                     format!("{word} is no network: expected loopback, private, any, or one like 10.1.0.0/16")
                 })?);
@@ -57,7 +76,12 @@ impl Egress {
     #[must_use]
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = unmapped(address);
-        self.any || is_public(address) || self.allowed.iter().any(|network| network.contains(&address))
+        self.any
+            || is_public(address)
+            || self
+                .allowed
+                .iter()
+                .any(|network| network.contains(&address))
     }
 
     /// Refuses a URL whose host is an address that may not be called; names are judged when they are resolved.
@@ -70,7 +94,11 @@ impl Egress {
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
             Some(Host::Domain(_)) | None => return Ok(()),
         };
-        if self.allows(address) { Ok(()) } else { Err(NotAllowed(address).into()) }
+        if self.allows(address) {
+            Ok(())
+        } else {
+            Err(NotAllowed(address).into())
+        }
     }
 }
 
@@ -93,7 +121,10 @@ impl std::error::Error for NotAllowed {}
 
 impl From<NotAllowed> for Failure {
     fn from(refused: NotAllowed) -> Self {
-        Self { is_unsent: true, ..Self::new(FailureKind::Config, refused.to_string()) }
+        Self {
+            is_unsent: true,
+            ..Self::new(FailureKind::Config, refused.to_string())
+        }
     }
 }
 
@@ -114,9 +145,11 @@ impl Resolve for Egress {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = self.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let (allowed, refused): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|address| egress.allows(address.ip()));
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let (allowed, refused): (Vec<_>, Vec<_>) = found
+                .into_iter()
+                .partition(|address| egress.allows(address.ip()));
             match (allowed.is_empty(), refused.first()) {
                 (true, Some(address)) => Err(NotAllowed(address.ip()).into()),
                 _ => Ok(Box::new(allowed.into_iter()) as Addrs),
@@ -169,7 +202,10 @@ mod tests {
     use super::*;
 
     fn allows(setting: &str, address: &str) -> bool {
-        setting.parse::<Egress>().unwrap().allows(address.parse().unwrap())
+        setting
+            .parse::<Egress>()
+            .unwrap()
+            .allows(address.parse().unwrap())
     }
 
     #[test]
@@ -199,11 +235,19 @@ mod tests {
             assert!(!allows("", address), "{address}");
             assert!(allows("any", address), "{address}");
         }
-        for address in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:1.1.1.1"] {
+        for address in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2606:4700::1",
+            "::ffff:1.1.1.1",
+        ] {
             assert!(allows("", address), "{address}");
         }
         assert!(
-            allows("loopback", "127.9.9.9") && allows("loopback", "::1") && !allows("loopback", "10.0.0.1")
+            allows("loopback", "127.9.9.9")
+                && allows("loopback", "::1")
+                && !allows("loopback", "10.0.0.1")
         );
         assert!(
             allows("private", "10.0.0.1")
@@ -215,6 +259,8 @@ mod tests {
                 && allows("10.1.0.0/16,192.168.1.7", "192.168.1.7")
         );
         assert!(!allows("10.1.0.0/16", "10.2.0.1") && allows("127.0.0.1", "::ffff:127.0.0.1"));
-        assert!("10.1.0.0/99".parse::<Egress>().is_err() && "everything".parse::<Egress>().is_err());
+        assert!(
+            "10.1.0.0/99".parse::<Egress>().is_err() && "everything".parse::<Egress>().is_err()
+        );
     }
 }

@@ -13,19 +13,36 @@ use crate::failure::{Failure, FailureKind};
 pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
     let error = tls_error(error)?;
     // A server that ends the handshake has read no request.
-    let of = |kind, detail| Some(Failure { is_unsent: true, ..Failure::new(kind, detail) });
+    let of = |kind, detail| {
+        Some(Failure {
+            is_unsent: true,
+            ..Failure::new(kind, detail)
+        })
+    };
     if let rustls::Error::InvalidCertificate(why) = error {
         // Its name alone: what follows lists all that stands in the certificate.
         let why = format!("{why:?}");
-        let name = why.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        return of(FailureKind::Unreachable, format!("the provider's certificate is not trusted: {name}"));
+        let name = why
+            .split(|c: char| !c.is_alphanumeric())
+            .next()
+            .unwrap_or_default();
+        return of(
+            FailureKind::Unreachable,
+            format!("the provider's certificate is not trusted: {name}"),
+        );
     }
-    let rustls::Error::AlertReceived(alert) = error else { return None };
+    let rustls::Error::AlertReceived(alert) = error else {
+        return None;
+    };
     if is_about_client(*alert) {
-        let detail = format!("the provider refused the client certificate, or wants one: {alert:?}");
+        let detail =
+            format!("the provider refused the client certificate, or wants one: {alert:?}");
         return of(FailureKind::Config, detail);
     }
-    of(FailureKind::Unreachable, format!("the provider ended the TLS connection: {alert:?}"))
+    of(
+        FailureKind::Unreachable,
+        format!("the provider ended the TLS connection: {alert:?}"),
+    )
 }
 
 /// The alerts of RFC 8446 §6.2 that answer a client's certificate.
@@ -51,7 +68,9 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
             return Some(found);
         }
         // `source` leaves out what an I/O error wraps.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
             None => error.source(),
@@ -73,21 +92,26 @@ mod tests {
     #[test]
     fn handshakes_fail_in_words() {
         let refused = |alert: &str| {
-            let detail = format!("the provider refused the client certificate, or wants one: {alert}");
+            let detail =
+                format!("the provider refused the client certificate, or wants one: {alert}");
             Some((FailureKind::Config, detail))
         };
         assert_eq!(
             told(rustls::Error::AlertReceived(Alert::CertificateRequired)),
             refused("CertificateRequired")
         );
-        assert_eq!(told(rustls::Error::AlertReceived(Alert::UnknownCA)), refused("UnknownCA"));
+        assert_eq!(
+            told(rustls::Error::AlertReceived(Alert::UnknownCA)),
+            refused("UnknownCA")
+        );
         let misnamed = CertificateError::NotValidForNameContext {
             expected: "invented.example".try_into().unwrap(),
             presented: vec!["a name of the certificate".to_owned()],
         };
-        for (why, name) in
-            [(CertificateError::UnknownIssuer, "UnknownIssuer"), (misnamed, "NotValidForNameContext")]
-        {
+        for (why, name) in [
+            (CertificateError::UnknownIssuer, "UnknownIssuer"),
+            (misnamed, "NotValidForNameContext"),
+        ] {
             let detail = format!("the provider's certificate is not trusted: {name}");
             let told = told(rustls::Error::InvalidCertificate(why));
             assert_eq!(told, Some((FailureKind::Unreachable, detail)));

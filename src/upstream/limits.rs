@@ -13,6 +13,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), response_bytes: 1 << 20 }
+        Self {
+            connect: Duration::from_secs(3),
+            response_bytes: 1 << 20,
+        }
     }
 }

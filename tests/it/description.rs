@@ -6,7 +6,10 @@ use serde_json::Value;
 fn the_committed_description_of_the_api_is_up_to_date() {
     let committed: Value = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
     let current = serde_json::to_value(token_server::http::description()).unwrap();
-    assert!(committed == current, "openapi.json is not up to date: make gen");
+    assert!(
+        committed == current,
+        "openapi.json is not up to date: make gen"
+    );
 }
 
 /// Method, path and description of each operation.
@@ -14,9 +17,14 @@ fn operations() -> Vec<(String, String, Value)> {
     let description = serde_json::to_value(token_server::http::description()).unwrap();
     let mut all = Vec::new();
     for (path, item) in description["paths"].as_object().unwrap() {
-        let methods =
-            item.as_object().unwrap().iter().filter(|(_, operation)| operation["responses"].is_object());
-        all.extend(methods.map(|(method, operation)| (method.clone(), path.clone(), operation.clone())));
+        let methods = item
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, operation)| operation["responses"].is_object());
+        all.extend(
+            methods.map(|(method, operation)| (method.clone(), path.clone(), operation.clone())),
+        );
     }
     assert!(all.len() > 20, "{all:?}");
     all
@@ -29,13 +37,23 @@ fn what_any_operation_may_answer_is_declared() {
             let response = &operation["responses"][status];
             let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
             schema == "#/components/schemas/ProblemBody"
-                && response["description"].as_str().is_some_and(|text| text.contains(code))
+                && response["description"]
+                    .as_str()
+                    .is_some_and(|text| text.contains(code))
         };
         assert!(problem("403", "`forbidden`"), "{method} {path}");
         let reads_body = operation.get("requestBody").is_some() || path == "/api/token";
-        assert_eq!(problem("413", "`body_too_large`"), reads_body, "{method} {path}");
+        assert_eq!(
+            problem("413", "`body_too_large`"),
+            reads_body,
+            "{method} {path}"
+        );
         let needs_store = path.starts_with("/api/") && !path.starts_with("/api/catalog");
-        assert_eq!(problem("503", "`store_unavailable`"), needs_store, "{method} {path}");
+        assert_eq!(
+            problem("503", "`store_unavailable`"),
+            needs_store,
+            "{method} {path}"
+        );
     }
 }
 
@@ -44,9 +62,15 @@ fn answers_are_described_and_problems_have_their_media_type() {
     for (method, path, operation) in operations() {
         for (status, response) in operation["responses"].as_object().unwrap() {
             let json = &response["content"]["application/json"]["schema"]["$ref"];
-            assert_ne!(*json, "#/components/schemas/ProblemBody", "{method} {path} {status}");
+            assert_ne!(
+                *json, "#/components/schemas/ProblemBody",
+                "{method} {path} {status}"
+            );
             let words = response["description"].as_str().unwrap_or_default();
-            assert!(!words.is_empty(), "{method} {path} {status} is not described");
+            assert!(
+                !words.is_empty(),
+                "{method} {path} {status} is not described"
+            );
         }
     }
 }
@@ -54,8 +78,10 @@ fn answers_are_described_and_problems_have_their_media_type() {
 /// Generators of clients name their functions by it.
 #[test]
 fn every_operation_has_a_name_of_its_own() {
-    let names: Vec<_> =
-        operations().iter().map(|(_, _, operation)| operation["operationId"].to_string()).collect();
+    let names: Vec<_> = operations()
+        .iter()
+        .map(|(_, _, operation)| operation["operationId"].to_string())
+        .collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len(), "{names:?}");
 }

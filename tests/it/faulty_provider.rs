@@ -62,7 +62,10 @@ pub(crate) struct Recorded {
 impl Recorded {
     /// The first header of this name (lower case).
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -86,7 +89,10 @@ struct Shared {
 
 impl FaultyProvider {
     /// A provider on a free port of 127.0.0.1; answers `{}` until told otherwise.
-    #[expect(clippy::disallowed_methods, reason = "no task of the service; aborted on drop")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no task of the service; aborted on drop"
+    )]
     pub(crate) async fn start() -> Self {
         let listener = bind().await;
         let url = url_of(&listener);
@@ -123,9 +129,16 @@ impl FaultyProvider {
     /// Waits until that many requests were read, for a test that needs one to be under way.
     pub(crate) async fn wait_for_calls(&self, count: usize) {
         let mut seen = self.shared.count.subscribe();
-        let reached =
-            tokio::time::timeout(Duration::from_secs(30), seen.wait_for(|seen| *seen >= count)).await;
-        assert!(reached.is_ok(), "{count} requests awaited, {} came", self.calls());
+        let reached = tokio::time::timeout(
+            Duration::from_secs(30),
+            seen.wait_for(|seen| *seen >= count),
+        )
+        .await;
+        assert!(
+            reached.is_ok(),
+            "{count} requests awaited, {} came",
+            self.calls()
+        );
     }
 
     /// Lets the requests held now go on; later ones are held again.
@@ -142,17 +155,24 @@ impl Drop for FaultyProvider {
 
 /// An address that refuses connections: its port was free a moment ago.
 pub(crate) fn closed_port_url() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap_or_else(|e| panic!("no port: {e}"));
-    let address = listener.local_addr().unwrap_or_else(|e| panic!("no address: {e}"));
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap_or_else(|e| panic!("no port: {e}"));
+    let address = listener
+        .local_addr()
+        .unwrap_or_else(|e| panic!("no address: {e}"));
     format!("http://{address}/token")
 }
 
 async fn bind() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|e| panic!("no port: {e}"))
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap_or_else(|e| panic!("no port: {e}"))
 }
 
 fn url_of(listener: &TcpListener) -> String {
-    let address = listener.local_addr().unwrap_or_else(|e| panic!("no address: {e}"));
+    let address = listener
+        .local_addr()
+        .unwrap_or_else(|e| panic!("no address: {e}"));
     format!("http://{address}/token")
 }
 
@@ -177,7 +197,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// Reads one request and answers it. The hold begins before the request is counted, so whoever waited for the count
 /// may release at once.
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
-    let Some(request) = read_request(&mut stream).await else { return };
+    let Some(request) = read_request(&mut stream).await else {
+        return;
+    };
     let mut releases = shared.releases.subscribe();
     let fault = lock(&shared.fault).clone();
     lock(&shared.requests).push(request);
@@ -199,12 +221,15 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Recorded>
         read_some(stream, &mut received).await?;
     };
     let mut request = parse_head(&String::from_utf8_lossy(&received[..head_end]))?;
-    let body_size: usize = request.header("content-length").map_or(Some(0), |size| size.parse().ok())?;
+    let body_size: usize = request
+        .header("content-length")
+        .map_or(Some(0), |size| size.parse().ok())?;
     let body_start = head_end + 4;
     while received.len() < body_start + body_size {
         read_some(stream, &mut received).await?;
     }
-    request.body = String::from_utf8_lossy(&received[body_start..body_start + body_size]).into_owned();
+    request.body =
+        String::from_utf8_lossy(&received[body_start..body_start + body_size]).into_owned();
     Some(request)
 }
 
@@ -222,16 +247,22 @@ fn parse_head(head: &str) -> Option<Recorded> {
     Some(Recorded {
         method: method.to_owned(),
         path_and_query: path_and_query.to_owned(),
-        headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect(),
+        headers: headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect(),
         body: String::new(),
     })
 }
 
 async fn answer(stream: &mut TcpStream, fault: Fault) -> std::io::Result<()> {
     match fault {
-        Fault::Json(body) | Fault::HoldThenJson(body) => whole(stream, 200, &[], &body.to_string()).await,
+        Fault::Json(body) | Fault::HoldThenJson(body) => {
+            whole(stream, 200, &[], &body.to_string()).await
+        }
         Fault::Status(status, body) => whole(stream, status, &[], &body).await,
-        Fault::StatusWithHeader(status, header, body) => whole(stream, status, &[header], &body).await,
+        Fault::StatusWithHeader(status, header, body) => {
+            whole(stream, status, &[header], &body).await
+        }
         Fault::Html => stream.write_all(HTML.as_bytes()).await,
         Fault::Truncated => stream.write_all(TRUNCATED.as_bytes()).await,
         Fault::TruncatedJson => whole(stream, 200, &[], HALF_A_JSON).await,
@@ -250,7 +281,8 @@ const HALF_A_JSON: &str = r#"{"access_token": "half-a-tok"#;
 const TRUNCATED: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 64\r\n\
     connection: close\r\n\r\n{\"access_token\": \"cut-short-";
 /// The head of a body that only the end of the connection ends.
-const ENDLESS: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+const ENDLESS: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
 
 async fn whole(
     stream: &mut TcpStream,
@@ -258,22 +290,34 @@ async fn whole(
     headers: &[(String, String)],
     body: &str,
 ) -> std::io::Result<()> {
-    let mut head =
-        format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+    let mut head = format!(
+        "HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+    {
         head.push_str("content-type: application/json\r\n");
     }
     for (name, value) in headers {
         head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
     }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).await
+    stream
+        .write_all(format!("{head}\r\n{body}").as_bytes())
+        .await
 }
 
 async fn flood(stream: &mut TcpStream, size: u64) -> std::io::Result<()> {
     stream.write_all(ENDLESS.as_bytes()).await?;
     let mut bytes = tokio::io::repeat(b'1').take(size);
     let mut chunk = Vec::with_capacity(CHUNK);
-    while (&mut bytes).take(CHUNK as u64).read_to_end(&mut chunk).await? > 0 {
+    while (&mut bytes)
+        .take(CHUNK as u64)
+        .read_to_end(&mut chunk)
+        .await?
+        > 0
+    {
         stream.write_all(&chunk).await?;
         chunk.clear();
     }
@@ -281,7 +325,9 @@ async fn flood(stream: &mut TcpStream, size: u64) -> std::io::Result<()> {
 }
 
 async fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(format!("{ENDLESS}{{\"access_token\": \"").as_bytes()).await?;
+    stream
+        .write_all(format!("{ENDLESS}{{\"access_token\": \"").as_bytes())
+        .await?;
     loop {
         tokio::time::sleep(DRIP).await;
         stream.write_all(b"x").await?;
@@ -308,7 +354,11 @@ mod tests {
     async fn ask(provider: &FaultyProvider, fault: Fault) -> String {
         provider.script(fault);
         let mut answer = String::new();
-        send(provider).await.read_to_string(&mut answer).await.unwrap();
+        send(provider)
+            .await
+            .read_to_string(&mut answer)
+            .await
+            .unwrap();
         answer
     }
 
@@ -317,20 +367,39 @@ mod tests {
         let provider = FaultyProvider::start().await;
         let header = || ("retry-after".to_owned(), "7".to_owned());
         let answers = [
-            (Fault::Json(json!({"a": 1})), "HTTP/1.1 200", "\r\n\r\n{\"a\":1}"),
-            (Fault::Status(503, "busy".to_owned()), "HTTP/1.1 503", "\r\n\r\nbusy"),
-            (Fault::StatusWithHeader(429, header(), String::new()), "HTTP/1.1 429", "retry-after: 7\r\n\r\n"),
+            (
+                Fault::Json(json!({"a": 1})),
+                "HTTP/1.1 200",
+                "\r\n\r\n{\"a\":1}",
+            ),
+            (
+                Fault::Status(503, "busy".to_owned()),
+                "HTTP/1.1 503",
+                "\r\n\r\nbusy",
+            ),
+            (
+                Fault::StatusWithHeader(429, header(), String::new()),
+                "HTTP/1.1 429",
+                "retry-after: 7\r\n\r\n",
+            ),
             (Fault::Html, "HTTP/1.1 200", "to the network."),
             (Fault::Truncated, "HTTP/1.1 200", "cut-short-"),
             (Fault::TruncatedJson, "HTTP/1.1 200", HALF_A_JSON),
-            (Fault::Redirect("http://x/".to_owned()), "HTTP/1.1 307", "location: http://x/\r\n\r\n"),
+            (
+                Fault::Redirect("http://x/".to_owned()),
+                "HTTP/1.1 307",
+                "location: http://x/\r\n\r\n",
+            ),
             (Fault::CloseEarly, "", ""),
             (Fault::NotHttp, "SSH-2.0", "\r\n"),
         ];
         let count = answers.len();
         for (fault, start, end) in answers {
             let answer = ask(&provider, fault).await;
-            assert!(answer.starts_with(start) && answer.ends_with(end), "{answer}");
+            assert!(
+                answer.starts_with(start) && answer.ends_with(end),
+                "{answer}"
+            );
         }
         assert_eq!(provider.calls(), count);
     }
@@ -340,8 +409,14 @@ mod tests {
         let provider = FaultyProvider::start().await;
         ask(&provider, Fault::CloseEarly).await;
         let request = provider.requests().remove(0);
-        assert_eq!((request.method.as_str(), request.path_and_query.as_str()), ("POST", "/token?a=b"));
-        assert_eq!((request.header("host"), request.body.as_str()), (Some("here"), "c=d&e=f"));
+        assert_eq!(
+            (request.method.as_str(), request.path_and_query.as_str()),
+            ("POST", "/token?a=b")
+        );
+        assert_eq!(
+            (request.header("host"), request.body.as_str()),
+            (Some("here"), "c=d&e=f")
+        );
     }
 
     #[tokio::test]
@@ -351,7 +426,10 @@ mod tests {
         let (mut first, mut second) = (send(&provider).await, send(&provider).await);
         provider.wait_for_calls(2).await;
         let mut byte = [0];
-        assert!(first.try_read(&mut byte).is_err(), "answered before the release");
+        assert!(
+            first.try_read(&mut byte).is_err(),
+            "answered before the release"
+        );
         provider.release();
         for stream in [&mut first, &mut second] {
             let mut answer = String::new();
@@ -370,7 +448,9 @@ mod tests {
     #[tokio::test]
     async fn a_huge_body_stops_when_the_peer_closes() {
         let listener = bind().await;
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let (mut stream, _) = listener.accept().await.unwrap();
         drop(peer);
         assert!(flood(&mut stream, u64::MAX).await.is_err());

@@ -29,7 +29,10 @@ fn answer(number: u32) -> Fault {
 
 async fn store_grant(server: &Server, grant: &str) {
     server
-        .post("/api/secret", &json!({"realm": "r", "key": "k", "credentials": {"refresh_token": grant}}))
+        .post(
+            "/api/secret",
+            &json!({"realm": "r", "key": "k", "credentials": {"refresh_token": grant}}),
+        )
         .await
         .ok();
 }
@@ -46,7 +49,12 @@ async fn status(server: &Server) -> Value {
 }
 
 fn spent(world: &World) -> Vec<String> {
-    world.provider.requests().into_iter().map(|request| request.body.replace("refresh_token=", "")).collect()
+    world
+        .provider
+        .requests()
+        .into_iter()
+        .map(|request| request.body.replace("refresh_token=", ""))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,8 +73,14 @@ async fn each_grant_is_spent_once_and_the_next_is_stored() {
     }
     assert_eq!(spent(&world), ["r-0", "r-1", "r-2", "r-3"]);
     let status = status(&server).await;
-    assert_eq!((&status["grant"]["state"], &status["grant"]["generation"]), (&json!("held"), &json!(4)));
-    assert_eq!(status["grant"]["expires_at"], world.now_ms() + 30 * 86_400_000);
+    assert_eq!(
+        (&status["grant"]["state"], &status["grant"]["generation"]),
+        (&json!("held"), &json!(4))
+    );
+    assert_eq!(
+        status["grant"]["expires_at"],
+        world.now_ms() + 30 * 86_400_000
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +91,13 @@ async fn a_new_first_grant_replaces_what_was_rotated_and_an_edit_of_others_does_
     server.token().await.ok();
     let other = json!({"realm": "r", "key": "k", "credentials": {"note": "x"}});
     let saved = server.post("/api/secret", &other).await.ok();
-    assert!(saved["warnings"][0].as_str().unwrap().contains("has no input note"), "{saved}");
+    assert!(
+        saved["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("has no input note"),
+        "{saved}"
+    );
     world.provider.script(answer(2));
     server.token().await.ok();
     store_grant(&server, "authorised-anew").await;
@@ -123,27 +143,46 @@ async fn a_use_of_unknown_outcome_is_left_alone_until_near_expiry_and_then_tried
     for _ in 0..3 {
         assert_eq!(server.flush().await.ok()["token"], "t-1");
     }
-    assert_eq!(world.provider.calls(), 2, "the grant may be spent: it is left alone");
-    world.advance(Duration::from_secs(89 * 60 + 35), &[&server]).await;
+    assert_eq!(
+        world.provider.calls(),
+        2,
+        "the grant may be spent: it is left alone"
+    );
+    world
+        .advance(Duration::from_secs(89 * 60 + 35), &[&server])
+        .await;
     world.provider.script(answer(2));
     server.flush().await.ok();
     assert_eq!(spent(&world), ["r-0", "r-1", "r-1"]);
     let status = status(&server).await;
-    assert_eq!((&status["grant"]["state"], &status["grant"]["generation"]), (&json!("held"), &json!(2)));
+    assert_eq!(
+        (&status["grant"]["state"], &status["grant"]["generation"]),
+        (&json!("held"), &json!(2))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_gone_says_so_until_another_is_stored() {
     let world = World::new().await;
     let server = serve(&world).await;
-    world.provider.script(Fault::Status(400, r#"{"error":"invalid_grant"}"#.to_owned()));
+    world.provider.script(Fault::Status(
+        400,
+        r#"{"error":"invalid_grant"}"#.to_owned(),
+    ));
     let reply = server.token().await;
     assert_eq!(reply.problem(), (502, "reauthorise"));
     let told = status(&server).await;
-    assert_eq!((&told["state"], &told["grant"]["state"]), (&json!("reauthorise"), &json!("gone")));
+    assert_eq!(
+        (&told["state"], &told["grant"]["state"]),
+        (&json!("reauthorise"), &json!("gone"))
+    );
     world.advance(Duration::from_hours(2), &[&server]).await;
     assert_eq!(server.token().await.problem(), (502, "reauthorise"));
-    assert_eq!(world.provider.calls(), 1, "nobody asks again with a dead grant");
+    assert_eq!(
+        world.provider.calls(),
+        1,
+        "nobody asks again with a dead grant"
+    );
     store_grant(&server, "authorised-anew").await;
     world.provider.script(answer(1));
     assert_eq!(server.token().await.ok()["token"], "t-1");
@@ -154,9 +193,10 @@ async fn a_grant_that_is_gone_says_so_until_another_is_stored() {
 async fn a_refused_or_unsent_grant_is_not_unknown() {
     let world = World::new().await;
     let server = serve(&world).await;
-    for fault in
-        [Fault::Status(400, r#"{"error":"invalid_request"}"#.to_owned()), Fault::Status(429, "{}".to_owned())]
-    {
+    for fault in [
+        Fault::Status(400, r#"{"error":"invalid_request"}"#.to_owned()),
+        Fault::Status(429, "{}".to_owned()),
+    ] {
         world.provider.script(fault);
         server.post("/api/secret/k/retry?realm=r", &json!({})).await;
         assert_eq!(status(&server).await["grant"]["state"], "unused");
@@ -171,21 +211,26 @@ async fn a_realm_that_can_log_in_begins_anew_when_its_grant_is_gone() {
     let world = World::new().await;
     let server = world.serve().await;
     let mut realm = realm(&world);
-    realm["config"]["inputs"] =
-        json!({"refresh_token": {"from": "rotating", "required": false}, "password": {"secret": true}});
+    realm["config"]["inputs"] = json!({"refresh_token": {"from": "rotating", "required": false}, "password": {"secret": true}});
     realm["config"]["refresh_requests"] = realm["config"]["requests"].clone();
     realm["config"]["requests"] =
         json!([{"url": world.provider.url(), "form": {"password": "{{ password }}"}}]);
     server.post("/api/realm", &realm).await.ok();
     server
-        .post("/api/secret", &json!({"realm": "r", "key": "k", "credentials": {"password": "pw"}}))
+        .post(
+            "/api/secret",
+            &json!({"realm": "r", "key": "k", "credentials": {"password": "pw"}}),
+        )
         .await
         .ok();
     world.provider.script(answer(1));
     server.token().await.ok();
     world.provider.script(answer(2));
     server.flush().await.ok();
-    world.provider.script(Fault::Status(400, r#"{"error":"invalid_grant"}"#.to_owned()));
+    world.provider.script(Fault::Status(
+        400,
+        r#"{"error":"invalid_grant"}"#.to_owned(),
+    ));
     server.flush().await.ok();
     assert_eq!(spent(&world)[..3], ["password=pw", "r-1", "r-2"]);
     assert_eq!(spent(&world)[3], "password=pw", "it logs in at once");
@@ -199,8 +244,18 @@ async fn a_token_is_not_handed_out_before_its_grant_is_stored() {
     let gate = Arc::clone(&failing);
     let behind = memory.behind(Arc::new(move |call| {
         let fails = call == "end_spend"
-            && gate.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        Box::pin(async move { if fails { Err(StoreError::Unavailable("away".to_owned())) } else { Ok(()) } })
+            && gate
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok();
+        Box::pin(async move {
+            if fails {
+                Err(StoreError::Unavailable("away".to_owned()))
+            } else {
+                Ok(())
+            }
+        })
     }));
     let world = World::on(Arc::new(behind)).await;
     let server = serve(&world).await;
@@ -209,14 +264,26 @@ async fn a_token_is_not_handed_out_before_its_grant_is_stored() {
     assert_eq!(server.token().await.problem(), (503, "store_unavailable"));
     let id = SecretId::new("r", "k");
     for _ in 0..1000 {
-        if memory.find_token(&id).await.unwrap().unwrap().grant.generation == 1 {
+        if memory
+            .find_token(&id)
+            .await
+            .unwrap()
+            .unwrap()
+            .grant
+            .generation
+            == 1
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     world.provider.script(answer(2));
     assert_eq!(server.token().await.ok()["token"], "t-2");
-    assert_eq!(spent(&world), ["r-0", "r-1"], "what came back was stored behind the caller's back");
+    assert_eq!(
+        spent(&world),
+        ["r-0", "r-1"],
+        "what came back was stored behind the caller's back"
+    );
     assert_eq!(clock.now().epoch_ms(), START_MS);
 }
 
@@ -226,9 +293,19 @@ async fn an_ageing_grant_is_used_though_nobody_asks() {
     let server = serve(&world).await;
     world.provider.script(Fault::Json(json!({"access_token": "t-1", "expires_in": 20 * 86400, "refresh_token": "r-1", "grant_in": 22 * 86400})));
     server.token().await.ok();
-    world.advance(Duration::from_hours(24 * 18), &[&server]).await;
-    assert!(status(&server).await["grant"]["warning"].as_str().unwrap().contains("a fifth"));
+    world
+        .advance(Duration::from_hours(24 * 18), &[&server])
+        .await;
+    assert!(
+        status(&server).await["grant"]["warning"]
+            .as_str()
+            .unwrap()
+            .contains("a fifth")
+    );
     world.provider.script(answer(2));
     let swept = server.post("/api/cron/refresh", &json!({})).await.ok();
-    assert_eq!((&swept["renewed"], spent(&world)), (&json!(1), vec!["r-0".to_owned(), "r-1".to_owned()]));
+    assert_eq!(
+        (&swept["renewed"], spent(&world)),
+        (&json!(1), vec!["r-0".to_owned(), "r-1".to_owned()])
+    );
 }

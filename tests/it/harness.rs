@@ -31,14 +31,20 @@ impl Reply {
 
     /// Status and code of a problem.
     pub(crate) fn problem(&self) -> (u16, &str) {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
         (self.status, self.body["code"].as_str().unwrap_or("no code"))
     }
 
     /// The places of what was wrong with the request.
     pub(crate) fn places(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().unwrap();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap())
+            .collect()
     }
 }
 
@@ -66,7 +72,12 @@ impl Server {
     }
 
     pub(crate) async fn get_with_body(&self, path: &str, body: &str) -> Reply {
-        read(self.client.get(format!("{}{path}", self.url)).body(body.to_owned())).await
+        read(
+            self.client
+                .get(format!("{}{path}", self.url))
+                .body(body.to_owned()),
+        )
+        .await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
@@ -78,7 +89,12 @@ impl Server {
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Reply {
-        read(self.client.put(format!("{}{path}", self.url)).body(body.to_string())).await
+        read(
+            self.client
+                .put(format!("{}{path}", self.url))
+                .body(body.to_string()),
+        )
+        .await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Reply {
@@ -104,8 +120,16 @@ async fn read(request: reqwest::RequestBuilder) -> Reply {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
-    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
-    Reply { status, headers, body }
+    let body = if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&text).unwrap()
+    };
+    Reply {
+        status,
+        headers,
+        body,
+    }
 }
 
 /// A database, a clock and a provider, for one instance or several.
@@ -124,21 +148,36 @@ impl World {
     /// On a temporary SQLite.
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = DatabaseUrl::read(&format!("sqlite:{}", folder.path().join("it.db").display())).unwrap();
-        let store = SqlStore::open(&url, 10, Duration::from_secs(10)).await.unwrap();
+        let url = DatabaseUrl::read(&format!("sqlite:{}", folder.path().join("it.db").display()))
+            .unwrap();
+        let store = SqlStore::open(&url, 10, Duration::from_secs(10))
+            .await
+            .unwrap();
         store.migrate().await.unwrap();
-        Self { _folder: Some(folder), ..Self::on(Arc::new(store)).await }
+        Self {
+            _folder: Some(folder),
+            ..Self::on(Arc::new(store)).await
+        }
     }
 
     /// On a given store.
     pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
-        Self { clock, real_time: false, provider: FaultyProvider::start().await, store, _folder: None }
+        Self {
+            clock,
+            real_time: false,
+            provider: FaultyProvider::start().await,
+            store,
+            _folder: None,
+        }
     }
 
     /// On a temporary SQLite, with the machine's clock.
     pub(crate) async fn on_real_time() -> Self {
-        Self { real_time: true, ..Self::new().await }
+        Self {
+            real_time: true,
+            ..Self::new().await
+        }
     }
 
     /// One more instance.
@@ -150,10 +189,15 @@ impl World {
     pub(crate) async fn serve_with(&self, settings: &[(&'static str, &str)]) -> Server {
         let loopback = [("upstream.allow_networks", "loopback")];
         let settings = loopback.iter().chain(settings);
-        let flags: Vec<_> = settings.map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let flags: Vec<_> = settings
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         let config = Config::load_without_file(&Environment::of(&[]), &flags).unwrap();
-        let clock: Arc<dyn Clock> =
-            if self.real_time { Arc::new(SystemClock::default()) } else { self.clock.clone() };
+        let clock: Arc<dyn Clock> = if self.real_time {
+            Arc::new(SystemClock::default())
+        } else {
+            self.clock.clone()
+        };
         let app = App::build(&config, self.store.clone(), clock).unwrap();
         app.sync.look(None).await.unwrap();
         app.api.readiness.set_serving();
@@ -169,7 +213,11 @@ impl World {
         app.tasks.spawn("server", async move {
             serve(listener, serving, tasks.stopping(), Duration::from_secs(1)).await;
         });
-        Server { url, app, client: client_builder().unwrap().build().unwrap() }
+        Server {
+            url,
+            app,
+            client: client_builder().unwrap().build().unwrap(),
+        }
     }
 
     /// An instance with realm `r`, which asks the provider, and secret `k`.

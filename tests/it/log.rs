@@ -16,7 +16,9 @@ async fn logged(server: &Server, query: &str) -> Vec<Value> {
 }
 
 fn members(rows: &[Value], name: &str) -> Vec<String> {
-    rows.iter().map(|row| row[name].as_str().unwrap_or_default().to_owned()).collect()
+    rows.iter()
+        .map(|row| row[name].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,12 +29,21 @@ async fn every_call_is_logged_with_cause_and_outcome() {
     server.token().await.ok();
     server.token().await.ok();
     world.advance(Duration::from_mins(1), &[&server]).await;
-    world.provider.script(Fault::Json(json!({"errcode": 40164, "errmsg": "no: invented-secret"})));
+    world.provider.script(Fault::Json(
+        json!({"errcode": 40164, "errmsg": "no: invented-secret"}),
+    ));
     server.flush().await.ok();
     let rows = logged(&server, "").await;
-    assert_eq!(members(&rows, "cause"), ["flush", "miss"], "latest first; memory hits are no calls");
+    assert_eq!(
+        members(&rows, "cause"),
+        ["flush", "miss"],
+        "latest first; memory hits are no calls"
+    );
     assert_eq!(members(&rows, "outcome"), ["config", "ok"]);
-    assert_eq!((&rows[0]["provider_code"], &rows[0]["at"]), (&json!("40164"), &json!(world.now_ms())));
+    assert_eq!(
+        (&rows[0]["provider_code"], &rows[0]["at"]),
+        (&json!("40164"), &json!(world.now_ms()))
+    );
     assert_eq!(rows[0]["provider_message"], "no: ******************");
     assert!(rows[0]["duration_ms"].is_i64() && rows[0]["instance"].is_string());
     for (query, count) in [
@@ -45,7 +56,10 @@ async fn every_call_is_logged_with_cause_and_outcome() {
         assert_eq!(logged(&server, query).await.len(), count, "{query}");
     }
     let reply = server.get("/api/log?from=yesterday").await;
-    assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["from"]));
+    assert_eq!(
+        (reply.problem(), reply.places()),
+        ((400, "invalid_request"), vec!["from"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,32 +84,60 @@ fn quota(scope: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_is_kept_by_all_instances_and_its_reserve_for_need() {
     let world = World::new().await;
-    let (server, other) = (world.serve_policy(quota("secret")).await, world.serve().await);
+    let (server, other) = (
+        world.serve_policy(quota("secret")).await,
+        world.serve().await,
+    );
     world.provider.script(Fault::Json(good("t-1", 100_000)));
     server.token().await.ok();
-    world.advance(Duration::from_mins(1), &[&server, &other]).await;
+    world
+        .advance(Duration::from_mins(1), &[&server, &other])
+        .await;
     world.provider.script(Fault::Json(good("t-2", 3600)));
     assert_eq!(other.flush().await.ok()["token"], "t-2");
-    world.advance(Duration::from_mins(1), &[&server, &other]).await;
+    world
+        .advance(Duration::from_mins(1), &[&server, &other])
+        .await;
     let withheld = server.flush().await.ok();
     assert_eq!(
         (&withheld["token"], &withheld["renewed"]),
         (&json!("t-2"), &json!(false)),
         "the reserve is not for flushes"
     );
-    assert_eq!(withheld["retry_after"], 86_400 - 120, "until the first leaves the window");
-    world.advance(Duration::from_hours(1), &[&server, &other]).await;
+    assert_eq!(
+        withheld["retry_after"],
+        86_400 - 120,
+        "until the first leaves the window"
+    );
+    world
+        .advance(Duration::from_hours(1), &[&server, &other])
+        .await;
     world.provider.script(Fault::Json(good("t-3", 3600)));
-    assert_eq!(server.token().await.ok()["token"], "t-3", "a missing token may use the reserve");
-    world.advance(Duration::from_hours(1), &[&server, &other]).await;
+    assert_eq!(
+        server.token().await.ok()["token"],
+        "t-3",
+        "a missing token may use the reserve"
+    );
+    world
+        .advance(Duration::from_hours(1), &[&server, &other])
+        .await;
     let reply = other.token().await;
     assert_eq!(reply.problem(), (429, "upstream_quota"));
-    assert_eq!(reply.headers["retry-after"].to_str().unwrap(), reply.body["retry_after"].to_string());
+    assert_eq!(
+        reply.headers["retry-after"].to_str().unwrap(),
+        reply.body["retry_after"].to_string()
+    );
     assert_eq!(world.provider.calls(), 3);
     assert_eq!(logged(&server, "outcome=withheld").await.len(), 2);
-    world.advance(Duration::from_hours(22), &[&server, &other]).await;
+    world
+        .advance(Duration::from_hours(22), &[&server, &other])
+        .await;
     world.provider.script(Fault::Json(good("t-4", 3600)));
-    assert_eq!(other.token().await.ok()["token"], "t-4", "the window has moved on");
+    assert_eq!(
+        other.token().await.ok()["token"],
+        "t-4",
+        "the window has moved on"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +152,10 @@ async fn four_fifths_of_a_quota_are_warned_of_once() {
     world.provider.script(Fault::Json(good("t", 7200)));
     let warnings = || log_lines::of("r", "eighty", "80 % of a quota is used");
     for (call, warned) in [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 1)] {
-        server.get("/api/token?realm=r&key=eighty&flush=true").await.ok();
+        server
+            .get("/api/token?realm=r&key=eighty&flush=true")
+            .await
+            .ok();
         assert_eq!(warnings().len(), warned, "after call {call}");
     }
     let warning = warnings().remove(0);
@@ -122,9 +167,16 @@ async fn four_fifths_of_a_quota_are_warned_of_once() {
     assert_eq!(world.provider.calls(), 5);
     world.advance(Duration::from_hours(25), &[&server]).await;
     for _ in 0..4 {
-        server.get("/api/token?realm=r&key=eighty&flush=true").await.ok();
+        server
+            .get("/api/token?realm=r&key=eighty&flush=true")
+            .await
+            .ok();
     }
-    assert_eq!(warnings().len(), 2, "once more when the line is crossed again");
+    assert_eq!(
+        warnings().len(),
+        2,
+        "once more when the line is crossed again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +188,14 @@ async fn a_quota_of_the_realm_counts_all_its_secrets() {
         let mut secret = secret();
         secret["key"] = key.into();
         server.post("/api/secret", &secret).await.ok();
-        assert_eq!(server.get(&format!("/api/token?realm=r&key={key}")).await.status, status, "{key}");
+        assert_eq!(
+            server
+                .get(&format!("/api/token?realm=r&key={key}"))
+                .await
+                .status,
+            status,
+            "{key}"
+        );
     }
 }
 
@@ -161,7 +220,11 @@ async fn a_realm_bounds_its_fetches_at_once() {
     for held_up in [first, second, third] {
         assert_eq!(held_up.problem(), (503, "renewal_pending"));
     }
-    assert_eq!(world.provider.calls(), 2, "the third waited its turn in vain");
+    assert_eq!(
+        world.provider.calls(),
+        2,
+        "the third waited its turn in vain"
+    );
     world.provider.release();
     world.provider.script(Fault::Json(good("t", 7200)));
     for key in ["k1", "k2", "k3"] {
@@ -186,16 +249,25 @@ async fn secrets_that_ask_at_one_moment_use_a_quota_up_exactly() {
         let server = if number % 2 == 0 { &server } else { &other };
         server.get_owned(format!("/api/token?realm=r&key=k{number}"))
     });
-    let statuses: Vec<u16> =
-        futures_util::future::join_all(asks).await.iter().map(|reply| reply.status).collect();
+    let statuses: Vec<u16> = futures_util::future::join_all(asks)
+        .await
+        .iter()
+        .map(|reply| reply.status)
+        .collect();
     let with = |status: u16| statuses.iter().filter(|other| **other == status).count();
-    assert_eq!((with(200), with(429), world.provider.calls()), (12, 18, 12), "{statuses:?}");
+    assert_eq!(
+        (with(200), with(429), world.provider.calls()),
+        (12, 18, 12),
+        "{statuses:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushes_at_a_quota_that_is_used_up_are_written_down_once() {
     let world = World::new().await;
-    let server = world.serve_policy(json!({"quota": [{"limit": 3, "per": "1h", "reserve": 1}]})).await;
+    let server = world
+        .serve_policy(json!({"quota": [{"limit": 3, "per": "1h", "reserve": 1}]}))
+        .await;
     world.provider.script(Fault::Json(good("t", 7200)));
     server.token().await.ok();
     for _ in 0..10 {

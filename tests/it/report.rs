@@ -13,7 +13,9 @@ use crate::log_lines;
 
 async fn report(server: &Server, named: Value) -> crate::harness::Reply {
     let mut body = json!({"realm": "r", "key": "k", "code": 40001});
-    body.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(named.as_object().unwrap().clone());
     server.post("/api/token/report", &body).await
 }
 
@@ -30,14 +32,20 @@ async fn server_holding(world: &World, token: &str) -> Server {
 async fn a_refused_current_token_is_renewed_however_it_is_named() {
     let fingerprint = TokenText::from("t-1").fingerprint();
     assert_eq!(fingerprint.len(), 64);
-    for named in
-        [json!({"token": "t-1"}), json!({"version": 1}), json!({"fingerprint": fingerprint.to_uppercase()})]
-    {
+    for named in [
+        json!({"token": "t-1"}),
+        json!({"version": 1}),
+        json!({"fingerprint": fingerprint.to_uppercase()}),
+    ] {
         let world = World::new().await;
         let server = server_holding(&world, "t-1").await;
         world.provider.script(Fault::Json(good("t-2", 7200)));
         let answer = report(&server, named.clone()).await.ok();
-        assert_eq!((&answer["token"], &answer["version"]), (&json!("t-2"), &json!(2)), "{named}");
+        assert_eq!(
+            (&answer["token"], &answer["version"]),
+            (&json!("t-2"), &json!(2)),
+            "{named}"
+        );
     }
 }
 
@@ -48,7 +56,11 @@ async fn a_late_report_of_a_replaced_token_is_answered_the_newer_one() {
     world.provider.script(Fault::Json(good("t-2", 7200)));
     report(&server, json!({"token": "t-1"})).await.ok();
     world.advance(Duration::from_mins(1), &[&server]).await;
-    for named in [json!({"token": "t-1"}), json!({"version": 1}), json!({"token": "never seen"})] {
+    for named in [
+        json!({"token": "t-1"}),
+        json!({"version": 1}),
+        json!({"token": "never seen"}),
+    ] {
         assert_eq!(report(&server, named).await.ok()["token"], "t-2");
     }
     assert_eq!(world.provider.calls(), 2);
@@ -60,8 +72,13 @@ async fn a_storm_of_reports_costs_one_fetch() {
     let server = server_holding(&world, "t-1").await;
     let other = world.serve().await;
     other.token().await.ok();
-    world.provider.script(Fault::HoldThenJson(good("t-2", 7200)));
-    let id = SecretRef { realm: "r", key: "k" };
+    world
+        .provider
+        .script(Fault::HoldThenJson(good("t-2", 7200)));
+    let id = SecretRef {
+        realm: "r",
+        key: "k",
+    };
     let refused = Refused::Version(1);
     let storm = futures_util::future::join_all((0..10_000).map(|count| {
         let instance = if count % 2 == 0 { &server } else { &other };
@@ -71,7 +88,11 @@ async fn a_storm_of_reports_costs_one_fetch() {
         world.provider.wait_for_calls(2).await;
         world.provider.release();
     });
-    assert!(answers.into_iter().all(|answer| answer.unwrap().version == 2));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap().version == 2)
+    );
     assert_eq!(world.provider.calls(), 2);
 }
 
@@ -80,8 +101,7 @@ async fn a_storm_of_reports_is_one_line_in_the_log() {
     log_lines::keep();
     let world = World::new().await;
     let server = world.serve_realm().await;
-    let secret =
-        json!({"realm": "r", "key": "stormy", "key_1": "invented-appid", "key_2": "invented-secret"});
+    let secret = json!({"realm": "r", "key": "stormy", "key_1": "invented-appid", "key_2": "invented-secret"});
     server.post("/api/secret", &secret).await.ok();
     world.provider.script(Fault::Json(good("t-1", 7200)));
     server.get("/api/token?realm=r&key=stormy").await.ok();
@@ -92,8 +112,15 @@ async fn a_storm_of_reports_is_one_line_in_the_log() {
         server.post("/api/token/report", &body(version)).await.ok();
     }
     let lines = log_lines::of("r", "stormy", "reported as refused");
-    let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
-    assert_eq!(levels, ["INFO", "DEBUG", "DEBUG", "DEBUG", "INFO", "DEBUG"], "one for each version");
+    let levels: Vec<_> = lines
+        .iter()
+        .map(|line| line["level"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        levels,
+        ["INFO", "DEBUG", "DEBUG", "DEBUG", "INFO", "DEBUG"],
+        "one for each version"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,9 +142,17 @@ async fn a_token_fetched_a_moment_ago_is_not_renewed_on_a_report() {
 async fn a_report_must_name_one_token() {
     let world = World::new().await;
     let server = server_holding(&world, "t-1").await;
-    for named in [json!({}), json!({"token": "a", "version": 1}), json!({"version": null})] {
+    for named in [
+        json!({}),
+        json!({"token": "a", "version": 1}),
+        json!({"version": null}),
+    ] {
         let reply = report(&server, named.clone()).await;
-        assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["/token"]), "{named}");
+        assert_eq!(
+            (reply.problem(), reply.places()),
+            ((400, "invalid_request"), vec!["/token"]),
+            "{named}"
+        );
     }
     let hex = "0123456789abcdefABCDEF".repeat(3);
     for (named, places) in [
@@ -128,14 +163,34 @@ async fn a_report_must_name_one_token() {
         (json!({"fingerprint": "ab"}), vec!["/fingerprint"]),
         (json!({"fingerprint": &hex[..63]}), vec!["/fingerprint"]),
         (json!({"fingerprint": &hex[..65]}), vec!["/fingerprint"]),
-        (json!({"fingerprint": format!("{}g", &hex[..63])}), vec!["/fingerprint"]),
-        (json!({"version": "one", "fingerprint": "ab"}), vec!["/token", "/version", "/fingerprint"]),
+        (
+            json!({"fingerprint": format!("{}g", &hex[..63])}),
+            vec!["/fingerprint"],
+        ),
+        (
+            json!({"version": "one", "fingerprint": "ab"}),
+            vec!["/token", "/version", "/fingerprint"],
+        ),
     ] {
         let reply = report(&server, named.clone()).await;
-        assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), places), "{named}");
+        assert_eq!(
+            (reply.problem(), reply.places()),
+            ((400, "invalid_request"), places),
+            "{named}"
+        );
     }
-    assert_eq!(report(&server, json!({"fingerprint": &hex[..64]})).await.ok()["token"], "t-1");
-    let unknown = server.post("/api/token/report", &json!({"realm": "r", "key": "none", "version": 1})).await;
+    assert_eq!(
+        report(&server, json!({"fingerprint": &hex[..64]}))
+            .await
+            .ok()["token"],
+        "t-1"
+    );
+    let unknown = server
+        .post(
+            "/api/token/report",
+            &json!({"realm": "r", "key": "none", "version": 1}),
+        )
+        .await;
     assert_eq!(unknown.problem(), (400, "unknown_secret"));
 }
 
@@ -147,7 +202,10 @@ async fn a_token_that_lives_long_enough_is_given_from_memory() {
     assert_eq!(ask(7_000_000).await.ok()["source"], "memory");
     world.provider.script(Fault::Json(good("t-2", 7200)));
     let longer = ask(7_190_000).await.ok();
-    assert_eq!((&longer["token"], longer.get("renewed")), (&json!("t-2"), None));
+    assert_eq!(
+        (&longer["token"], longer.get("renewed")),
+        (&json!("t-2"), None)
+    );
     let too_long = ask(8_000_000).await.ok();
     assert_eq!(
         (&too_long["token"], &too_long["renewed"]),
@@ -155,7 +213,13 @@ async fn a_token_that_lives_long_enough_is_given_from_memory() {
         "none lives so long"
     );
     assert_eq!(world.provider.calls(), 2);
-    assert_eq!(server.get("/api/token?realm=r&key=k&min_ttl=-1").await.places(), ["min_ttl"]);
+    assert_eq!(
+        server
+            .get("/api/token?realm=r&key=k&min_ttl=-1")
+            .await
+            .places(),
+        ["min_ttl"]
+    );
     for (min_ttl, status) in [
         (json!(60_000), 200),
         (json!("60000"), 200),

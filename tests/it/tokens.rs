@@ -19,7 +19,10 @@ async fn a_token_comes_from_upstream_then_memory_then_the_database() {
     assert_eq!(first.ok(), expected);
     world.advance(Duration::from_mins(1), &[&server]).await;
     let held = server.token().await.ok();
-    assert_eq!((&held["source"], &held["expires_in"]), (&json!("memory"), &json!(7_140_000)));
+    assert_eq!(
+        (&held["source"], &held["expires_in"]),
+        (&json!("memory"), &json!(7_140_000))
+    );
     let other = world.serve().await;
     let stored = other.token().await.ok();
     assert_eq!(
@@ -35,10 +38,22 @@ async fn the_arguments_may_be_a_json_body() {
     let world = World::new().await;
     let server = world.serve_realm().await;
     world.provider.script(Fault::Json(good("t-1", 7200)));
-    assert_eq!(server.get_with_body("/api/token", r#"{"realm":"r","key":"k"}"#).await.ok()["token"], "t-1");
+    assert_eq!(
+        server
+            .get_with_body("/api/token", r#"{"realm":"r","key":"k"}"#)
+            .await
+            .ok()["token"],
+        "t-1"
+    );
     world.provider.script(Fault::Json(good("t-2", 7200)));
-    let flushed = server.get_with_body("/api/token?realm=r", r#"{"key":"k","flush":true}"#).await.ok();
-    assert_eq!((&flushed["token"], &flushed["source"]), (&json!("t-2"), &json!("upstream")));
+    let flushed = server
+        .get_with_body("/api/token?realm=r", r#"{"key":"k","flush":true}"#)
+        .await
+        .ok();
+    assert_eq!(
+        (&flushed["token"], &flushed["source"]),
+        (&json!("t-2"), &json!("upstream"))
+    );
 }
 
 #[tokio::test]
@@ -49,9 +64,18 @@ async fn a_flush_fetches_although_the_held_token_is_good() {
     server.token().await.ok();
     world.provider.script(Fault::Json(good("t-2", 7200)));
     let flushed = server.flush().await.ok();
-    assert_eq!((&flushed["token"], &flushed["version"]), (&json!("t-2"), &json!(2)));
+    assert_eq!(
+        (&flushed["token"], &flushed["version"]),
+        (&json!("t-2"), &json!(2))
+    );
     assert_eq!(server.token().await.ok()["token"], "t-2");
-    assert_eq!(server.get("/api/token?realm=r&key=k&flush=false").await.ok()["source"], "memory");
+    assert_eq!(
+        server
+            .get("/api/token?realm=r&key=k&flush=false")
+            .await
+            .ok()["source"],
+        "memory"
+    );
     assert_eq!(world.provider.calls(), 2);
 }
 
@@ -88,7 +112,9 @@ async fn nested_paths_and_numbers_as_text_are_read() {
     realm["config"]["expires_in_path"] = "$.data.ttl[0]".into();
     server.post("/api/realm", &realm).await.ok();
     server.post("/api/secret", &secret()).await.ok();
-    world.provider.script(Fault::Json(json!({"data": {"app-token": "t", "ttl": ["600"]}})));
+    world.provider.script(Fault::Json(
+        json!({"data": {"app-token": "t", "ttl": ["600"]}}),
+    ));
     assert_eq!(server.token().await.ok()["expires_in"], 600_000);
 }
 
@@ -96,27 +122,46 @@ async fn nested_paths_and_numbers_as_text_are_read() {
 async fn an_absent_expiry_is_300_s_with_a_warning() {
     let world = World::new().await;
     let server = world.serve_realm().await;
-    world.provider.script(Fault::Json(json!({"access_token": "t"})));
+    world
+        .provider
+        .script(Fault::Json(json!({"access_token": "t"})));
     let answer = server.token().await.ok();
     assert_eq!(answer["expires_in"], 300_000);
-    assert!(answer["warning"].as_str().unwrap().contains("300"), "{answer}");
+    assert!(
+        answer["warning"].as_str().unwrap().contains("300"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn a_function_is_posted_the_secret() {
     let world = World::new().await;
     let server = world.serve().await;
-    server.post("/api/realm", &json!({"id": "r", "logic_code": world.provider.url()})).await.ok();
+    server
+        .post(
+            "/api/realm",
+            &json!({"id": "r", "logic_code": world.provider.url()}),
+        )
+        .await
+        .ok();
     let posted = json!({"realm": "r", "key": "k", "key_1": "one", "credentials": {"corpid": "c"}});
     server.post("/api/secret", &posted).await.ok();
-    world.provider.script(Fault::Json(json!({"token": "from-function", "expires_in": 60})));
+    world.provider.script(Fault::Json(
+        json!({"token": "from-function", "expires_in": 60}),
+    ));
     let answer = server.token().await.ok();
-    assert_eq!((&answer["token"], &answer["expires_in"]), (&json!("from-function"), &json!(60_000)));
+    assert_eq!(
+        (&answer["token"], &answer["expires_in"]),
+        (&json!("from-function"), &json!(60_000))
+    );
     let sent = world.provider.requests().remove(0);
     let body: Value = serde_json::from_str(&sent.body).unwrap();
     assert_eq!(
         (sent.method.as_str(), body),
-        ("POST", json!({"realm": "r", "key": "k", "key_1": "one", "credentials": {"corpid": "c"}}))
+        (
+            "POST",
+            json!({"realm": "r", "key": "k", "key_1": "one", "credentials": {"corpid": "c"}})
+        )
     );
 }
 
@@ -131,10 +176,19 @@ async fn the_status_of_a_fixed_secret_tells_what_is_handed_out() {
     assert_eq!(saved.get("warnings"), None, "{saved}");
     let again = json!({"realm": "r", "key": "k", "token": "other", "expires_at": expires_at});
     server.post("/api/secret", &again).await.ok();
-    let (token, status) = (server.token().await.ok(), server.get("/api/secret/k/status?realm=r").await.ok());
+    let (token, status) = (
+        server.token().await.ok(),
+        server.get("/api/secret/k/status?realm=r").await.ok(),
+    );
     assert_eq!(token["expires_at"], expires_at);
-    assert_eq!((&status["token_version"], &status["expires_at"]), (&token["version"], &token["expires_at"]));
-    assert_eq!((&status["token_version"], &status["state"]), (&json!(2), &json!("valid")));
+    assert_eq!(
+        (&status["token_version"], &status["expires_at"]),
+        (&token["version"], &token["expires_at"])
+    );
+    assert_eq!(
+        (&status["token_version"], &status["state"]),
+        (&json!(2), &json!("valid"))
+    );
 }
 
 #[tokio::test]
@@ -143,16 +197,25 @@ async fn a_fixed_token_that_cannot_be_handed_out_is_saved_with_a_warning() {
     let server = world.serve().await;
     server.post("/api/realm", &json!({"id": "r"})).await.ok();
     for (posted, words) in [
-        (json!({"realm": "r", "key": "k", "expires_at": world.now_ms() + 60_000}), "has no token"),
+        (
+            json!({"realm": "r", "key": "k", "expires_at": world.now_ms() + 60_000}),
+            "has no token",
+        ),
         (
             json!({"realm": "r", "key": "k", "token": "given", "expires_at": world.now_ms() - 1}),
             "has expired",
         ),
-        (json!({"realm": "r", "key": "k", "key_1": "x"}), "has expired"),
+        (
+            json!({"realm": "r", "key": "k", "key_1": "x"}),
+            "has expired",
+        ),
     ] {
         let saved = server.post("/api/secret", &posted).await.ok();
         let warnings = saved["warnings"].to_string();
-        assert!(warnings.contains(words) && warnings.contains("r/k"), "{posted}: {saved}");
+        assert!(
+            warnings.contains(words) && warnings.contains("r/k"),
+            "{posted}: {saved}"
+        );
     }
     assert_eq!(server.token().await.problem(), (503, "config"));
 }
@@ -162,9 +225,18 @@ async fn a_fixed_token_is_given_until_its_expiry() {
     let world = World::new().await;
     let server = world.serve().await;
     server.post("/api/realm", &json!({"id": "r"})).await.ok();
-    server.post("/api/secret", &json!({"realm": "r", "key": "k"})).await.ok();
+    server
+        .post("/api/secret", &json!({"realm": "r", "key": "k"}))
+        .await
+        .ok();
     assert_eq!(server.token().await.problem(), (503, "config"));
-    let saved = server.post("/api/secret", &json!({"realm": "r", "key": "k", "token": "given"})).await.ok();
+    let saved = server
+        .post(
+            "/api/secret",
+            &json!({"realm": "r", "key": "k", "token": "given"}),
+        )
+        .await
+        .ok();
     assert_eq!(saved["token"], "******************");
     for _ in 0..2 {
         let answer = server.token().await.ok();
@@ -173,26 +245,55 @@ async fn a_fixed_token_is_given_until_its_expiry() {
         assert_eq!(answer, expected);
     }
     let expires_at = world.now_ms() + 60_000;
-    server.post("/api/secret", &json!({"realm": "r", "key": "k", "expires_at": expires_at})).await.ok();
+    server
+        .post(
+            "/api/secret",
+            &json!({"realm": "r", "key": "k", "expires_at": expires_at}),
+        )
+        .await
+        .ok();
     assert_eq!(server.token().await.ok()["expires_in"], 60_000);
     let read = server.get("/api/secret/k?realm=r").await.ok();
-    assert_eq!((&read["token"], &read["expires_at"]), (&json!("******************"), &json!(expires_at)));
+    assert_eq!(
+        (&read["token"], &read["expires_at"]),
+        (&json!("******************"), &json!(expires_at))
+    );
     server.post("/api/secret", &read).await.ok();
-    assert_eq!(server.token().await.ok()["expires_at"], expires_at, "a masked token posted back leaves it");
+    assert_eq!(
+        server.token().await.ok()["expires_at"],
+        expires_at,
+        "a masked token posted back leaves it"
+    );
     world.advance(Duration::from_mins(1), &[&server]).await;
-    assert_eq!(server.token().await.problem(), (503, "config"), "never past its expiry");
+    assert_eq!(
+        server.token().await.problem(),
+        (503, "config"),
+        "never past its expiry"
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_secret_is_a_bad_request() {
     let world = World::new().await;
     let server = world.serve_realm().await;
-    assert_eq!(server.get("/api/token?realm=r&key=none").await.problem(), (400, "unknown_secret"));
-    assert_eq!(server.get("/api/token?realm=none&key=k").await.problem(), (400, "unknown_secret"));
+    assert_eq!(
+        server.get("/api/token?realm=r&key=none").await.problem(),
+        (400, "unknown_secret")
+    );
+    assert_eq!(
+        server.get("/api/token?realm=none&key=k").await.problem(),
+        (400, "unknown_secret")
+    );
     let reply = server.get("/api/token?realm=r").await;
-    assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["/key"]));
+    assert_eq!(
+        (reply.problem(), reply.places()),
+        ((400, "invalid_request"), vec!["/key"])
+    );
     let reply = server.get("/api/token?realm=r&key=k&flush=maybe").await;
-    assert_eq!((reply.problem(), reply.places()), ((400, "invalid_request"), vec!["flush"]));
+    assert_eq!(
+        (reply.problem(), reply.places()),
+        ((400, "invalid_request"), vec!["flush"])
+    );
 }
 
 #[tokio::test]
@@ -204,10 +305,20 @@ async fn a_changed_credential_or_definition_retires_the_token() {
     server.token().await.ok();
     other.token().await.ok();
     world.provider.script(Fault::Json(good("t-2", 7200)));
-    server.post("/api/secret", &json!({"realm": "r", "key": "k", "key_2": "changed"})).await.ok();
+    server
+        .post(
+            "/api/secret",
+            &json!({"realm": "r", "key": "k", "key_2": "changed"}),
+        )
+        .await
+        .ok();
     assert_eq!(server.token().await.ok()["token"], "t-2");
     other.look().await;
-    assert_eq!(other.token().await.ok()["token"], "t-2", "other instances follow");
+    assert_eq!(
+        other.token().await.ok()["token"],
+        "t-2",
+        "other instances follow"
+    );
     world.provider.script(Fault::Json(good("t-3", 7200)));
     let mut realm = world.realm();
     realm["config"]["arguments"][0]["name"] = "app_id".into();
@@ -225,7 +336,10 @@ async fn an_edit_that_changes_nothing_retires_nothing() {
     world.provider.script(Fault::Json(good("t-1", 7200)));
     server.token().await.ok();
     server.post("/api/secret", &secret()).await.ok();
-    server.post("/api/realm", &json!({"id": "r", "comment": "edited"})).await.ok();
+    server
+        .post("/api/realm", &json!({"id": "r", "comment": "edited"}))
+        .await
+        .ok();
     assert_eq!(server.token().await.ok()["token"], "t-1");
     assert_eq!(world.provider.calls(), 1);
 }

@@ -23,18 +23,41 @@ async fn an_unsaved_definition_is_run_once_and_all_is_told_but_secrets() {
     ));
     let ask = json!({"config": config(&world), "inputs": {"app": "a1", "secret": GIVEN}});
     let report = server.post("/api/realm/test", &ask).await.ok();
-    assert_eq!((&report["success"], &report["error"]), (&json!(true), &Value::Null), "{report}");
+    assert_eq!(
+        (&report["success"], &report["error"]),
+        (&json!(true), &Value::Null),
+        "{report}"
+    );
     let step = &report["steps"][0];
-    assert!(step["request"]["url"].as_str().unwrap().ends_with("?app=a1"), "{step}");
+    assert!(
+        step["request"]["url"]
+            .as_str()
+            .unwrap()
+            .ends_with("?app=a1"),
+        "{step}"
+    );
     assert_eq!(step["request"]["body"], "secret=******************");
     assert_eq!(step["answer"]["body"]["access_token"], "******************");
-    assert_eq!((&report["token"]["length"], &report["token"]["expires_in"]), (&json!(17), &json!(7_200_000)));
+    assert_eq!(
+        (&report["token"]["length"], &report["token"]["expires_in"]),
+        (&json!(17), &json!(7_200_000))
+    );
     let found = |what: &str| {
-        report["findings"].as_array().unwrap().iter().find(|one| one["what"] == what).unwrap()["found"]
+        report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["what"] == what)
+            .unwrap()["found"]
             .clone()
     };
     assert_eq!(
-        [found("success_when"), found("token"), found("expires"), found("outputs.absent")],
+        [
+            found("success_when"),
+            found("token"),
+            found("expires"),
+            found("outputs.absent")
+        ],
         [true, true, true, false]
     );
     let text = report.to_string();
@@ -43,25 +66,44 @@ async fn an_unsaved_definition_is_run_once_and_all_is_told_but_secrets() {
     }
     assert_eq!(world.provider.calls(), 1);
     assert_eq!(server.get("/api/realm").await.ok()["data"]["total"], 0);
-    assert_eq!(server.get("/api/log").await.ok()["data"]["total"], 0, "nothing is stored of an unsaved one");
+    assert_eq!(
+        server.get("/api/log").await.ok()["data"]["total"],
+        0,
+        "nothing is stored of an unsaved one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_a_report_too() {
     let world = World::new().await;
     let server = world.serve().await;
-    world.provider.script(Fault::Json(json!({"code": 7, "msg": format!("bad {GIVEN}")})));
+    world.provider.script(Fault::Json(
+        json!({"code": 7, "msg": format!("bad {GIVEN}")}),
+    ));
     let ask = json!({"config": config(&world), "inputs": {"app": "a1", "secret": GIVEN}});
     let report = server.post("/api/realm/test", &ask).await.ok();
     assert_eq!(
-        (&report["success"], &report["error"]["class"], &report["error"]["code"]),
+        (
+            &report["success"],
+            &report["error"]["class"],
+            &report["error"]["code"]
+        ),
         (&json!(false), &json!("refused"), &json!("7"))
     );
     assert_eq!(report["steps"][0]["answer"]["body"]["code"], 7);
     assert!(!report.to_string().contains(GIVEN), "{report}");
-    let missing = server.post("/api/realm/test", &json!({"config": config(&world)})).await.ok();
+    let missing = server
+        .post("/api/realm/test", &json!({"config": config(&world)}))
+        .await
+        .ok();
     assert_eq!(missing["error"]["class"], "config");
-    assert!(missing["error"]["message"].as_str().unwrap().contains("needs input app"), "{missing}");
+    assert!(
+        missing["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("needs input app"),
+        "{missing}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,16 +111,29 @@ async fn a_saved_realm_is_tried_with_a_stored_secret_and_counted() {
     let world = World::new().await;
     let server = world.serve_realm().await;
     world.provider.script(Fault::Json(good("t-1", 7200)));
-    let report = server.post("/api/realm/r/test", &json!({"key": "k"})).await.ok();
+    let report = server
+        .post("/api/realm/r/test", &json!({"key": "k"}))
+        .await
+        .ok();
     assert_eq!(report["success"], true, "{report}");
-    assert!(report["warnings"][0].as_str().unwrap().contains("may have died"), "{report}");
+    assert!(
+        report["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("may have died"),
+        "{report}"
+    );
     assert!(
         !report.to_string().contains("invented-secret") && !report.to_string().contains("t-1"),
         "{report}"
     );
     let log = server.get("/api/log?realm=r").await.ok();
     assert_eq!(
-        (&log["data"]["total"], &log["data"]["list"][0]["cause"], &log["data"]["list"][0]["outcome"]),
+        (
+            &log["data"]["total"],
+            &log["data"]["list"][0]["cause"],
+            &log["data"]["list"][0]["outcome"]
+        ),
         (&json!(1), &json!("test"), &json!("ok"))
     );
     assert_eq!(
@@ -96,7 +151,10 @@ async fn a_stored_grant_is_not_spent_by_a_trial() {
         "requests": [{"url": world.provider.url(), "form": {"r": "{{ refresh_token }}"}}], "save": {"refresh_token": "$.r"}}});
     server.post("/api/realm", &realm).await.ok();
     server
-        .post("/api/secret", &json!({"realm": "g", "key": "k", "credentials": {"refresh_token": "r-0"}}))
+        .post(
+            "/api/secret",
+            &json!({"realm": "g", "key": "k", "credentials": {"refresh_token": "r-0"}}),
+        )
         .await
         .ok();
     let reply = server.post("/api/realm/g/test", &json!({"key": "k"})).await;
@@ -115,14 +173,36 @@ async fn wrong_asks_are_refused_with_their_places() {
             vec!["/config/requests/0/url"],
         ),
         ("/api/realm/test", json!({}), vec!["/config"]),
-        ("/api/realm/r/test", json!({"key": "k", "inputs": {}}), vec!["/key"]),
-        ("/api/realm/r/test", json!({"inputs": {"a": {}}}), vec!["/inputs/a"]),
+        (
+            "/api/realm/r/test",
+            json!({"key": "k", "inputs": {}}),
+            vec!["/key"],
+        ),
+        (
+            "/api/realm/r/test",
+            json!({"inputs": {"a": {}}}),
+            vec!["/inputs/a"],
+        ),
         ("/api/realm/r/test", json!({"surplus": 1}), vec!["/surplus"]),
-        ("/api/realm/test", json!({"config": config(&world), "key": "k"}), vec!["/realm"]),
+        (
+            "/api/realm/test",
+            json!({"config": config(&world), "key": "k"}),
+            vec!["/realm"],
+        ),
     ] {
-        assert_eq!(server.post(path, &body).await.places(), places, "{path} {body}");
+        assert_eq!(
+            server.post(path, &body).await.places(),
+            places,
+            "{path} {body}"
+        );
     }
-    assert_eq!(server.post("/api/realm/absent/test", &json!({})).await.status, 404);
+    assert_eq!(
+        server
+            .post("/api/realm/absent/test", &json!({}))
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,8 +61,15 @@ const CHINESE: [&str; 47] = [
 ];
 
 /// What a name says that must not be shown.
-const SECRET_WORDS: [&str; 7] =
-    ["secret", "password", "private_key", "client_key", "token", "ticket", "api_key"];
+const SECRET_WORDS: [&str; 7] = [
+    "secret",
+    "password",
+    "private_key",
+    "client_key",
+    "token",
+    "ticket",
+    "api_key",
+];
 /// Names of public ids that sound otherwise.
 const IDS: [(&str, &str); 6] = [
     ("baidu-aip", "api_key"),
@@ -79,18 +86,28 @@ fn assert_none(wrong: &[String]) {
 
 /// What is wrong with any preset.
 fn each(check: impl Fn(&Preset) -> Vec<String>) -> Vec<String> {
-    let told =
-        |preset: &Preset| check(preset).into_iter().map(|line| format!("{}: {line}", preset.id)).collect();
-    presets().iter().flat_map(|preset| -> Vec<String> { told(preset) }).collect()
+    let told = |preset: &Preset| {
+        check(preset)
+            .into_iter()
+            .map(|line| format!("{}: {line}", preset.id))
+            .collect()
+    };
+    presets()
+        .iter()
+        .flat_map(|preset| -> Vec<String> { told(preset) })
+        .collect()
 }
 
 #[test]
 fn every_file_is_a_preset_and_named_after_it() {
     assert_none(&unreadable());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog");
-    let names =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut files: Vec<_> = names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect();
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<_> = names
+        .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+        .collect();
     files.sort();
     let mut ids: Vec<_> = presets().iter().map(|preset| preset.id.clone()).collect();
     ids.sort();
@@ -99,11 +116,23 @@ fn every_file_is_a_preset_and_named_after_it() {
 
 #[test]
 fn the_catalog_has_eighty_presets_and_forty_chinese_ones() {
-    let is_chinese = |preset: &&Preset| CHINESE.iter().any(|beginning| preset.id.starts_with(beginning));
+    let is_chinese = |preset: &&Preset| {
+        CHINESE
+            .iter()
+            .any(|beginning| preset.id.starts_with(beginning))
+    };
     let (all, chinese) = (presets().len(), presets().iter().filter(is_chinese).count());
-    assert!(all >= 80 && chinese >= 40, "{all} presets, {chinese} Chinese");
+    assert!(
+        all >= 80 && chinese >= 40,
+        "{all} presets, {chinese} Chinese"
+    );
     for beginning in CHINESE {
-        assert!(presets().iter().any(|preset| preset.id.starts_with(beginning)), "{beginning} begins none");
+        assert!(
+            presets()
+                .iter()
+                .any(|preset| preset.id.starts_with(beginning)),
+            "{beginning} begins none"
+        );
     }
 }
 
@@ -115,7 +144,9 @@ fn every_preset_says_what_it_is_in_two_languages_and_where_that_was_read() {
         if !is_whole(&preset.title) || preset.notes.as_ref().is_some_and(|notes| !is_whole(notes)) {
             wrong.push("title and notes are in English and Chinese".to_owned());
         }
-        if !preset.documentation.starts_with("https://") && !preset.documentation.starts_with("http://") {
+        if !preset.documentation.starts_with("https://")
+            && !preset.documentation.starts_with("http://")
+        {
             wrong.push("documentation is the address of the vendor's page".to_owned());
         }
         if preset.source.trim().is_empty() {
@@ -130,12 +161,18 @@ fn every_input_has_a_label_in_two_languages() {
     assert_none(&each(|preset| {
         let labels = |name: &str| preset.config["inputs"][name]["label"].clone();
         let is_labelled = |name: &str| {
-            ["en", "zh"]
-                .iter()
-                .all(|language| labels(name)[language].as_str().is_some_and(|text| !text.trim().is_empty()))
+            ["en", "zh"].iter().all(|language| {
+                labels(name)[language]
+                    .as_str()
+                    .is_some_and(|text| !text.trim().is_empty())
+            })
         };
-        let inputs = inputs(preset).into_iter().filter(|(name, _)| !is_labelled(name));
-        inputs.map(|(name, _)| format!("{name} has no label")).collect()
+        let inputs = inputs(preset)
+            .into_iter()
+            .filter(|(name, _)| !is_labelled(name));
+        inputs
+            .map(|(name, _)| format!("{name} has no label"))
+            .collect()
     }));
 }
 
@@ -143,10 +180,15 @@ fn every_input_has_a_label_in_two_languages() {
 fn every_input_that_sounds_like_a_secret_is_one() {
     assert_none(&each(|preset| {
         let sounds_secret = |name: &str| {
-            SECRET_WORDS.iter().any(|word| name.contains(word)) && !IDS.contains(&(preset.id.as_str(), name))
+            SECRET_WORDS.iter().any(|word| name.contains(word))
+                && !IDS.contains(&(preset.id.as_str(), name))
         };
-        let shown = inputs(preset).into_iter().filter(|(name, is_secret)| !is_secret && sounds_secret(name));
-        shown.map(|(name, _)| format!("{name} would be shown")).collect()
+        let shown = inputs(preset)
+            .into_iter()
+            .filter(|(name, is_secret)| !is_secret && sounds_secret(name));
+        shown
+            .map(|(name, _)| format!("{name} would be shown"))
+            .collect()
     }));
 }
 
@@ -154,9 +196,16 @@ fn every_input_that_sounds_like_a_secret_is_one() {
 fn inputs(preset: &Preset) -> Vec<(String, bool)> {
     let definition = definition(preset);
     let form = definition.form().unwrap();
-    let from = [Origin::Stored, Origin::Pushed, Origin::Rotating, Origin::File];
+    let from = [
+        Origin::Stored,
+        Origin::Pushed,
+        Origin::Rotating,
+        Origin::File,
+    ];
     let inputs = from.into_iter().flat_map(|from| form.inputs_from(from));
-    inputs.map(|input| (input.name.clone(), input.secret)).collect()
+    inputs
+        .map(|input| (input.name.clone(), input.secret))
+        .collect()
 }
 
 #[test]
@@ -182,11 +231,16 @@ fn every_recorded_exchange_comes_out_as_recorded() {
         let examples = preset.examples.iter().enumerate();
         examples
             .flat_map(|(index, example)| {
-                compared(preset, example).into_iter().map(move |line| format!("example {index}: {line}"))
+                compared(preset, example)
+                    .into_iter()
+                    .map(move |line| format!("example {index}: {line}"))
             })
             .collect()
     }));
-    let exchanges = presets().iter().map(|preset| preset.examples.len()).sum::<usize>();
+    let exchanges = presets()
+        .iter()
+        .map(|preset| preset.examples.len())
+        .sum::<usize>();
     assert!(exchanges >= 2 * 80, "only {exchanges} exchanges");
 }
 
@@ -197,7 +251,10 @@ fn compared(preset: &Preset, example: &Value) -> Vec<String> {
     let mut wrong = wrong_requests(example, &report);
     let mut differ = |what: &str, wanted: &Value, made: &Value| {
         if wanted != made {
-            wrong.push(format!("{what}: wanted {wanted}, got {made} ({})", report["error"]["detail"]));
+            wrong.push(format!(
+                "{what}: wanted {wanted}, got {made} ({})",
+                report["error"]["detail"]
+            ));
         }
     };
     if let Some(error) = example["error"].as_object() {
@@ -208,7 +265,11 @@ fn compared(preset: &Preset, example: &Value) -> Vec<String> {
         return wrong;
     }
     differ("error", &Value::Null, &report["error"]);
-    differ("never_expires", &(example["never_expires"] == true).into(), &report["never_expires"]);
+    differ(
+        "never_expires",
+        &(example["never_expires"] == true).into(),
+        &report["never_expires"],
+    );
     for name in ["token", "expires_in", "outputs", "save"] {
         if !example[name].is_null() {
             differ(name, &example[name], &report[name]);
@@ -218,21 +279,35 @@ fn compared(preset: &Preset, example: &Value) -> Vec<String> {
 }
 
 fn as_text(value: &Value) -> Value {
-    if value.is_null() || value.is_string() { value.clone() } else { value.to_string().into() }
+    if value.is_null() || value.is_string() {
+        value.clone()
+    } else {
+        value.to_string().into()
+    }
 }
 
 fn wrong_requests(example: &Value, report: &Value) -> Vec<String> {
-    let exchange: Vec<_> = example["exchange"].as_array().into_iter().flatten().collect();
+    let exchange: Vec<_> = example["exchange"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
     let made: Vec<_> = report["requests"].as_array().unwrap().iter().collect();
     let mut wrong = Vec::new();
     if exchange.len() != made.len() {
-        wrong.push(format!("{} requests recorded, {} made", exchange.len(), made.len()));
+        wrong.push(format!(
+            "{} requests recorded, {} made",
+            exchange.len(),
+            made.len()
+        ));
     }
     for (index, (recorded, made)) in exchange.iter().zip(made).enumerate() {
         for (name, wanted) in recorded["request"].as_object().into_iter().flatten() {
             for (part, wanted, made) in parts(name, wanted, made) {
                 if wanted != made {
-                    wrong.push(format!("request {index}, {part}: recorded {wanted}, made {made}"));
+                    wrong.push(format!(
+                        "request {index}, {part}: recorded {wanted}, made {made}"
+                    ));
                 }
             }
         }
@@ -243,15 +318,28 @@ fn wrong_requests(example: &Value, report: &Value) -> Vec<String> {
 /// A part of a request as recorded and as made; headers one by one, their names in any case.
 fn parts(name: &str, wanted: &Value, made: &Value) -> Vec<(String, Value, Value)> {
     let Some(headers) = wanted.as_object().filter(|_| name == "headers") else {
-        let empty_as_none = |value: &Value| if value == "" { Value::Null } else { value.clone() };
-        return vec![(name.to_owned(), empty_as_none(wanted), empty_as_none(&made[name]))];
+        let empty_as_none = |value: &Value| {
+            if value == "" {
+                Value::Null
+            } else {
+                value.clone()
+            }
+        };
+        return vec![(
+            name.to_owned(),
+            empty_as_none(wanted),
+            empty_as_none(&made[name]),
+        )];
     };
     let header = |name: &str| {
         let mut all = made["headers"].as_object().into_iter().flatten();
         all.find(|(other, _)| other.eq_ignore_ascii_case(name))
             .map_or(json!(null), |(_, value)| value.clone())
     };
-    headers.iter().map(|(name, wanted)| (format!("header {name}"), wanted.clone(), header(name))).collect()
+    headers
+        .iter()
+        .map(|(name, wanted)| (format!("header {name}"), wanted.clone(), header(name)))
+        .collect()
 }
 
 #[test]
@@ -259,10 +347,16 @@ fn the_same_facts_make_the_same_requests() {
     assert_none(&each(|preset| {
         let definition = definition(preset);
         let form = definition.form().unwrap();
-        let made =
-            |example: &Value| without_chance(&json!(rehearsed(form, example, true).requests).to_string());
-        let changed = preset.examples.iter().filter(|example| made(example) != made(example));
-        changed.map(|example| format!("not the same twice: {}", example["inputs"])).collect()
+        let made = |example: &Value| {
+            without_chance(&json!(rehearsed(form, example, true).requests).to_string())
+        };
+        let changed = preset
+            .examples
+            .iter()
+            .filter(|example| made(example) != made(example));
+        changed
+            .map(|example| format!("not the same twice: {}", example["inputs"]))
+            .collect()
     }));
 }
 
@@ -270,5 +364,7 @@ fn the_same_facts_make_the_same_requests() {
 fn without_chance(requests: &str) -> String {
     let differ = |jwt: &Jwt| jwt.header["alg"] == "PS256" || jwt.header["alg"] == "ES256";
     let jwts = Jwt::all_in(requests).into_iter().filter(differ);
-    jwts.fold(requests.to_owned(), |text, jwt| text.replace(&jwt.text, &jwt.unsigned()))
+    jwts.fold(requests.to_owned(), |text, jwt| {
+        text.replace(&jwt.text, &jwt.unsigned())
+    })
 }

@@ -11,7 +11,8 @@ use crate::keys::filled;
 
 /// Reads what a preset says.
 pub(crate) fn definition(preset: &Preset) -> Definition {
-    Definition::read(Some(&preset.config), None).unwrap_or_else(|wrong| panic!("{}: {wrong:?}", preset.id))
+    Definition::read(Some(&preset.config), None)
+        .unwrap_or_else(|wrong| panic!("{}: {wrong:?}", preset.id))
 }
 
 /// When an example does not say when it is.
@@ -25,8 +26,14 @@ pub(crate) fn facts(example: &Value) -> Facts {
     let text = |name: &str, default: &str| example[name].as_str().unwrap_or(default).to_owned();
     Facts {
         secret: SecretId::new("realm", "key"),
-        inputs: part("inputs").into_iter().chain(state).collect::<Credentials>(),
-        tokens: part("tokens").into_iter().map(|(alias, text)| (alias, TokenText::from(text))).collect(),
+        inputs: part("inputs")
+            .into_iter()
+            .chain(state)
+            .collect::<Credentials>(),
+        tokens: part("tokens")
+            .into_iter()
+            .map(|(alias, text)| (alias, TokenText::from(text)))
+            .collect(),
         has_saved,
         forced: false,
         now: Timestamp::from_epoch_ms(example["now"].as_i64().unwrap_or(NOW) * 1000),
@@ -36,15 +43,27 @@ pub(crate) fn facts(example: &Value) -> Facts {
 }
 
 fn texts(values: &Map<String, Value>) -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     let given = values.iter().filter(|(_, value)| !value.is_null());
-    given.map(|(name, value)| (name.clone(), text(value))).collect()
+    given
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
 }
 
 /// The answers of an example.
 pub(crate) fn answers(example: &Value) -> Vec<RawAnswer> {
-    let answers = example["exchange"].as_array().into_iter().flatten().map(|step| &step["answer"]);
-    answers.map(|answer| RawAnswer::recorded(answer).unwrap()).collect()
+    let answers = example["exchange"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|step| &step["answer"]);
+    answers
+        .map(|answer| RawAnswer::recorded(answer).unwrap())
+        .collect()
 }
 
 /// Goes through an example.

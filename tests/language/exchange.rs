@@ -22,14 +22,24 @@ pub(crate) fn differences(wanted: &Value, made: &Value, signed: &[String]) -> Ve
     wanted_query.extend(pairs_of(&wanted["query"]));
     let (made_base, made_query) = split(&text(&made["url"]));
     differ("url", wanted_base, made_base);
-    differ("query", format!("{wanted_query:?}"), format!("{:?}", without_pairs(made_query, signed)));
+    differ(
+        "query",
+        format!("{wanted_query:?}"),
+        format!("{:?}", without_pairs(made_query, signed)),
+    );
     differ("headers", headers(wanted, &[]), headers(made, signed));
-    differ("body", wanted_body(wanted), made_body(wanted, &made["body"], signed));
+    differ(
+        "body",
+        wanted_body(wanted),
+        made_body(wanted, &made["body"], signed),
+    );
     found
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 type Pairs = Vec<(String, String)>;
@@ -59,7 +69,12 @@ fn pairs(text: &str, decode: fn(&str) -> String) -> Pairs {
 }
 
 fn pairs_of(object: &Value) -> Pairs {
-    object.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
+    object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
 }
 
 fn holds(text: &str, signed: &[String]) -> bool {
@@ -85,7 +100,11 @@ fn headers(request: &Value, signed: &[String]) -> String {
         _ => None,
     };
     let names_one = all.iter().any(|(name, _)| name == "content-type");
-    all.extend(media_type.filter(|_| !names_one).map(|kind| ("content-type".to_owned(), kind.to_owned())));
+    all.extend(
+        media_type
+            .filter(|_| !names_one)
+            .map(|kind| ("content-type".to_owned(), kind.to_owned())),
+    );
     all.sort();
     format!("{all:?}")
 }
@@ -109,11 +128,15 @@ fn made_body(wanted: &Value, made: &Value, signed: &[String]) -> String {
             format!("{:?}", without_pairs(pairs(body, form_decoded), signed))
         }
         (Some("json"), Some(body)) => serde_json::from_str::<Value>(body)
-            .map_or(format!("no JSON: {body}"), |json| without_members(json, signed).to_string()),
+            .map_or(format!("no JSON: {body}"), |json| {
+                without_members(json, signed).to_string()
+            }),
         (Some("xml"), Some(body)) => {
             let declared = body.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
             let tree = declared.and_then(xml::tree);
-            tree.map_or(format!("no XML: {body}"), |tree| without_members(tree, signed).to_string())
+            tree.map_or(format!("no XML: {body}"), |tree| {
+                without_members(tree, signed).to_string()
+            })
         }
         (Some("text"), Some(body)) if holds(body, signed) => "a signed JWT".to_owned(),
         (Some("text"), Some(body)) => body.to_owned(),
@@ -124,11 +147,17 @@ fn made_body(wanted: &Value, made: &Value, signed: &[String]) -> String {
 fn without_members(value: Value, signed: &[String]) -> Value {
     match value {
         Value::Object(members) => {
-            let kept =
-                members.into_iter().filter(|(_, value)| !value.as_str().is_some_and(|t| holds(t, signed)));
-            kept.map(|(name, value)| (name, without_members(value, signed))).collect::<Map<_, _>>().into()
+            let kept = members
+                .into_iter()
+                .filter(|(_, value)| !value.as_str().is_some_and(|t| holds(t, signed)));
+            kept.map(|(name, value)| (name, without_members(value, signed)))
+                .collect::<Map<_, _>>()
+                .into()
         }
-        Value::Array(list) => list.into_iter().map(|value| without_members(value, signed)).collect(),
+        Value::Array(list) => list
+            .into_iter()
+            .map(|value| without_members(value, signed))
+            .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
 }
@@ -139,7 +168,8 @@ fn a_difference_of_each_kind_is_told() {
         "headers": {"X-Key": "k"}, "format": "form", "body": {"x": "1 2", "y": "3"}});
     let made = |method: &str, url: &str, headers: &str, body: &str| {
         let headers: Value = serde_json::from_str(headers).unwrap();
-        let made = serde_json::json!({"method": method, "url": url, "headers": headers, "body": body});
+        let made =
+            serde_json::json!({"method": method, "url": url, "headers": headers, "body": body});
         differences(&wanted, &made, &[])
             .iter()
             .map(|line| line.split(':').next().unwrap().to_owned())
@@ -152,9 +182,28 @@ fn a_difference_of_each_kind_is_told() {
     assert_eq!(made("POST", url, headers, body), none);
     for (made, part) in [
         (made("GET", url, headers, body), "method"),
-        (made("POST", "https://h.example/b?v=1&a=b%20c&d=%2B", headers, body), "url"),
-        (made("POST", "https://h.example/a?v=1&a=b+c&d=%2B", headers, body), "query"),
-        (made("POST", "https://h.example/a?v=1&d=%2B&a=b%20c", headers, body), "query"),
+        (
+            made(
+                "POST",
+                "https://h.example/b?v=1&a=b%20c&d=%2B",
+                headers,
+                body,
+            ),
+            "url",
+        ),
+        (
+            made("POST", "https://h.example/a?v=1&a=b+c&d=%2B", headers, body),
+            "query",
+        ),
+        (
+            made(
+                "POST",
+                "https://h.example/a?v=1&d=%2B&a=b%20c",
+                headers,
+                body,
+            ),
+            "query",
+        ),
         (made("POST", url, r#"{"x-key": "k"}"#, body), "headers"),
         (made("POST", url, headers, "y=3&x=1+2"), "body"),
         (made("POST", url, headers, "x=1%2B2&y=3"), "body"),

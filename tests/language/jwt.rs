@@ -30,7 +30,11 @@ impl Jwt {
     fn read(text: &str) -> Option<Self> {
         let [header, claims, signature] = text.split('.').collect::<Vec<_>>().try_into().ok()?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        let json = |part: &str| serde_json::from_slice::<Value>(&decode(part)?).ok().filter(Value::is_object);
+        let json = |part: &str| {
+            serde_json::from_slice::<Value>(&decode(part)?)
+                .ok()
+                .filter(Value::is_object)
+        };
         Some(Self {
             text: text.to_owned(),
             header: json(header)?,
@@ -44,12 +48,17 @@ impl Jwt {
         let signed = self.text.rsplit_once('.').unwrap().0.as_bytes();
         let keys = keys();
         let by = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
-            UnparsedPublicKey::new(algorithm, key).verify(signed, &self.signature).is_ok()
+            UnparsedPublicKey::new(algorithm, key)
+                .verify(signed, &self.signature)
+                .is_ok()
         };
         match self.header["alg"].as_str() {
-            Some("HS256") => {
-                hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed, &self.signature).is_ok()
-            }
+            Some("HS256") => hmac::verify(
+                &hmac::Key::new(hmac::HMAC_SHA256, secret),
+                signed,
+                &self.signature,
+            )
+            .is_ok(),
             Some("RS256") => by(&RSA_PKCS1_2048_8192_SHA256, keys.rsa.public_key_raw()),
             Some("RS512") => by(&RSA_PKCS1_2048_8192_SHA512, keys.rsa.public_key_raw()),
             Some("PS256") => by(&RSA_PSS_2048_8192_SHA256, keys.rsa.public_key_raw()),
@@ -61,7 +70,10 @@ impl Jwt {
 
     /// What is signed, without the signature: PS256 and ES256 sign differently each time.
     pub(crate) fn unsigned(&self) -> String {
-        let hash = digest::digest(&digest::SHA256, self.text.rsplit_once('.').unwrap().0.as_bytes());
+        let hash = digest::digest(
+            &digest::SHA256,
+            self.text.rsplit_once('.').unwrap().0.as_bytes(),
+        );
         format!("jwt {}", URL_SAFE_NO_PAD.encode(hash.as_ref()))
     }
 }

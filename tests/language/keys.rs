@@ -9,7 +9,8 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_ECDSA_P521_SHA512,
 };
 use serde_json::{Map, Value};
 
@@ -57,8 +58,15 @@ fn new_ed25519() -> KeyPair {
 /// DER as PEM.
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    let lines: Vec<_> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
 }
 
 /// Example values with a key in place of `@rsa`, `@ec`, `@ed25519`, and the certificate of `@certificate`.
@@ -70,5 +78,10 @@ pub(crate) fn filled(values: &Value) -> Map<String, Value> {
         Some("@certificate") => keys().certificate.as_str().into(),
         _ => value.clone(),
     };
-    values.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), fill(value))).collect()
+    values
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), fill(value)))
+        .collect()
 }

@@ -26,14 +26,34 @@ impl Marked {
     fn of(preset: &Preset, example: &Value) -> Self {
         let definition = definition(preset);
         let form = definition.form().unwrap();
-        let origins = [Origin::Stored, Origin::Pushed, Origin::Rotating, Origin::File];
-        let declared: Vec<_> = origins.into_iter().flat_map(|from| form.inputs_from(from)).collect();
-        let is_secret = |name: &str| declared.iter().all(|input| input.name != name || input.secret);
-        let mut marked = Self { credentials: json!({}), values: Vec::new(), secrets: Vec::new() };
+        let origins = [
+            Origin::Stored,
+            Origin::Pushed,
+            Origin::Rotating,
+            Origin::File,
+        ];
+        let declared: Vec<_> = origins
+            .into_iter()
+            .flat_map(|from| form.inputs_from(from))
+            .collect();
+        let is_secret = |name: &str| {
+            declared
+                .iter()
+                .all(|input| input.name != name || input.secret)
+        };
+        let mut marked = Self {
+            credentials: json!({}),
+            values: Vec::new(),
+            secrets: Vec::new(),
+        };
         for part in ["inputs", "tokens", "state"] {
             let values = filled(&example[part]).into_iter().map(|(name, value)| {
                 let is_secret = part != "inputs" || is_secret(&name);
-                let value = if is_secret { marked.mark(&value) } else { value };
+                let value = if is_secret {
+                    marked.mark(&value)
+                } else {
+                    value
+                };
                 (name, value)
             });
             let values: Map<_, _> = values.collect();
@@ -44,10 +64,16 @@ impl Marked {
 
     /// A secret value in the same form, and noted.
     fn mark(&mut self, value: &Value) -> Value {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         let marked = text.replace("example", &format!("S3cr3tM4rk{}", self.secrets.len()));
         // Of a key or a certificate, a line from its middle.
-        let noted = marked.lines().nth(2).filter(|_| marked.starts_with("-----")).unwrap_or(&marked);
+        let noted = marked
+            .lines()
+            .nth(2)
+            .filter(|_| marked.starts_with("-----"))
+            .unwrap_or(&marked);
         if noted.len() >= 8 {
             self.secrets.push(noted.to_owned());
             self.values.push(marked.clone());
@@ -57,14 +83,24 @@ impl Marked {
 
     /// The secrets that a text holds in some shape.
     fn seen_in<'a>(&'a self, text: &str) -> Vec<&'a str> {
-        let is_seen = |secret: &&String| shapes(secret).iter().any(|shape| text.contains(shape.as_str()));
-        self.secrets.iter().filter(is_seen).map(String::as_str).collect()
+        let is_seen = |secret: &&String| {
+            shapes(secret)
+                .iter()
+                .any(|shape| text.contains(shape.as_str()))
+        };
+        self.secrets
+            .iter()
+            .filter(is_seen)
+            .map(String::as_str)
+            .collect()
     }
 }
 
 /// A value as it may stand in a URL, a form, a header or a JSON body.
 fn shapes(secret: &str) -> Vec<String> {
-    let hex = secret.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hex = secret
+        .bytes()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let mut shapes = vec![
         secret.to_owned(),
         utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
@@ -119,8 +155,12 @@ fn shown(preset: &Preset) -> Vec<String> {
         if let Some(last) = answers.last_mut().filter(|_| fails) {
             *last = echoing(last, &marked.values);
         }
-        let handed_out = ["token", "save"].into_iter().flat_map(|name| texts(&example[name]));
-        marked.secrets.extend(handed_out.filter(|text| text.len() >= 8));
+        let handed_out = ["token", "save"]
+            .into_iter()
+            .flat_map(|name| texts(&example[name]));
+        marked
+            .secrets
+            .extend(handed_out.filter(|text| text.len() >= 8));
         for output in ["json", "table"] {
             let check = Check {
                 config: &preset.config,
@@ -134,10 +174,16 @@ fn shown(preset: &Preset) -> Vec<String> {
             let text = format!("{}\n{}", checked.stdout, checked.stderr);
             let wanted = i32::from(fails);
             if checked.code != wanted {
-                wrong.push(format!("{} {index} {output}: exit code {}: {text}", preset.id, checked.code));
+                wrong.push(format!(
+                    "{} {index} {output}: exit code {}: {text}",
+                    preset.id, checked.code
+                ));
             }
             for secret in marked.seen_in(&text) {
-                wrong.push(format!("{} {index} {output} shows {secret}: {text}", preset.id));
+                wrong.push(format!(
+                    "{} {index} {output} shows {secret}: {text}",
+                    preset.id
+                ));
             }
         }
     }
@@ -154,14 +200,20 @@ fn texts(value: &Value) -> Vec<String> {
 
 #[test]
 fn no_preset_shows_a_secret_unless_asked() {
-    let wrong: Vec<String> = in_parallel(presets(), shown).into_iter().flatten().collect();
+    let wrong: Vec<String> = in_parallel(presets(), shown)
+        .into_iter()
+        .flatten()
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn a_secret_is_seen_in_each_of_its_shapes() {
-    let marked =
-        Marked { credentials: json!({}), values: Vec::new(), secrets: vec!["S3cr3tM4rk0/ä+x".to_owned()] };
+    let marked = Marked {
+        credentials: json!({}),
+        values: Vec::new(),
+        secrets: vec!["S3cr3tM4rk0/ä+x".to_owned()],
+    };
     let secret = &marked.secrets[0];
     for text in [
         format!("a {secret} b"),

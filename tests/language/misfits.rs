@@ -25,13 +25,31 @@ fn values_that_do_not_fit_are_told_without_the_value() {
         (json!("{{ secret | split('.', 3) }}"), "split finds no part"),
         (json!("{{ secret.member }}"), "there is no such value"),
         (json!("{{ secret | date('%Y') }}"), "is not a whole number"),
-        (json!("{{ now | date(secret ~ '%!') }}"), "is not a format of a date"),
-        (json!("{{ now | date('%Y', secret) }}"), "is not a time zone"),
+        (
+            json!("{{ now | date(secret ~ '%!') }}"),
+            "is not a format of a date",
+        ),
+        (
+            json!("{{ now | date('%Y', secret) }}"),
+            "is not a time zone",
+        ),
         (json!("{{ now + secret }}"), ""),
-        (json!("{{ secret | rsa_sha256(secret) | hex }}"), "the key is not usable"),
-        (json!("{{ secret | rsa_encrypt(secret) | hex }}"), "expected PEM of a certificate"),
-        (json!("{{ secret | spki_sha256 | hex }}"), "expected PEM of a certificate"),
-        (json!("{{ secret | replace('', 'x') }}"), "replace needs a text to look for"),
+        (
+            json!("{{ secret | rsa_sha256(secret) | hex }}"),
+            "the key is not usable",
+        ),
+        (
+            json!("{{ secret | rsa_encrypt(secret) | hex }}"),
+            "expected PEM of a certificate",
+        ),
+        (
+            json!("{{ secret | spki_sha256 | hex }}"),
+            "expected PEM of a certificate",
+        ),
+        (
+            json!("{{ secret | replace('', 'x') }}"),
+            "replace needs a text to look for",
+        ),
         (json!("{{ secret | slice(-1, 2) }}"), "slice counts from 0"),
         (json!("{{ secret | upper('x') }}"), "too many arguments"),
         (json!("{{ secret | hmac_sha256() }}"), "lacks an argument"),
@@ -42,15 +60,18 @@ fn values_that_do_not_fit_are_told_without_the_value() {
         let config = json!({"inputs": {"secret": {"secret": true}, "optional": {"required": false}},
             "vars": {"made": var}, "requests": [{"url": "https://provider.example", "json": {"a": "x{{ made }}"}}],
             "token": "$.t"});
-        let definition =
-            Definition::read(Some(&config), None).unwrap_or_else(|wrong| panic!("{var}: {wrong:?}"));
+        let definition = Definition::read(Some(&config), None)
+            .unwrap_or_else(|wrong| panic!("{var}: {wrong:?}"));
         let example = json!({"inputs": {"secret": marker}});
         for show_secrets in [true, false] {
             let rehearsal = rehearsed(definition.form().unwrap(), &example, show_secrets);
             let report = rehearsal.report(show_secrets);
             let error = &report["error"];
             assert_eq!(error["class"], "config", "{var}: {report}");
-            assert!(error["detail"].as_str().unwrap().contains(reason), "{var}: {error}");
+            assert!(
+                error["detail"].as_str().unwrap().contains(reason),
+                "{var}: {error}"
+            );
             assert!(!report.to_string().contains(marker), "{var}: {report}");
         }
     }
@@ -62,10 +83,18 @@ fn a_missing_value_is_named_with_its_place() {
     let example = json!({"inputs": {"secret": "MARKED-SECRET"}});
     let report = rehearsed(definition.form().unwrap(), &example, false).report(false);
     let detail = report["error"]["detail"].as_str().unwrap();
-    for part in ["input appid", "/config/inputs/appid", "input grant", "secret realm/key"] {
+    for part in [
+        "input appid",
+        "/config/inputs/appid",
+        "input grant",
+        "secret realm/key",
+    ] {
         assert!(detail.contains(part), "{part}: {detail}");
     }
-    assert_eq!((&report["error"]["class"], &report["requests"]), (&json!("config"), &json!([])));
+    assert_eq!(
+        (&report["error"]["class"], &report["requests"]),
+        (&json!("config"), &json!([]))
+    );
 }
 
 /// Values that make no request: a header with a line end, an address that is none.
@@ -80,10 +109,15 @@ fn values_that_no_request_can_carry_are_refused() {
         (json!({"url": "{{ value }}/token"}), "ftp://MARKED.example"),
         (json!({"url": "{{ value }}"}), "javascript:MARKED"),
     ] {
-        let config = json!({"inputs": {"value": {"secret": true}}, "requests": [request], "token": "$.t"});
+        let config =
+            json!({"inputs": {"value": {"secret": true}}, "requests": [request], "token": "$.t"});
         let definition = Definition::read(Some(&config), None).unwrap();
-        let report =
-            rehearsed(definition.form().unwrap(), &json!({"inputs": {"value": value}}), false).report(false);
+        let report = rehearsed(
+            definition.form().unwrap(),
+            &json!({"inputs": {"value": value}}),
+            false,
+        )
+        .report(false);
         assert_eq!(report["error"]["class"], "config", "{report}");
         assert!(!report.to_string().contains("MARKED"), "{report}");
     }

@@ -39,19 +39,34 @@ impl Check<'_> {
         let folder = tempfile::tempdir().unwrap();
         let realm = json!({"id": "example", "config": self.config});
         let mut command = Command::new(env!("CARGO_BIN_EXE_token-server"));
-        command.env_clear().current_dir(std::env::temp_dir()).stdin(Stdio::null());
+        command
+            .env_clear()
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null());
         command.args(["--output", self.output, "realm", "check"]);
         command.arg(written(folder.path(), "realm.json", &realm));
         if !self.credentials.is_null() {
-            command.arg("--credentials").arg(written(folder.path(), "credentials.json", self.credentials));
+            command.arg("--credentials").arg(written(
+                folder.path(),
+                "credentials.json",
+                self.credentials,
+            ));
         }
         for (index, answer) in self.answers.iter().enumerate() {
-            command.arg("--answer").arg(written(folder.path(), &format!("answer-{index}.json"), answer));
+            command.arg("--answer").arg(written(
+                folder.path(),
+                &format!("answer-{index}.json"),
+                answer,
+            ));
         }
         for (name, flag) in [("now", "--now"), ("uuid", "--uuid"), ("nonce", "--nonce")] {
             let value = &self.facts[name];
             if !value.is_null() {
-                command.arg(flag).arg(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                command.arg(flag).arg(
+                    value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned),
+                );
             }
         }
         if self.show_secrets {
@@ -67,7 +82,10 @@ pub(crate) fn check_text(name: &str, text: &str) -> Checked {
     let path = folder.path().join(name);
     fs::write(&path, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_token-server"));
-    run(command.env_clear().args(["--output", "json", "realm", "check"]).arg(path))
+    run(command
+        .env_clear()
+        .args(["--output", "json", "realm", "check"])
+        .arg(path))
 }
 
 fn run(command: &mut Command) -> Checked {
@@ -95,6 +113,9 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R 
             .chunks(share)
             .map(|share| scope.spawn(move || share.iter().map(work).collect::<Vec<_>>()))
             .collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     })
 }

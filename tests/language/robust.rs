@@ -27,7 +27,11 @@ fn try_all<S: Strategy>(
 ) {
     let (send, done) = channel();
     std::thread::spawn(move || {
-        let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+        let config = ProptestConfig {
+            cases,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
         let outcome = TestRunner::new(config).run(&strategy(), |case| {
             test(case);
             Ok(())
@@ -35,23 +39,35 @@ fn try_all<S: Strategy>(
         // Nobody listens any more when it took too long.
         let _ = send.send(outcome.map_err(|failure| failure.to_string()));
     });
-    let outcome = done.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("does not end, or panicked itself"));
+    let outcome = done
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| panic!("does not end, or panicked itself"));
     assert_eq!(outcome, Ok(()));
 }
 
 /// Reads a definition; what is refused has places and reasons, what is accepted is gone through.
-fn read_and_run(config: &Value, example: &Value, inputs: Option<Credentials>, answers: &[RawAnswer]) {
+fn read_and_run(
+    config: &Value,
+    example: &Value,
+    inputs: Option<Credentials>,
+    answers: &[RawAnswer],
+) {
     let definition = match Definition::read(Some(config), None) {
         Ok(definition) => definition,
         Err(issues) => {
             assert!(!issues.is_empty());
             for issue in issues {
-                assert!(issue.pointer.starts_with("/config") && !issue.detail.is_empty(), "{issue:?}");
+                assert!(
+                    issue.pointer.starts_with("/config") && !issue.detail.is_empty(),
+                    "{issue:?}"
+                );
             }
             return;
         }
     };
-    let Some(form) = definition.form() else { return };
+    let Some(form) = definition.form() else {
+        return;
+    };
     let mut facts = facts(example);
     if let Some(inputs) = inputs {
         facts.inputs = inputs;
@@ -59,21 +75,43 @@ fn read_and_run(config: &Value, example: &Value, inputs: Option<Credentials>, an
     for show_secrets in [true, false] {
         let rehearsal = form.rehearse(facts.clone(), answers.to_vec(), show_secrets);
         let report = rehearsal.report(show_secrets);
-        assert!(report["token"].is_null() || report["error"].is_null(), "{report}");
+        assert!(
+            report["token"].is_null() || report["error"].is_null(),
+            "{report}"
+        );
         assert_ne!(report["token"], "", "{report}");
     }
-    let _ = (definition.warnings(), definition.references(), definition.policy());
+    let _ = (
+        definition.warnings(),
+        definition.references(),
+        definition.policy(),
+    );
 }
 
 #[test]
 fn any_template_is_refused_or_worked_out() {
-    let strategy = || (prop_oneof![1 => template(), 3 => expression()], any::<bool>(), template());
+    let strategy = || {
+        (
+            prop_oneof![1 => template(), 3 => expression()],
+            any::<bool>(),
+            template(),
+        )
+    };
     try_all(2000, strategy, |(template, in_var, value)| {
         let mut config = good();
-        let place = if in_var { "/vars/base" } else { "/requests/0/form/sign" };
+        let place = if in_var {
+            "/vars/base"
+        } else {
+            "/requests/0/form/sign"
+        };
         put(&mut config, place, template.into());
         let example = json!({"inputs": {"appid": value, "secret": "s.e.c", "grant": "g"}});
-        read_and_run(&config, &example, None, &[RawAnswer::json(200, &json!({"access_token": "t"}))]);
+        read_and_run(
+            &config,
+            &example,
+            None,
+            &[RawAnswer::json(200, &json!({"access_token": "t"}))],
+        );
     });
 }
 
@@ -98,7 +136,12 @@ fn any_definition_at_all_is_refused_or_gone_through() {
     let strategy = || (json(), answer());
     try_all(600, strategy, |(config, answer)| {
         if !config.is_null() {
-            read_and_run(&config, &json!({"inputs": {"appid": "a"}}), None, &vec![answer; 3]);
+            read_and_run(
+                &config,
+                &json!({"inputs": {"appid": "a"}}),
+                None,
+                &vec![answer; 3],
+            );
         }
     });
 }
@@ -114,16 +157,21 @@ fn any_answer_is_judged() {
 #[test]
 fn any_value_is_sent_or_refused() {
     let strategy = || {
-        let value =
-            prop_oneof![any::<String>(), template(), any::<i64>().prop_map(|number| number.to_string())];
+        let value = prop_oneof![
+            any::<String>(),
+            template(),
+            any::<i64>().prop_map(|number| number.to_string())
+        ];
         (any_preset(), prop::collection::vec(value, 1..6))
     };
     try_all(600, strategy, |(preset, values)| {
         let example = &preset.examples[0];
         let given = facts(example).inputs;
         let mut values = values.iter().cycle();
-        let inputs =
-            given.iter().map(|(name, _)| (name.to_owned(), values.next().unwrap().clone())).collect();
+        let inputs = given
+            .iter()
+            .map(|(name, _)| (name.to_owned(), values.next().unwrap().clone()))
+            .collect();
         read_and_run(&preset.config, example, Some(inputs), &answers(example));
     });
 }

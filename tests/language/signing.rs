@@ -19,10 +19,15 @@ const NOW: i64 = 1_772_327_045;
 /// Where the libraries are, from the environment that `tests/run` sets; `None` prints a skip, and fails in CI.
 fn needed() -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "what tests/run exports")]
-    let (found, in_ci) =
-        (std::env::var("TEST_SIGNING_PYTHON").ok(), std::env::var("CI").is_ok_and(|ci| ci == "true"));
+    let (found, in_ci) = (
+        std::env::var("TEST_SIGNING_PYTHON").ok(),
+        std::env::var("CI").is_ok_and(|ci| ci == "true"),
+    );
     if found.is_none() {
-        assert!(!in_ci, "TEST_SIGNING_PYTHON is not set: run the tests by tests/run");
+        assert!(
+            !in_ci,
+            "TEST_SIGNING_PYTHON is not set: run the tests by tests/run"
+        );
         #[expect(clippy::print_stderr, reason = "a skip must be seen")]
         {
             eprintln!("SKIPPED: TEST_SIGNING_PYTHON is not set; run: make test");
@@ -35,9 +40,18 @@ fn needed() -> Option<String> {
 fn ask(python: &str, arguments: &[&str], document: &Value) -> Value {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/signing/check.py");
     let mut command = Command::new(python);
-    command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .arg(script)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(document.to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(document.to_string().as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
@@ -57,18 +71,29 @@ fn assert_right(python: &str, cases: &[Value], spoil: impl Fn(&mut Value)) {
     for case in cases {
         let name = case["name"].as_str().unwrap();
         assert_eq!(said(name), None, "{name}");
-        assert!(said(&format!("{name}, spoilt")).is_some(), "{name}: the library would not see a fault");
+        assert!(
+            said(&format!("{name}, spoilt")).is_some(),
+            "{name}: the library would not see a fault"
+        );
     }
 }
 
 /// What a template makes of these inputs, as the token of a realm that calls nothing.
 fn made(vars: &Value, inputs: &Value) -> String {
-    let declared: Value = inputs.as_object().unwrap().keys().map(|name| (name.clone(), json!({}))).collect();
+    let declared: Value = inputs
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| (name.clone(), json!({})))
+        .collect();
     let config = json!({"inputs": declared, "vars": vars, "token": "var:made", "expires": "never"});
     let definition = Definition::read(Some(&config), None).unwrap();
     let example = json!({"inputs": inputs, "now": NOW});
     let report = rehearsed(definition.form().unwrap(), &example, true).report(true);
-    report["token"].as_str().unwrap_or_else(|| panic!("{report}")).to_owned()
+    report["token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{report}"))
+        .to_owned()
 }
 
 /// The request of a preset with these inputs.
@@ -108,7 +133,8 @@ fn botocore_signs_the_same_request_for_aws() {
 #[test]
 fn the_tencent_cloud_sdk_signs_the_same_request() {
     let Some(python) = needed() else { return };
-    let policy = r#"{"version":"2.0","statement":[{"effect":"allow","action":"cos:*","resource":"*"}]}"#;
+    let policy =
+        r#"{"version":"2.0","statement":[{"effect":"allow","action":"cos:*","resource":"*"}]}"#;
     let policy_encoded = "%7B%22version%22%3A%222.0%22%2C%22statement%22%3A%5B%7B%22effect%22%3A%22allow%22%2C\
         %22action%22%3A%22cos%3A%2A%22%2C%22resource%22%3A%22%2A%22%7D%5D%7D";
     let cases = [("ap-guangzhou", "tokenservice"), ("na-siliconvalley", "另一个名字")].map(|(region, session)| {
@@ -126,11 +152,20 @@ fn the_tencent_cloud_sdk_signs_the_same_request() {
 fn jwt_keys(older: &Value) -> Vec<(&'static str, &'static str, String, String)> {
     let keys = keys();
     let secret = "a secret of more than thirty-two bytes, ä too";
-    let rsa = |alg: &'static str| (alg, alg, keys.rsa.serialize_pem(), keys.rsa.public_key_pem());
+    let rsa = |alg: &'static str| {
+        (
+            alg,
+            alg,
+            keys.rsa.serialize_pem(),
+            keys.rsa.public_key_pem(),
+        )
+    };
     let old = |name: &str| older[name].as_str().unwrap().to_owned();
     let second = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let shared = |alg: &'static str| (alg, alg, secret.repeat(2), secret.repeat(2));
-    let ec = |alg: &'static str, key: &rcgen::KeyPair| (alg, alg, key.serialize_pem(), key.public_key_pem());
+    let ec = |alg: &'static str, key: &rcgen::KeyPair| {
+        (alg, alg, key.serialize_pem(), key.public_key_pem())
+    };
     vec![
         shared("HS256"),
         shared("HS384"),
@@ -143,12 +178,42 @@ fn jwt_keys(older: &Value) -> Vec<(&'static str, &'static str, String, String)> 
         rsa("PS512"),
         ec("ES384", &keys.ec384),
         ec("ES512", &keys.ec521),
-        ("ES256", "ES256", keys.ec.serialize_pem(), keys.ec.public_key_pem()),
-        ("EdDSA", "EdDSA", keys.ed25519.serialize_pem(), keys.ed25519.public_key_pem()),
-        ("EdDSA, PKCS #8 version 2", "EdDSA", second.serialize_pem(), second.public_key_pem()),
-        ("RS256 by PKCS #1", "RS256", old("pkcs1"), keys.rsa.public_key_pem()),
-        ("PS256 by PKCS #1", "PS256", old("pkcs1"), keys.rsa.public_key_pem()),
-        ("ES256 by SEC 1", "ES256", old("sec1"), keys.ec.public_key_pem()),
+        (
+            "ES256",
+            "ES256",
+            keys.ec.serialize_pem(),
+            keys.ec.public_key_pem(),
+        ),
+        (
+            "EdDSA",
+            "EdDSA",
+            keys.ed25519.serialize_pem(),
+            keys.ed25519.public_key_pem(),
+        ),
+        (
+            "EdDSA, PKCS #8 version 2",
+            "EdDSA",
+            second.serialize_pem(),
+            second.public_key_pem(),
+        ),
+        (
+            "RS256 by PKCS #1",
+            "RS256",
+            old("pkcs1"),
+            keys.rsa.public_key_pem(),
+        ),
+        (
+            "PS256 by PKCS #1",
+            "PS256",
+            old("pkcs1"),
+            keys.rsa.public_key_pem(),
+        ),
+        (
+            "ES256 by SEC 1",
+            "ES256",
+            old("sec1"),
+            keys.ec.public_key_pem(),
+        ),
         (
             "RS256 on one line",
             "RS256",
@@ -160,7 +225,11 @@ fn jwt_keys(older: &Value) -> Vec<(&'static str, &'static str, String, String)> 
 
 fn older_forms(python: &str) -> Value {
     let keys = keys();
-    ask(python, &["keys"], &json!({"rsa": keys.rsa.serialize_pem(), "ec": keys.ec.serialize_pem()}))
+    ask(
+        python,
+        &["keys"],
+        &json!({"rsa": keys.rsa.serialize_pem(), "ec": keys.ec.serialize_pem()}),
+    )
 }
 
 /// Spoils the last byte that is signed, the signature's own last character having unused bits.
@@ -196,16 +265,26 @@ fn pyjwt_accepts_what_the_presets_sign() {
         let definition = definition(preset);
         let example = &preset.examples[0];
         let report = rehearsed(definition.form().unwrap(), example, true).report(true);
-        let by = |key: &str| example["inputs"].as_object().unwrap().values().any(|value| value == key);
+        let by = |key: &str| {
+            example["inputs"]
+                .as_object()
+                .unwrap()
+                .values()
+                .any(|value| value == key)
+        };
         let public = match (by("@rsa"), by("@ec")) {
             (true, _) => keys().rsa.public_key_pem(),
             (_, true) => keys().ec.public_key_pem(),
             _ => continue,
         };
         let place = format!("{} {}", report["requests"], report["token"]);
-        let Some(jwt) = Jwt::all_in(&place).into_iter().next() else { continue };
-        cases.push(json!({"name": preset.id, "kind": "jwt", "token": jwt.text, "alg": jwt.header["alg"],
-            "key": public, "header": jwt.header, "claims": jwt.claims}));
+        let Some(jwt) = Jwt::all_in(&place).into_iter().next() else {
+            continue;
+        };
+        cases.push(
+            json!({"name": preset.id, "kind": "jwt", "token": jwt.text, "alg": jwt.header["alg"],
+            "key": public, "header": jwt.header, "claims": jwt.claims}),
+        );
     }
     assert!(cases.len() >= 10, "only {} presets sign", cases.len());
     assert_right(&python, &cases, spoil_token);
@@ -215,7 +294,11 @@ fn pyjwt_accepts_what_the_presets_sign() {
 fn spoil_made(case: &mut Value) {
     let mut made = case["made"].as_str().unwrap().to_owned();
     let middle = made.len() / 2;
-    let other = if &made[middle..=middle] == "0" { "1" } else { "0" };
+    let other = if &made[middle..=middle] == "0" {
+        "1"
+    } else {
+        "0"
+    };
     made.replace_range(middle..=middle, other);
     case["made"] = made.into();
 }
@@ -233,9 +316,14 @@ fn cryptography_verifies_and_decrypts_what_keys_made() {
     };
     let (private, public) = (keys.rsa.serialize_pem(), keys.rsa.public_key_pem());
     let mut cases = Vec::new();
-    for (form, key) in [("PKCS #8", private.as_str()), ("PKCS #1", older["pkcs1"].as_str().unwrap())] {
-        cases.push(json!({"name": format!("signed by {form}"), "kind": "rsa_sha256", "text": text,
-            "made": with("rsa_sha256(key)", key), "public": public}));
+    for (form, key) in [
+        ("PKCS #8", private.as_str()),
+        ("PKCS #1", older["pkcs1"].as_str().unwrap()),
+    ] {
+        cases.push(
+            json!({"name": format!("signed by {form}"), "kind": "rsa_sha256", "text": text,
+            "made": with("rsa_sha256(key)", key), "public": public}),
+        );
     }
     for (kind, key) in [
         ("rsa_sha512", &keys.rsa),
@@ -243,8 +331,10 @@ fn cryptography_verifies_and_decrypts_what_keys_made() {
         ("ecdsa_sha256", &keys.ec),
         ("ed25519", &keys.ed25519),
     ] {
-        cases.push(json!({"name": kind, "kind": kind, "text": text, "public": key.public_key_pem(),
-            "made": with(&format!("{kind}(key)"), &key.serialize_pem())}));
+        cases.push(
+            json!({"name": kind, "kind": kind, "text": text, "public": key.public_key_pem(),
+            "made": with(&format!("{kind}(key)"), &key.serialize_pem())}),
+        );
     }
     for (kind, filter) in [
         ("rsa_encrypt", "rsa_encrypt(key)"),
@@ -252,9 +342,14 @@ fn cryptography_verifies_and_decrypts_what_keys_made() {
         ("rsa_encrypt_oaep", "rsa_encrypt_oaep(key, 'sha256')"),
         ("rsa_encrypt_oaep_sha1", "rsa_encrypt_oaep(key, 'sha1')"),
     ] {
-        for (form, key) in [("a public key", &public), ("a certificate", &keys.certificate)] {
-            cases.push(json!({"name": format!("{filter} for {form}"), "kind": kind, "text": text,
-                "made": with(filter, key), "private": private}));
+        for (form, key) in [
+            ("a public key", &public),
+            ("a certificate", &keys.certificate),
+        ] {
+            cases.push(
+                json!({"name": format!("{filter} for {form}"), "kind": kind, "text": text,
+                "made": with(filter, key), "private": private}),
+            );
         }
     }
     assert_right(&python, &cases, spoil_made);
@@ -279,16 +374,29 @@ fn cryptography_finds_the_same_fingerprints() {
         ("Ed25519, PKCS #8", keys.ed25519.serialize_pem()),
     ];
     let cases = forms.map(|(name, pem)| {
-        let made = made(&json!({"made": "{{ pem | spki_sha256 | hex }}"}), &json!({"pem": pem}));
+        let made = made(
+            &json!({"made": "{{ pem | spki_sha256 | hex }}"}),
+            &json!({"pem": pem}),
+        );
         json!({"name": name, "kind": "spki_sha256", "pem": pem, "made": made})
     });
     assert_right(&python, &cases, spoil_made);
     // The fingerprint of Snowflake's key is that of its public half.
     let definition = definition(preset("snowflake").unwrap());
-    let report =
-        rehearsed(definition.form().unwrap(), &preset("snowflake").unwrap().examples[0], true).report(true);
-    let issuer = Jwt::all_in(report["token"].as_str().unwrap())[0].claims["iss"].as_str().unwrap().to_owned();
+    let report = rehearsed(
+        definition.form().unwrap(),
+        &preset("snowflake").unwrap().examples[0],
+        true,
+    )
+    .report(true);
+    let issuer = Jwt::all_in(report["token"].as_str().unwrap())[0].claims["iss"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let der = rcgen::PublicKeyData::subject_public_key_info(&keys.rsa);
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
-    assert!(issuer.ends_with(&format!(".SHA256:{}", STANDARD.encode(hash.as_ref()))), "{issuer}");
+    assert!(
+        issuer.ends_with(&format!(".SHA256:{}", STANDARD.encode(hash.as_ref()))),
+        "{issuer}"
+    );
 }

@@ -30,7 +30,11 @@ impl Asked {
     /// One of the 224 providers.
     fn listed(id: &str) -> Self {
         let provider = provider(id);
-        let exchange = provider["answers"].as_array().unwrap().iter().map(|answer| json!({"answer": answer}));
+        let exchange = provider["answers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|answer| json!({"answer": answer}));
         let mut example = provider.clone();
         example["exchange"] = exchange.collect();
         Self::new(&provider["config"], &example)
@@ -41,19 +45,26 @@ impl Asked {
         let config = json!({"inputs": {"id": {}, "secret": {"secret": true}}, "requests": [request],
             "token": "$.access_token", "expires": expires});
         let inputs = json!({"id": "example-id", "secret": "example-secret"});
-        let example = json!({"inputs": inputs, "exchange": [{"answer": {"status": 200, "body": answer}}]});
+        let example =
+            json!({"inputs": inputs, "exchange": [{"answer": {"status": 200, "body": answer}}]});
         Self::new(&config, &example)
     }
 
     fn new(config: &Value, example: &Value) -> Self {
         let mut example = example.clone();
         example["now"] = NOW.into();
-        Self { definition: Definition::read(Some(config), None).unwrap(), example }
+        Self {
+            definition: Definition::read(Some(config), None).unwrap(),
+            example,
+        }
     }
 
     /// With another value somewhere in its example.
     fn with(mut self, pointer: &str, value: Value) -> Self {
-        *self.example.pointer_mut(pointer).unwrap_or_else(|| panic!("nothing at {pointer}")) = value;
+        *self
+            .example
+            .pointer_mut(pointer)
+            .unwrap_or_else(|| panic!("nothing at {pointer}")) = value;
         self
     }
 
@@ -70,17 +81,25 @@ impl Asked {
     /// Milliseconds of the token's life.
     fn life(&self) -> i64 {
         let report = self.report();
-        report["expires_in"].as_i64().unwrap_or_else(|| panic!("no token: {report}"))
+        report["expires_in"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no token: {report}"))
     }
 
     fn token(&self) -> String {
         let report = self.report();
-        report["token"].as_str().unwrap_or_else(|| panic!("no token: {report}")).to_owned()
+        report["token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no token: {report}"))
+            .to_owned()
     }
 
     fn class(&self) -> String {
         let report = self.report();
-        report["error"]["class"].as_str().unwrap_or_else(|| panic!("no error: {report}")).to_owned()
+        report["error"]["class"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no error: {report}"))
+            .to_owned()
     }
 }
 
@@ -88,7 +107,12 @@ impl Asked {
 fn a_field_named_like_a_duration_holds_an_instant() {
     let at = NOW + 3600;
     for asked in [Asked::preset("coze-jwt"), Asked::listed("coze-jwt")] {
-        assert_eq!(asked.answering(json!({"access_token": "t", "expires_in": at})).life(), HOUR_MS);
+        assert_eq!(
+            asked
+                .answering(json!({"access_token": "t", "expires_in": at}))
+                .life(),
+            HOUR_MS
+        );
     }
     for asked in [Asked::preset("tiktok-shop"), Asked::listed("tiktok-shop")] {
         let body = json!({"code": 0, "data": {"access_token": "t", "access_token_expire_in": at}});
@@ -107,17 +131,31 @@ fn a_field_named_like_an_instant_holds_a_duration() {
 #[test]
 fn lives_are_told_in_milliseconds_minutes_and_days_hours_minutes() {
     for asked in [Asked::preset("fiserv"), Asked::listed("fiserv")] {
-        assert_eq!(asked.answering(json!({"access_token": "t", "expires_in": HOUR_MS})).life(), HOUR_MS);
+        assert_eq!(
+            asked
+                .answering(json!({"access_token": "t", "expires_in": HOUR_MS}))
+                .life(),
+            HOUR_MS
+        );
     }
-    let matrix =
-        Asked::listed("matrix-login").answering(json!({"access_token": "t", "expires_in_ms": HOUR_MS}));
+    let matrix = Asked::listed("matrix-login")
+        .answering(json!({"access_token": "t", "expires_in_ms": HOUR_MS}));
     assert_eq!(matrix.life(), HOUR_MS);
-    for asked in [Asked::preset("sap-business-one"), Asked::listed("sap-business-one")] {
-        assert_eq!(asked.answering(json!({"SessionTimeout": 60})).life(), HOUR_MS);
+    for asked in [
+        Asked::preset("sap-business-one"),
+        Asked::listed("sap-business-one"),
+    ] {
+        assert_eq!(
+            asked.answering(json!({"SessionTimeout": 60})).life(),
+            HOUR_MS
+        );
     }
     for asked in [Asked::preset("tableau-pat"), Asked::listed("tableau-pat")] {
         let body = json!({"credentials": {"token": "t", "estimatedTimeToExpiration": "177:05:38", "site": {"id": "s"}}});
-        assert_eq!(asked.answering(body).life(), ((177 * 24 + 5) * 60 + 38) * 60_000);
+        assert_eq!(
+            asked.answering(body).life(),
+            ((177 * 24 + 5) * 60 + 38) * 60_000
+        );
     }
 }
 
@@ -134,7 +172,9 @@ fn numbers_are_told_as_strings() {
     for id in ["ups", "qq-bot"] {
         for asked in [Asked::preset(id), Asked::listed(id)] {
             assert_eq!(
-                asked.answering(json!({"access_token": "t", "expires_in": "3600"})).life(),
+                asked
+                    .answering(json!({"access_token": "t", "expires_in": "3600"}))
+                    .life(),
                 HOUR_MS,
                 "{id}"
             );
@@ -145,15 +185,26 @@ fn numbers_are_told_as_strings() {
 #[test]
 fn the_code_of_success_is_not_zero() {
     for (id, place, success, refusal) in [
-        ("kuaishou-mini-program", "result", json!(1), json!(100_200_100)),
+        (
+            "kuaishou-mini-program",
+            "result",
+            json!(1),
+            json!(100_200_100),
+        ),
         ("doudian-self", "code", json!(10000), json!(50002)),
-        ("sf-express", "apiResultCode", json!("A1000"), json!("A1001")),
+        (
+            "sf-express",
+            "apiResultCode",
+            json!("A1000"),
+            json!("A1001"),
+        ),
         ("ezviz", "code", json!("200"), json!("10017")),
         ("huawei-welink", "code", json!("0"), json!("41500")),
         ("shopee", "error", json!(""), json!("error_auth")),
     ] {
-        let with_code =
-            |code: &Value| Asked::preset(id).with(&format!("/exchange/0/answer/body/{place}"), code.clone());
+        let with_code = |code: &Value| {
+            Asked::preset(id).with(&format!("/exchange/0/answer/body/{place}"), code.clone())
+        };
         assert!(!with_code(&success).token().is_empty(), "{id}");
         // The token is still in the answer: the code alone refuses.
         let refused = with_code(&refusal).report();
@@ -161,20 +212,33 @@ fn the_code_of_success_is_not_zero() {
         assert_ne!(refused["error"]["class"], Value::Null, "{id}");
     }
     // Where it is not 0 that succeeds, 0 does not.
-    let zero = Asked::preset("kuaishou-mini-program").with("/exchange/0/answer/body/result", json!(0));
+    let zero =
+        Asked::preset("kuaishou-mini-program").with("/exchange/0/answer/body/result", json!(0));
     assert_eq!(zero.report()["token"], Value::Null);
 }
 
 #[test]
 fn of_two_candidates_for_one_fact_the_right_one_is_taken() {
-    for asked in [Asked::preset("vault-approle"), Asked::listed("vault-approle")] {
+    for asked in [
+        Asked::preset("vault-approle"),
+        Asked::listed("vault-approle"),
+    ] {
         let body = json!({"lease_duration": 0, "auth": {"client_token": "t", "accessor": "a", "lease_duration": 3600}});
         assert_eq!(asked.answering(body).life(), HOUR_MS);
     }
     let docker = |body: Value| Asked::preset("docker-registry").answering(body);
-    assert_eq!(docker(json!({"token": "t", "access_token": "u", "expires_in": 300})).token(), "t");
-    assert_eq!(docker(json!({"access_token": "u", "expires_in": 300})).token(), "u");
-    assert_eq!(docker(json!({"token": "", "access_token": "u"})).life(), 60_000);
+    assert_eq!(
+        docker(json!({"token": "t", "access_token": "u", "expires_in": 300})).token(),
+        "t"
+    );
+    assert_eq!(
+        docker(json!({"access_token": "u", "expires_in": 300})).token(),
+        "u"
+    );
+    assert_eq!(
+        docker(json!({"token": "", "access_token": "u"})).life(),
+        60_000
+    );
 }
 
 #[test]
@@ -185,16 +249,24 @@ fn what_is_left_is_told_and_not_the_life() {
         ("feishu-tenant", "tenant_access_token", "expire"),
     ] {
         // The same token twice, half an hour apart.
-        let (first, again) = (json!({token: "t", life: 7200}), json!({token: "t", life: 5400}));
+        let (first, again) = (
+            json!({token: "t", life: 7200}),
+            json!({token: "t", life: 5400}),
+        );
         let asked = Asked::preset(id).answering(first);
-        let later = Asked::preset(id).with("/now", json!(NOW + 1800)).answering(again);
+        let later = Asked::preset(id)
+            .with("/now", json!(NOW + 1800))
+            .answering(again);
         assert_eq!((asked.life(), later.life()), (7_200_000, 5_400_000), "{id}");
         // So asking again gains nothing before the window in which a new one is given.
         let reissue = asked.definition.policy().reissue;
-        assert!(matches!(reissue, Reissue::Same { extends: false, .. }), "{id}: {reissue:?}");
+        assert!(
+            matches!(reissue, Reissue::Same { extends: false, .. }),
+            "{id}: {reissue:?}"
+        );
     }
-    let listed =
-        Asked::listed("feishu-tenant-token").answering(json!({"tenant_access_token": "t", "expire": 60}));
+    let listed = Asked::listed("feishu-tenant-token")
+        .answering(json!({"tenant_access_token": "t", "expire": 60}));
     assert_eq!(listed.life(), 60_000);
 }
 
@@ -210,7 +282,10 @@ fn a_jwt_expires_in_milliseconds_or_not_at_all() {
     }
     for asked in [Asked::preset("apns"), Asked::listed("apns")] {
         let claims = Jwt::all_in(&asked.token())[0].claims.clone();
-        assert_eq!((&claims["iat"], &claims["exp"]), (&json!(NOW), &Value::Null));
+        assert_eq!(
+            (&claims["iat"], &claims["exp"]),
+            (&json!(NOW), &Value::Null)
+        );
         assert_eq!(asked.life(), 50 * 60_000);
     }
     // A token of a provider's, read for its own exp.
@@ -222,7 +297,11 @@ fn a_jwt_expires_in_milliseconds_or_not_at_all() {
         (json!({"iat": NOW}), 600_000),
     ] {
         let request = json!({"url": "https://login.example/token", "form": {"id": "{{ id }}"}});
-        let asked = Asked::inline(&request, &expires, &json!({"access_token": jwt(claims.clone())}));
+        let asked = Asked::inline(
+            &request,
+            &expires,
+            &json!({"access_token": jwt(claims.clone())}),
+        );
         assert_eq!(asked.life(), life, "{claims}");
     }
 }
@@ -244,8 +323,17 @@ fn a_body_goes_with_get_and_a_post_carries_all_in_its_query() {
     );
     for asked in [heap, Asked::preset("baidu-aip")] {
         let request = asked.report()["requests"][0].clone();
-        assert_eq!((&request["method"], &request["body"]), (&json!("POST"), &Value::Null));
-        assert!(request["url"].as_str().unwrap().contains("&client_secret=example-secret"), "{request}");
+        assert_eq!(
+            (&request["method"], &request["body"]),
+            (&json!("POST"), &Value::Null)
+        );
+        assert!(
+            request["url"]
+                .as_str()
+                .unwrap()
+                .contains("&client_secret=example-secret"),
+            "{request}"
+        );
         assert_eq!(request["headers"]["content-type"], Value::Null);
     }
 }
@@ -262,7 +350,8 @@ fn other_statuses_than_200_are_success() {
         }
     }
     // 204 has no body; the token is in a header.
-    let keystone = Asked::preset("openstack-keystone").with("/exchange/0/answer/status", json!(204));
+    let keystone =
+        Asked::preset("openstack-keystone").with("/exchange/0/answer/status", json!(204));
     assert!(!keystone.answering(Value::Null).token().is_empty());
 }
 
@@ -272,7 +361,9 @@ fn credentials_are_sent_with_a_literal_in_them() {
     let request = aliyun.report()["requests"][0].clone();
     let url = url::Url::parse(request["url"].as_str().unwrap()).unwrap();
     let (signed, signature) = url.query().unwrap().rsplit_once("&Signature=").unwrap();
-    let key = aliyun.example["inputs"]["access_key_secret"].as_str().unwrap();
+    let key = aliyun.example["inputs"]["access_key_secret"]
+        .as_str()
+        .unwrap();
     let key = aws_lc_rs::hmac::Key::new(
         aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
         format!("{key}&").as_bytes(),
@@ -294,16 +385,29 @@ fn credentials_are_sent_with_a_literal_in_them() {
 
 fn percent(text: &str) -> String {
     let text: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    text.replace('+', "%20").replace("%7E", "~").replace('*', "%2A")
+    text.replace('+', "%20")
+        .replace("%7E", "~")
+        .replace('*', "%2A")
 }
 
 #[test]
 fn an_answer_need_not_be_a_json_object() {
-    for asked in [Asked::preset("vcenter-session"), Asked::listed("vcenter-session")] {
+    for asked in [
+        Asked::preset("vcenter-session"),
+        Asked::listed("vcenter-session"),
+    ] {
         assert_eq!(asked.answering(json!("\"session-1\"")).token(), "session-1");
     }
-    assert_eq!(Asked::listed("jobdiva").answering(json!("text-token\n")).token(), "text-token");
-    for asked in [Asked::preset("qq-connect"), Asked::listed("qq-connect-refresh")] {
+    assert_eq!(
+        Asked::listed("jobdiva")
+            .answering(json!("text-token\n"))
+            .token(),
+        "text-token"
+    );
+    for asked in [
+        Asked::preset("qq-connect"),
+        Asked::listed("qq-connect-refresh"),
+    ] {
         let form = "access_token=a%2Bb&expires_in=3600&refresh_token=r%20s";
         let asked = asked.answering(form.into());
         assert_eq!((asked.token().as_str(), asked.life()), ("a+b", HOUR_MS));
@@ -311,7 +415,22 @@ fn an_answer_need_not_be_a_json_object() {
     }
     let xiaomi = Asked::preset("xiaomi-account");
     let body = r#"{"access_token": "t", "expires_in": 3600, "refresh_token": "r"}"#;
-    assert_eq!(xiaomi.answering(format!("&&&START&&&{body}").into()).token(), "t");
-    assert_eq!(Asked::preset("xiaomi-account").answering(body.into()).token(), "t");
-    assert_eq!(Asked::preset("xiaomi-account").answering("&&&STOP&&&{}".into()).class(), "malformed");
+    assert_eq!(
+        xiaomi
+            .answering(format!("&&&START&&&{body}").into())
+            .token(),
+        "t"
+    );
+    assert_eq!(
+        Asked::preset("xiaomi-account")
+            .answering(body.into())
+            .token(),
+        "t"
+    );
+    assert_eq!(
+        Asked::preset("xiaomi-account")
+            .answering("&&&STOP&&&{}".into())
+            .class(),
+        "malformed"
+    );
 }

@@ -26,11 +26,17 @@ pub(crate) fn tree(document: &str) -> Option<Value> {
             }
             Event::Text(text) => open.last_mut()?.2.push_str(&text.xml10_content()),
             Event::GeneralRef(reference) => {
-                open.last_mut()?.2.push_str(quick_xml::escape::resolve_predefined_entity(&reference)?);
+                open.last_mut()?
+                    .2
+                    .push_str(quick_xml::escape::resolve_predefined_entity(&reference)?);
             }
             Event::Eof => return (open.len() == 1).then(|| open.remove(0).1.into()),
             Event::Decl(_) => {}
-            Event::Empty(_) | Event::CData(_) | Event::Comment(_) | Event::PI(_) | Event::DocType(_) => {
+            Event::Empty(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::PI(_)
+            | Event::DocType(_) => {
                 return None;
             }
         }
@@ -40,10 +46,16 @@ pub(crate) fn tree(document: &str) -> Option<Value> {
 fn begun(start: &BytesStart<'_>) -> (String, Map<String, Value>, String) {
     let attributes = start.attributes().map(|attribute| {
         let attribute = attribute.unwrap();
-        let value = quick_xml::escape::unescape(&attribute.value).unwrap().into_owned();
+        let value = quick_xml::escape::unescape(&attribute.value)
+            .unwrap()
+            .into_owned();
         (format!("@{}", attribute.key.into_inner()), value.into())
     });
-    (start.name().into_inner().to_owned(), attributes.collect(), String::new())
+    (
+        start.name().into_inner().to_owned(),
+        attributes.collect(),
+        String::new(),
+    )
 }
 
 fn add(members: &mut Map<String, Value>, name: String, value: Value) {
@@ -59,9 +71,11 @@ fn add(members: &mut Map<String, Value>, name: String, value: Value) {
 /// A tree whose leaves are all text, as they are once they were XML.
 pub(crate) fn texts(value: &Value) -> Value {
     match value {
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), texts(value))).collect::<Map<_, _>>().into()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), texts(value)))
+            .collect::<Map<_, _>>()
+            .into(),
         Value::Array(list) => list.iter().map(texts).collect(),
         Value::String(_) => value.clone(),
         Value::Null => "".into(),

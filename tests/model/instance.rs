@@ -24,7 +24,14 @@ pub(crate) const FETCH: Duration = Duration::from_secs(10);
 pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// The calls whose order matters: what reads or writes the token's row, and the provider.
-const GATED: [&str; 6] = ["claim_lease", "find_token", "commit_token", "release_lease", "send", "answer"];
+const GATED: [&str; 6] = [
+    "claim_lease",
+    "find_token",
+    "commit_token",
+    "release_lease",
+    "send",
+    "answer",
+];
 
 #[derive(Default)]
 pub(crate) struct Gate {
@@ -67,9 +74,18 @@ impl TokenSource for Provider {
             *issued
         };
         let _ = wait_at(Arc::clone(&self.gate), "answer").await;
-        let credential = request.url.query_pairs().find(|(name, _)| name == "appid").unwrap().1.into_owned();
+        let credential = request
+            .url
+            .query_pairs()
+            .find(|(name, _)| name == "appid")
+            .unwrap()
+            .1
+            .into_owned();
         let token = format!("{number}-{credential}");
-        Ok(RawAnswer::json(200, &serde_json::json!({"access_token": token, "expires_in": 7200})))
+        Ok(RawAnswer::json(
+            200,
+            &serde_json::json!({"access_token": token, "expires_in": 7200}),
+        ))
     }
 }
 
@@ -107,10 +123,13 @@ impl Instance {
         let at_store = Arc::clone(&gate);
         let clock: Arc<dyn Clock> = clock.clone();
         let parts = RenewalParts {
-            store: Arc::new(
-                store.behind(Arc::new(move |call| Box::pin(wait_at(Arc::clone(&at_store), call)))),
-            ),
-            upstream: Arc::new(Provider { gate: Arc::clone(&gate), issued: Arc::clone(issued) }),
+            store: Arc::new(store.behind(Arc::new(move |call| {
+                Box::pin(wait_at(Arc::clone(&at_store), call))
+            }))),
+            upstream: Arc::new(Provider {
+                gate: Arc::clone(&gate),
+                issued: Arc::clone(issued),
+            }),
             clock,
             memory: Arc::new(Memory::new()),
             metrics: Arc::clone(metrics),
@@ -128,7 +147,11 @@ impl Instance {
         };
         let renewal = Renewal::new(parts, settings);
         let running = Box::pin(async move { renewal.renew(&id, cause).await });
-        let mut instance = Self { running: Some(running), gate, phase: Phase::Sleeps };
+        let mut instance = Self {
+            running: Some(running),
+            gate,
+            phase: Phase::Sleeps,
+        };
         instance.poll();
         instance
     }
@@ -153,7 +176,9 @@ impl Instance {
     }
 
     fn poll(&mut self) {
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &mut self.running else {
+            return;
+        };
         let mut context = Context::from_waker(std::task::Waker::noop());
         match running.as_mut().poll(&mut context) {
             Poll::Ready(outcome) => {
@@ -162,7 +187,12 @@ impl Instance {
                 self.running = None;
             }
             Poll::Pending => {
-                self.phase = self.gate.lock().unwrap().waiting.map_or(Phase::Sleeps, Phase::At);
+                self.phase = self
+                    .gate
+                    .lock()
+                    .unwrap()
+                    .waiting
+                    .map_or(Phase::Sleeps, Phase::At);
             }
         }
     }

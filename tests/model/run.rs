@@ -7,7 +7,9 @@ use std::time::Duration;
 use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::service::Cause;
-use token_server::store::{Commit, HeldToken, MemoryStore, RealmRow, SecretRow, Store as _, TokenRow};
+use token_server::store::{
+    Commit, HeldToken, MemoryStore, RealmRow, SecretRow, Store as _, TokenRow,
+};
 use token_server::telemetry::Metrics;
 use token_server::token::{Life, Outputs};
 use tokio::runtime::Runtime;
@@ -60,12 +62,17 @@ const START: Timestamp = Timestamp::from_epoch_ms(1_795_478_400_000);
 impl Run {
     /// Instances that begin to renew for these causes. With a report there is a token of version 1 to report.
     pub(crate) fn begin(causes: &[Cause], metrics: &Arc<Metrics>) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
         let clock = Arc::new(ManualClock::at(START));
         let store = MemoryStore::new(clock.clone());
         let issued = Arc::new(Mutex::new(0));
-        let reported = causes.iter().any(|cause| matches!(cause, Cause::Report { .. }));
+        let reported = causes
+            .iter()
+            .any(|cause| matches!(cause, Cause::Report { .. }));
         runtime.block_on(set_up(&store, reported));
         let in_runtime = runtime.enter();
         let begin = |cause| Instance::begin(&store, &clock, &issued, metrics, (id(), cause));
@@ -103,9 +110,13 @@ impl Run {
                 self.instances[number].kill();
             }
             Action::LeasesEnd => {
-                let holder = self.holder.take().map(|(number, _)| self.instances[number].phase());
-                self.lost +=
-                    usize::from(holder.is_some_and(|phase| matches!(phase, Phase::At(_) | Phase::Sleeps)));
+                let holder = self
+                    .holder
+                    .take()
+                    .map(|(number, _)| self.instances[number].phase());
+                self.lost += usize::from(
+                    holder.is_some_and(|phase| matches!(phase, Phase::At(_) | Phase::Sleeps)),
+                );
                 self.clock.advance(FETCH + MARGIN);
             }
             Action::Edit => {
@@ -130,7 +141,9 @@ impl Run {
                     self.holder = Some((number, true));
                 }
             }
-            Phase::Sleeps => self.runtime.block_on(tokio::time::advance(Duration::from_millis(250))),
+            Phase::Sleeps => self
+                .runtime
+                .block_on(tokio::time::advance(Duration::from_millis(250))),
             Phase::Done(_) | Phase::Dead => {}
         }
         let in_runtime = self.runtime.enter();
@@ -145,7 +158,10 @@ impl Run {
 
     /// What decides the answer to a call.
     fn answer_to(&self, call: &str) -> u64 {
-        let lease = self.row.as_ref().map(|row| (row.lease_epoch, row.lease_until.epoch_ms()));
+        let lease = self
+            .row
+            .as_ref()
+            .map(|row| (row.lease_epoch, row.lease_until.epoch_ms()));
         match call {
             "claim_lease" => hash_of(&(lease, self.clock.now().epoch_ms())),
             "commit_token" | "release_lease" => hash_of(&lease),
@@ -157,15 +173,25 @@ impl Run {
 
     /// Whether somebody holds the lease.
     pub(crate) fn is_leased(&self) -> bool {
-        self.row.as_ref().is_some_and(|row| row.lease_until > self.clock.now())
+        self.row
+            .as_ref()
+            .is_some_and(|row| row.lease_until > self.clock.now())
     }
 
     /// What is stored, and the time.
     fn seen(&self) -> u64 {
         let row = self.row.as_ref().map(|row| {
-            let token =
-                row.token.as_ref().map(|token| (token.text.expose().to_owned(), token.secret_version));
-            (row.version, token, row.lease_epoch, row.lease_until.epoch_ms(), row.failure_count)
+            let token = row
+                .token
+                .as_ref()
+                .map(|token| (token.text.expose().to_owned(), token.secret_version));
+            (
+                row.version,
+                token,
+                row.lease_epoch,
+                row.lease_until.epoch_ms(),
+                row.failure_count,
+            )
         });
         hash_of(&(row, self.secret_version, self.clock.now().epoch_ms()))
     }
@@ -173,12 +199,24 @@ impl Run {
     /// The state that was come to.
     pub(crate) fn print(&self) -> u64 {
         let phases: Vec<_> = self.instances.iter().map(Instance::phase).collect();
-        hash_of(&(self.seen(), *self.issued.lock().unwrap(), phases, &self.histories, self.holder, self.lost))
+        hash_of(&(
+            self.seen(),
+            *self.issued.lock().unwrap(),
+            phases,
+            &self.histories,
+            self.holder,
+            self.lost,
+        ))
     }
 
     fn look(&mut self) {
         let row = self.runtime.block_on(self.store.find_token(&id())).unwrap();
-        self.secret_version = self.runtime.block_on(self.store.find_secret(&id())).unwrap().unwrap().version;
+        self.secret_version = self
+            .runtime
+            .block_on(self.store.find_secret(&id()))
+            .unwrap()
+            .unwrap()
+            .version;
         if let Some((before, row)) = self.row.as_ref().zip(row.as_ref())
             && (row.version != before.version || row.token != before.token)
         {
@@ -188,17 +226,43 @@ impl Run {
     }
 
     fn look_at_commit(&mut self, before: i64, row: &TokenRow) {
-        let (number, credential) = row.token.as_ref().unwrap().text.expose().split_once('-').unwrap();
+        let (number, credential) = row
+            .token
+            .as_ref()
+            .unwrap()
+            .text
+            .expose()
+            .split_once('-')
+            .unwrap();
         let commit = (row.lease_epoch, number.parse().unwrap());
         let made_with = row.token.as_ref().unwrap().secret_version;
         let rules = [
-            (row.version == before + 1, "versions are counted without a gap"),
-            (self.commits.last().is_none_or(|(epoch, _)| *epoch < commit.0), "one commit for one epoch"),
-            (self.commits.last().is_none_or(|(_, number)| *number < commit.1), "no old token after a newer"),
-            (credential == format!("credential {made_with}"), "a token is marked with what it was made with"),
+            (
+                row.version == before + 1,
+                "versions are counted without a gap",
+            ),
+            (
+                self.commits
+                    .last()
+                    .is_none_or(|(epoch, _)| *epoch < commit.0),
+                "one commit for one epoch",
+            ),
+            (
+                self.commits
+                    .last()
+                    .is_none_or(|(_, number)| *number < commit.1),
+                "no old token after a newer",
+            ),
+            (
+                credential == format!("credential {made_with}"),
+                "a token is marked with what it was made with",
+            ),
         ];
         self.commits.push(commit);
-        let broken = rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule.to_owned());
+        let broken = rules
+            .into_iter()
+            .find(|(holds, _)| !holds)
+            .map(|(_, rule)| rule.to_owned());
         self.broken = self.broken.take().or(broken);
     }
 }
@@ -227,9 +291,16 @@ async fn set_up(store: &MemoryStore, with_token: bool) {
     assert!(store.insert_realm(&realm).await.unwrap());
     assert!(store.insert_secret(&secret(1)).await.unwrap());
     if with_token {
-        let lease = store.claim_lease(&id(), "before", START, START.plus(MARGIN)).await.unwrap().unwrap();
+        let lease = store
+            .claim_lease(&id(), "before", START, START.plus(MARGIN))
+            .await
+            .unwrap()
+            .unwrap();
         let obtained_at = START.minus(Duration::from_hours(1));
-        let life = Life { obtained_at, expires_at: Some(START.plus(Duration::from_hours(1))) };
+        let life = Life {
+            obtained_at,
+            expires_at: Some(START.plus(Duration::from_hours(1))),
+        };
         let token = HeldToken {
             text: "0-credential 1".into(),
             life,
@@ -252,10 +323,15 @@ async fn set_up(store: &MemoryStore, with_token: bool) {
 }
 
 fn secret(version: i64) -> SecretRow {
-    let credentials = [("key_1", format!("credential {version}"))].into_iter().collect();
+    let credentials = [("key_1", format!("credential {version}"))]
+        .into_iter()
+        .collect();
     SecretRow {
         id: id(),
-        content: SecretContent { credentials, fixed: None },
+        content: SecretContent {
+            credentials,
+            fixed: None,
+        },
         next: None,
         pushed: Credentials::default(),
         pushed_version: 0,

@@ -40,13 +40,27 @@ impl Drop for Faulty {
 impl Faulty {
     /// `None` where it is not installed.
     fn start(target: &str, port: u16) -> Option<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/python/faulty_proxy.py");
+        let script = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/peers/python/faulty_proxy.py"
+        );
         let mut command = Command::new(needed("TEST_PYTHON")?);
         command.arg(script).arg(target).arg(port.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let said = lines_of(child.stdout.take().unwrap(), |_| {});
         let hello: Value = serde_json::from_str(&said.recv_timeout(PATIENCE).unwrap()).unwrap();
-        let port = hello["url"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        let port = hello["url"]
+            .as_str()
+            .unwrap()
+            .rsplit(':')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         Some(Self { child, said, port })
     }
 
@@ -67,7 +81,9 @@ async fn behind_faulty(server: &str) -> Option<(Faulty, String, String)> {
 }
 
 async fn a_slow_database_that_is_cut_off(server: &str) {
-    let Some((mut faulty, target, database)) = behind_faulty(server).await else { return };
+    let Some((mut faulty, target, database)) = behind_faulty(server).await else {
+        return;
+    };
     let fleet = Fleet::on(&[database.as_str(); 3], &[LONG_LEASE[0], STATEMENT], &[]).await;
     let issuer = Issuer::start(7200).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
@@ -90,7 +106,9 @@ async fn a_slow_database_that_is_cut_off(server: &str) {
 
 /// Of what goes either way one in fifty is lost: statements hang, connections are out of step.
 async fn a_lossy_database(server: &str) {
-    let Some((mut faulty, _, database)) = behind_faulty(server).await else { return };
+    let Some((mut faulty, _, database)) = behind_faulty(server).await else {
+        return;
+    };
     let fleet = Fleet::on(&[database.as_str(); 3], &[SHORT_LEASE[0], STATEMENT], &[]).await;
     let issuer = Issuer::start(LIFE).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
@@ -106,7 +124,11 @@ async fn a_lossy_database(server: &str) {
     for program in &fleet.programs {
         program.wait_for_status("/readyz?strict=1", 200).await;
         let mended = async { while program.token().await.0 != 200 {} };
-        assert!(tokio::time::timeout(PATIENCE, mended).await.is_ok(), "{}", program.log());
+        assert!(
+            tokio::time::timeout(PATIENCE, mended).await.is_ok(),
+            "{}",
+            program.log()
+        );
     }
 }
 
@@ -115,13 +137,22 @@ async fn ask_until(end: Instant, mut caller: Caller, issuer: &Issuer) -> usize {
     let mut good = 0;
     while Instant::now() < end {
         let answer = caller.ask(ASK).await;
-        assert!(answer.took < WAIT + PATIENCE / 6, "later than its deadline: {answer:?}");
+        assert!(
+            answer.took < WAIT + PATIENCE / 6,
+            "later than its deadline: {answer:?}"
+        );
         if answer.status == 200 {
             let token = answer.body["token"].as_str().unwrap();
-            assert!(!issuer.is_dead_at(token, answer.asked_at), "asked for after its death: {answer:?}");
+            assert!(
+                !issuer.is_dead_at(token, answer.asked_at),
+                "asked for after its death: {answer:?}"
+            );
             good += 1;
         } else {
-            assert!([503, 504].contains(&answer.status) && answer.body["code"].is_string(), "{answer:?}");
+            assert!(
+                [503, 504].contains(&answer.status) && answer.body["code"].is_string(),
+                "{answer:?}"
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

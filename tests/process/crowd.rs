@@ -15,7 +15,8 @@ use crate::program::{PATIENCE, Program};
 /// The plain ask for the token of realm `r`, key `k`.
 pub(crate) const ASK: &str = "GET /api/token?realm=r&key=k HTTP/1.1\r\nhost: localhost\r\n\r\n";
 /// The same with a flush.
-pub(crate) const FLUSH: &str = "GET /api/token?realm=r&key=k&flush=true HTTP/1.1\r\nhost: localhost\r\n\r\n";
+pub(crate) const FLUSH: &str =
+    "GET /api/token?realm=r&key=k&flush=true HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// A report that the token of realm `r`, key `k` with this version was refused.
 pub(crate) fn report(version: i64) -> String {
@@ -48,7 +49,10 @@ impl Caller {
     pub(crate) async fn of(address: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream), asked_at: Instant::now() }
+        Self {
+            stream: BufReader::new(stream),
+            asked_at: Instant::now(),
+        }
     }
 
     async fn send(&mut self, request: &str) {
@@ -60,13 +64,20 @@ impl Caller {
     async fn answer(&mut self) -> Option<Answer> {
         let read = tokio::time::timeout(PATIENCE, self.read()).await;
         let (status, body) = read.unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}"))?;
-        Some(Answer { asked_at: self.asked_at, took: self.asked_at.elapsed(), status, body })
+        Some(Answer {
+            asked_at: self.asked_at,
+            took: self.asked_at.elapsed(),
+            status,
+            body,
+        })
     }
 
     /// Asks and waits.
     pub(crate) async fn ask(&mut self, request: &str) -> Answer {
         self.send(request).await;
-        self.answer().await.unwrap_or_else(|| panic!("the instance hung up"))
+        self.answer()
+            .await
+            .unwrap_or_else(|| panic!("the instance hung up"))
     }
 
     async fn read(&mut self) -> Option<(u16, Value)> {
@@ -102,7 +113,9 @@ impl Crowd {
     /// So many, connected.
     pub(crate) async fn at(program: &Program, count: usize) -> Self {
         let address = program.url.trim_start_matches("http://");
-        Self { callers: join_all((0..count).map(|_| Caller::of(address))).await }
+        Self {
+            callers: join_all((0..count).map(|_| Caller::of(address))).await,
+        }
     }
 
     /// All ask; returns when all requests are on their way.

@@ -28,13 +28,21 @@ pub(crate) fn leaves_of(request: &Value, preset: &Value) -> Leaves {
     let mut bare = url.clone();
     bare.set_query(None);
     let headers = lower_case(&request["headers"]);
-    let content_type = headers.get("content-type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let content_type = headers
+        .get("content-type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let set = lower_case(&preset["headers"]);
     let headers: Map<_, _> = headers
         .into_iter()
         .filter(|(name, _)| !OF_THE_CLIENT.contains(&name.as_str()) || set.contains_key(name))
         .map(|(name, value)| {
-            let value = if name == "content-type" { json!(media_type(&content_type)) } else { value };
+            let value = if name == "content-type" {
+                json!(media_type(&content_type))
+            } else {
+                value
+            };
             (name, value)
         })
         .collect();
@@ -42,7 +50,10 @@ pub(crate) fn leaves_of(request: &Value, preset: &Value) -> Leaves {
     let body = match media_type(&content_type) {
         "application/x-www-form-urlencoded" => pairs(text),
         // Some send JSON without saying so.
-        _ => serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| text.into()),
+        _ => serde_json::from_str(text)
+            .ok()
+            .filter(Value::is_object)
+            .unwrap_or_else(|| text.into()),
     };
     let tree = json!({"method": request["method"], "url": bare.as_str(),
         "query": pairs(url.query().unwrap_or_default()), "header": headers, "body": body});
@@ -68,7 +79,9 @@ fn usersig(text: &str) -> Option<Value> {
 
 fn lower_case(headers: &Value) -> Map<String, Value> {
     let headers = headers.as_object().into_iter().flatten();
-    headers.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
+    headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+        .collect()
 }
 
 fn media_type(content_type: &str) -> &str {
@@ -94,7 +107,11 @@ fn add(value: &Value, place: &str, leaves: &mut Leaves) {
     match opened.as_ref().unwrap_or(value) {
         Value::Object(members) => {
             for (name, value) in members {
-                let inside = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+                let inside = if place.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{place}.{name}")
+                };
                 add(value, &inside, leaves);
             }
         }
@@ -110,17 +127,26 @@ fn add(value: &Value, place: &str, leaves: &mut Leaves) {
 
 /// 5 for 5.0, which is the same number.
 fn whole(number: &Number) -> Number {
-    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0);
-    float.and_then(|float| format!("{float:.0}").parse().ok()).unwrap_or_else(|| number.clone())
+    let float = number
+        .as_f64()
+        .filter(|float| number.is_f64() && float.fract() == 0.0);
+    float
+        .and_then(|float| format!("{float:.0}").parse().ok())
+        .unwrap_or_else(|| number.clone())
 }
 
 /// A JWT opened, with the word before it if there is one. Of its signature only the length: it covers the order of
 /// members, which says nothing; that ours are good is what oidc-provider tells.
 fn jwt(text: &str) -> Option<Value> {
-    let (scheme, token) = text.rsplit_once(' ').map_or((None, text), |(word, token)| (Some(word), token));
+    let (scheme, token) = text
+        .rsplit_once(' ')
+        .map_or((None, text), |(word, token)| (Some(word), token));
     let parts: Vec<_> = token.split('.').collect();
-    let [header, claims, signature] = parts[..] else { return None };
-    let open = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let [header, claims, signature] = parts[..] else {
+        return None;
+    };
+    let open =
+        |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
     let (header, claims) = (open(header)?, open(claims)?);
     let length = URL_SAFE_NO_PAD.decode(signature).ok()?.len();
     Some(json!({"scheme": scheme, "header": header, "claims": claims, "signature_bytes": length}))

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::crowd::{ASK, Answer};
 use crate::faulty_provider::{Fault, FaultyProvider};
-use crate::fleet::{CALLERS, Fleet, LONG_LEASE, MEDIUM_LEASE, SHORT_LEASE, Settings, assert_all_got};
+use crate::fleet::{
+    CALLERS, Fleet, LONG_LEASE, MEDIUM_LEASE, SHORT_LEASE, Settings, assert_all_got,
+};
 use crate::issuer::Issuer;
 use crate::outage::behind_proxy;
 use crate::program::{PATIENCE, Program};
@@ -15,8 +17,14 @@ use crate::proxy::Proxy;
 const NO_RETRY: &str = "300s";
 
 fn assert_all_failed(status: u16, code: &str, answers: &[Answer]) {
-    let other = answers.iter().find(|answer| answer.status != status || answer.body["code"] != code);
-    assert!(other.is_none(), "{status} {code} expected, one of {} got {other:?}", answers.len());
+    let other = answers
+        .iter()
+        .find(|answer| answer.status != status || answer.body["code"] != code);
+    assert!(
+        other.is_none(),
+        "{status} {code} expected, one of {} got {other:?}",
+        answers.len()
+    );
 }
 
 async fn a_provider_that_fails(server: &str) {
@@ -44,8 +52,15 @@ async fn a_provider_that_fails(server: &str) {
     provider.release();
     assert_all_failed(504, "upstream_timeout", &fleet.ask_all(ASK).await);
 
-    provider.script(Fault::Json(json!({"access_token": "mended", "expires_in": 7200})));
-    fleet.programs[2].post("/api/secret", &json!({"realm": "r", "key": "k", "key_1": "mended"})).await;
+    provider.script(Fault::Json(
+        json!({"access_token": "mended", "expires_in": 7200}),
+    ));
+    fleet.programs[2]
+        .post(
+            "/api/secret",
+            &json!({"realm": "r", "key": "k", "key_1": "mended"}),
+        )
+        .await;
     assert_all_got("mended", &fleet.ask_all(ASK).await);
     assert_eq!(provider.calls(), 5);
 }
@@ -105,11 +120,21 @@ async fn a_database_gone_for_longer_than_the_lease(server: &str) {
     issuer.release();
     let stranded = at_holder.answers().await;
     assert_all_got("token-1", &stranded);
-    assert!(stranded.iter().all(|answer| answer.body["stale_since"].is_i64()), "{:?}", stranded[0]);
+    assert!(
+        stranded
+            .iter()
+            .all(|answer| answer.body["stale_since"].is_i64()),
+        "{:?}",
+        stranded[0]
+    );
     let answers = elsewhere.answers().await;
     assert_eq!(answers.len(), 2 * CALLERS);
     assert_all_got("token-2", &answers);
-    assert_eq!(issuer.calls(), 2, "one for the expiry, one for the holder that was lost");
+    assert_eq!(
+        issuer.calls(),
+        2,
+        "one for the expiry, one for the holder that was lost"
+    );
     proxy.mend();
     wait_for_token(&fleet.programs[0], "token-2").await;
     assert_eq!(issuer.calls(), 2);

@@ -19,12 +19,15 @@ const SLACK: Duration = Duration::from_secs(10);
 pub(crate) type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A lease of 12 s: nothing in the test takes so long.
-pub(crate) const LONG_LEASE: Settings<'static> = &[("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "10")];
+pub(crate) const LONG_LEASE: Settings<'static> =
+    &[("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "10")];
 /// A lease of 3 s: the fetch and 2 s more.
-pub(crate) const SHORT_LEASE: Settings<'static> = &[("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "1")];
+pub(crate) const SHORT_LEASE: Settings<'static> =
+    &[("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "1")];
 
 /// A lease of 5 s: time for callers to gather while the provider is being asked.
-pub(crate) const MEDIUM_LEASE: Settings<'static> = &[("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "3")];
+pub(crate) const MEDIUM_LEASE: Settings<'static> =
+    &[("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", "3")];
 
 /// Three instances.
 pub(crate) struct Fleet {
@@ -39,7 +42,11 @@ impl Fleet {
     }
 
     /// Each on the database under this URL; the first one has further settings.
-    pub(crate) async fn on(databases: &[&str], settings: Settings<'_>, first: Settings<'_>) -> Self {
+    pub(crate) async fn on(
+        databases: &[&str],
+        settings: Settings<'_>,
+        first: Settings<'_>,
+    ) -> Self {
         let wait = WAIT.as_secs().to_string();
         let wait = [("TOKEN_SERVER__RENEWAL__WAIT_SECONDS", wait.as_str())];
         let start = |(number, database): (usize, &&str)| {
@@ -56,7 +63,9 @@ impl Fleet {
     /// Saves a realm with its secret, each at another instance.
     pub(crate) async fn configure(&self, realm: &Value) {
         self.programs[0].post("/api/realm", realm).await;
-        self.programs[1].post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+        self.programs[1]
+            .post("/api/secret", &json!({"realm": "r", "key": "k"}))
+            .await;
     }
 
     /// 300 callers at each of these instances send a request; returns when all are being handled.
@@ -64,7 +73,12 @@ impl Fleet {
         let connect = |instance: &usize| Crowd::at(&self.programs[*instance], CALLERS);
         let mut crowds = join_all(instances.iter().map(connect)).await;
         join_all(crowds.iter_mut().map(|crowd| crowd.send(request))).await;
-        join_all(instances.iter().map(|instance| caught_up(&self.programs[*instance]))).await;
+        join_all(
+            instances
+                .iter()
+                .map(|instance| caught_up(&self.programs[*instance])),
+        )
+        .await;
         Storm { crowds }
     }
 
@@ -72,7 +86,9 @@ impl Fleet {
     pub(crate) async fn storm_unawaited(&self, instance: usize, request: &str) -> Storm {
         let mut crowd = Crowd::at(&self.programs[instance], CALLERS).await;
         crowd.send(request).await;
-        Storm { crowds: vec![crowd] }
+        Storm {
+            crowds: vec![crowd],
+        }
     }
 
     /// All at all instances; what they got.
@@ -100,7 +116,10 @@ impl Storm {
         let all = join_all(self.crowds.iter_mut().map(Crowd::answers)).await;
         let all: Vec<_> = all.into_iter().flatten().collect();
         for answer in &all {
-            assert!(answer.took < WAIT + SLACK, "later than its deadline: {answer:?}");
+            assert!(
+                answer.took < WAIT + SLACK,
+                "later than its deadline: {answer:?}"
+            );
         }
         all
     }
@@ -108,6 +127,12 @@ impl Storm {
 
 /// All were given this token.
 pub(crate) fn assert_all_got(token: &str, answers: &[Answer]) {
-    let other = answers.iter().find(|answer| answer.status != 200 || answer.body["token"] != token);
-    assert!(other.is_none(), "{token} expected, one of {} got {other:?}", answers.len());
+    let other = answers
+        .iter()
+        .find(|answer| answer.status != 200 || answer.body["token"] != token);
+    assert!(
+        other.is_none(),
+        "{token} expected, one of {} got {other:?}",
+        answers.len()
+    );
 }

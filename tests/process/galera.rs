@@ -15,7 +15,10 @@ use crate::program::{needed, new_database};
 use crate::storms::{SHORT_LIFE, miss_and_flush, reports, straddle};
 
 /// A node that dies stops the writes of all for 5 s (`evs.suspect_timeout`).
-const PATIENT: Settings<'static> = &[LONG_LEASE[0], ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "15")];
+const PATIENT: Settings<'static> = &[
+    LONG_LEASE[0],
+    ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "15"),
+];
 /// How long a cluster may take to start, or a node to copy its data.
 const START: Duration = Duration::from_mins(2);
 
@@ -28,8 +31,14 @@ struct Cluster {
 impl Cluster {
     async fn ready() -> Option<Self> {
         static ALONE: Mutex<()> = Mutex::const_new(());
-        let nodes = needed("TEST_GALERA_URLS")?.split(',').map(str::to_owned).collect();
-        let cluster = Self { nodes, _alone: ALONE.lock().await };
+        let nodes = needed("TEST_GALERA_URLS")?
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        let cluster = Self {
+            nodes,
+            _alone: ALONE.lock().await,
+        };
         for node in &cluster.nodes {
             wait_until_synced(node).await;
         }
@@ -44,7 +53,12 @@ impl Cluster {
 
     /// An instance on each node, all on one new database.
     async fn fleet(&self) -> Fleet {
-        Fleet::on(&self.databases().await.each_ref().map(String::as_str), PATIENT, &[]).await
+        Fleet::on(
+            &self.databases().await.each_ref().map(String::as_str),
+            PATIENT,
+            &[],
+        )
+        .await
     }
 }
 
@@ -54,16 +68,28 @@ async fn wait_until_synced(node: &str) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    assert!(tokio::time::timeout(START, wait).await.is_ok(), "the node {node} does not become ready");
+    assert!(
+        tokio::time::timeout(START, wait).await.is_ok(),
+        "the node {node} does not become ready"
+    );
 }
 
 async fn is_synced(node: &str) -> bool {
     let mut options = ConnectOptions::new(format!("{node}/mysql"));
-    options.max_connections(1).sqlx_logging(false).connect_timeout(Duration::from_secs(1));
-    let Ok(db) = sea_orm::Database::connect(options).await else { return false };
+    options
+        .max_connections(1)
+        .sqlx_logging(false)
+        .connect_timeout(Duration::from_secs(1));
+    let Ok(db) = sea_orm::Database::connect(options).await else {
+        return false;
+    };
     let state = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
         WHERE VARIABLE_NAME = 'wsrep_local_state' AND VARIABLE_VALUE = '4'";
-    matches!(db.query_one_raw(Statement::from_string(DbBackend::MySql, state)).await, Ok(Some(_)))
+    matches!(
+        db.query_one_raw(Statement::from_string(DbBackend::MySql, state))
+            .await,
+        Ok(Some(_))
+    )
 }
 
 /// A node that is down until this is dropped.
@@ -75,10 +101,15 @@ impl Down {
     /// `kill -9` of the third node.
     fn third() -> Option<Self> {
         let folder = PathBuf::from(needed("TEST_GALERA_FOLDER")?).join("3");
-        let down = Self { mark: folder.join("down") };
+        let down = Self {
+            mark: folder.join("down"),
+        };
         std::fs::write(&down.mark, "").unwrap();
         let pid = std::fs::read_to_string(folder.join("pid")).unwrap();
-        let killed = std::process::Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap();
+        let killed = std::process::Command::new("kill")
+            .args(["-KILL", pid.trim()])
+            .status()
+            .unwrap();
         assert!(killed.success());
         Some(down)
     }
@@ -93,7 +124,9 @@ impl Drop for Down {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_miss_and_a_flush_by_900_callers_on_three_nodes_fetch_once() {
-    let Some(cluster) = Cluster::ready().await else { return };
+    let Some(cluster) = Cluster::ready().await else {
+        return;
+    };
     let fleet = cluster.fleet().await;
     let issuer = Issuer::start(7200).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
@@ -102,7 +135,9 @@ async fn a_miss_and_a_flush_by_900_callers_on_three_nodes_fetch_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_by_900_callers_on_three_nodes_fetch_once() {
-    let Some(cluster) = Cluster::ready().await else { return };
+    let Some(cluster) = Cluster::ready().await else {
+        return;
+    };
     let databases = cluster.databases().await;
     let fleet = Fleet::on(&databases.each_ref().map(String::as_str), PATIENT, &[]).await;
     let issuer = Issuer::start(7200).await;
@@ -112,26 +147,40 @@ async fn reports_by_900_callers_on_three_nodes_fetch_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_killed_with_the_lease_or_before_it_commits_is_succeeded_from_another_node() {
-    let Some(cluster) = Cluster::ready().await else { return };
+    let Some(cluster) = Cluster::ready().await else {
+        return;
+    };
     let settings = [SHORT_LEASE[0], PATIENT[1]];
     for (point, calls) in [("lease_claimed", 1), ("provider_answered", 2)] {
         let databases = cluster.databases().await;
-        killed_on(&databases.each_ref().map(String::as_str), &settings, point, calls).await;
+        killed_on(
+            &databases.each_ref().map(String::as_str),
+            &settings,
+            point,
+            calls,
+        )
+        .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_expiry_on_three_nodes_costs_one_fetch() {
-    let Some(cluster) = Cluster::ready().await else { return };
+    let Some(cluster) = Cluster::ready().await else {
+        return;
+    };
     let fleet = cluster.fleet().await;
     let issuer = Issuer::start(SHORT_LIFE).await;
-    fleet.configure(&issuer.realm(&serde_json::json!({"refresh_ahead": 0}))).await;
+    fleet
+        .configure(&issuer.realm(&serde_json::json!({"refresh_ahead": 0})))
+        .await;
     straddle(&fleet, &issuer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_instance_of_a_dead_node_serves_from_memory_and_follows_when_it_is_back() {
-    let Some(cluster) = Cluster::ready().await else { return };
+    let Some(cluster) = Cluster::ready().await else {
+        return;
+    };
     let fleet = cluster.fleet().await;
     let issuer = Issuer::start(7200).await;
     fleet.configure(&issuer.realm(&Value::Null)).await;
@@ -157,6 +206,10 @@ async fn the_instance_of_a_dead_node_serves_from_memory_and_follows_when_it_is_b
     cut_off.wait_for_status("/readyz?strict=1", 200).await;
     let followed = fleet.ask_all(ASK).await;
     assert_all_got("token-2", &followed);
-    assert!(followed.iter().all(|answer| answer.body.get("stale_since").is_none()));
+    assert!(
+        followed
+            .iter()
+            .all(|answer| answer.body.get("stale_since").is_none())
+    );
     assert_eq!(issuer.calls(), 2);
 }

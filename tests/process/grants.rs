@@ -29,8 +29,17 @@ impl Holders {
         let database = new_database(server).await;
         let fleet = Fleet::on(&[database.as_str(); 3], MEDIUM_LEASE, &[]).await;
         let oauth2 = json!({"token_endpoint": peer.endpoint(), "grant_type": "refresh_token"});
-        fleet.programs[0].post("/api/realm", &json!({"id": "r", "config": {"oauth2": oauth2}})).await;
-        Some(Self { peer, database, fleet })
+        fleet.programs[0]
+            .post(
+                "/api/realm",
+                &json!({"id": "r", "config": {"oauth2": oauth2}}),
+            )
+            .await;
+        Some(Self {
+            peer,
+            database,
+            fleet,
+        })
     }
 
     /// Somebody authorises, and the operator stores the refresh token.
@@ -50,16 +59,28 @@ impl Holders {
     }
 
     async fn status(&self, key: &str) -> Value {
-        self.fleet.programs[2].get(&format!("/api/secret/{key}/status?realm=r")).await.1
+        self.fleet.programs[2]
+            .get(&format!("/api/secret/{key}/status?realm=r"))
+            .await
+            .1
     }
 
     async fn assert_works(&self, key: &str, answer: &Value) {
-        assert!(self.peer.is_active(answer["token"].as_str().unwrap()).await, "{key}: {answer}");
+        assert!(
+            self.peer.is_active(answer["token"].as_str().unwrap()).await,
+            "{key}: {answer}"
+        );
     }
 
     /// Fetches the first token, then another by a flush at an instance of its own, which stops at a crash point for so
     /// long.
-    async fn stop_at(&self, point: &str, key: &str, token_seconds: u32, milliseconds: u32) -> Stopped {
+    async fn stop_at(
+        &self,
+        point: &str,
+        key: &str,
+        token_seconds: u32,
+        milliseconds: u32,
+    ) -> Stopped {
         let armed = format!("{point}={milliseconds}");
         let environment = [MEDIUM_LEASE, &[("FAILPOINTS", armed.as_str())]].concat();
         let program = Program::serve(&self.database, &[], &environment);
@@ -67,11 +88,16 @@ impl Holders {
         self.store_first(key, token_seconds).await;
         let first = self.ask(0, key, false).await;
         let mut crowd = Crowd::at(&program, 1).await;
-        let request =
-            format!("GET /api/token?realm=r&key={key}&flush=true HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let request = format!(
+            "GET /api/token?realm=r&key={key}&flush=true HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        );
         crowd.send(&request).await;
         program.wait_for_log("at a crash point").await;
-        Stopped { first, program, crowd }
+        Stopped {
+            first,
+            program,
+            crowd,
+        }
     }
 
     /// Counters: refresh tokens spent, spent again, grants revoked.
@@ -89,7 +115,9 @@ struct Stopped {
 }
 
 async fn renewed_by_three(server: &str) {
-    let Some(holders) = Holders::start(server).await else { return };
+    let Some(holders) = Holders::start(server).await else {
+        return;
+    };
     let short_lived: Vec<_> = (0..20).map(|number| format!("short-{number}")).collect();
     holders.store_first("flushed", 3).await;
     join_all(short_lived.iter().map(|key| holders.store_first(key, 2))).await;
@@ -104,22 +132,34 @@ async fn flush_often(holders: &Holders) {
     while version < RENEWALS {
         let asks = (0..9).map(|number| holders.ask(number % 3, "flushed", number < 6));
         let answers = join_all(asks).await;
-        let newest = answers.iter().max_by_key(|answer| answer["version"].as_i64()).unwrap();
+        let newest = answers
+            .iter()
+            .max_by_key(|answer| answer["version"].as_i64())
+            .unwrap();
         assert!(newest["version"].as_i64().unwrap() > version, "{newest}");
         version = newest["version"].as_i64().unwrap();
         holders.assert_works("flushed", newest).await;
     }
     let status = holders.status("flushed").await;
-    assert_eq!(status["grant"]["generation"], status["token_version"], "one grant for each token: {status}");
+    assert_eq!(
+        status["grant"]["generation"], status["token_version"],
+        "one grant for each token: {status}"
+    );
 }
 
 /// All instances are asked for tokens until enough have expired.
 async fn outlive(holders: &Holders, keys: &[String]) {
     let mut versions = 0;
     while versions < RENEWALS {
-        let asks = keys.iter().flat_map(|key| (0..3).map(|instance| holders.ask(instance, key, false)));
+        let asks = keys
+            .iter()
+            .flat_map(|key| (0..3).map(|instance| holders.ask(instance, key, false)));
         let answers = join_all(asks).await;
-        versions = answers.iter().filter_map(|answer| answer["version"].as_i64()).sum::<i64>() / 3;
+        versions = answers
+            .iter()
+            .filter_map(|answer| answer["version"].as_i64())
+            .sum::<i64>()
+            / 3;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -136,13 +176,18 @@ async fn killed_without_loss(server: &str) {
     if !has_crash_points() {
         return;
     }
-    let Some(holders) = Holders::start(server).await else { return };
+    let Some(holders) = Holders::start(server).await else {
+        return;
+    };
     join_all(WITHOUT_LOSS.map(|case| kill_and_go_on(&holders, case))).await;
     let [_, reused, revoked] = holders.counts().await;
     assert_eq!((reused, revoked), (0, 0), "each was spent once");
 }
 
-async fn kill_and_go_on(holders: &Holders, (point, generation, state, version): (&str, i64, &str, i64)) {
+async fn kill_and_go_on(
+    holders: &Holders,
+    (point, generation, state, version): (&str, i64, &str, i64),
+) {
     let Stopped { first, program, .. } = holders.stop_at(point, point, 42, 600_000).await;
     program.signal("KILL");
     let status = holders.status(point).await;
@@ -163,7 +208,11 @@ async fn kill_and_go_on(holders: &Holders, (point, generation, state, version): 
     holders.assert_works(point, &second).await;
     let status = holders.status(point).await;
     assert_eq!(status["grant"]["state"], "held", "{point}: {status}");
-    assert_eq!(status["grant"]["generation"], generation + 1, "{point}: {status}");
+    assert_eq!(
+        status["grant"]["generation"],
+        generation + 1,
+        "{point}: {status}"
+    );
 }
 
 /// A flush waits until the killed holder's lease has ended.
@@ -183,7 +232,11 @@ async fn try_again(holders: &Holders, key: &str, first: &Value) -> Value {
             assert!(now >= last_chance_ms, "too early: {answer}");
             return answer;
         }
-        assert_eq!((&answer["token"], &answer["renewed"]), (&first["token"], &json!(false)), "{answer}");
+        assert_eq!(
+            (&answer["token"], &answer["renewed"]),
+            (&first["token"], &json!(false)),
+            "{answer}"
+        );
         assert_eq!(holders.status(key).await["grant"]["state"], "unknown");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -195,29 +248,56 @@ async fn killed_with_the_successor(server: &str) {
     if !has_crash_points() {
         return;
     }
-    let Some(holders) = Holders::start(server).await else { return };
+    let Some(holders) = Holders::start(server).await else {
+        return;
+    };
     let stopped = holders.stop_at("step_answered", "k", 20, 600_000).await;
     stopped.program.signal("KILL");
     let status = holders.status("k").await;
     assert_eq!(status["grant"]["state"], "unknown", "{status}");
-    assert_eq!(holders.counts().await, [2, 0, 0], "spent twice, the second time in vain");
+    assert_eq!(
+        holders.counts().await,
+        [2, 0, 0],
+        "spent twice, the second time in vain"
+    );
 
     // The token has less than 30 s left: the grant is tried once more, which the provider takes for theft.
     let answer = holders.ask(1, "k", true).await;
-    assert_eq!((&answer["token"], &answer["renewed"]), (&stopped.first["token"], &json!(false)), "{answer}");
+    assert_eq!(
+        (&answer["token"], &answer["renewed"]),
+        (&stopped.first["token"], &json!(false)),
+        "{answer}"
+    );
     assert_eq!(holders.counts().await, [2, 1, 1]);
     let status = wait_for_state(&holders, "reauthorise").await;
     assert_eq!(status["grant"]["state"], "gone", "{status}");
-    assert_eq!(status["last_failure"]["provider_code"], "invalid_grant", "{status}");
-    let (code, problem) = holders.fleet.programs[0].get("/api/token?realm=r&key=k&flush=true").await;
-    assert_eq!((code, &problem["code"]), (502, &json!("reauthorise")), "{problem}");
-    assert_eq!(holders.counts().await, [2, 1, 1], "a grant that is gone is not tried again");
+    assert_eq!(
+        status["last_failure"]["provider_code"], "invalid_grant",
+        "{status}"
+    );
+    let (code, problem) = holders.fleet.programs[0]
+        .get("/api/token?realm=r&key=k&flush=true")
+        .await;
+    assert_eq!(
+        (code, &problem["code"]),
+        (502, &json!("reauthorise")),
+        "{problem}"
+    );
+    assert_eq!(
+        holders.counts().await,
+        [2, 1, 1],
+        "a grant that is gone is not tried again"
+    );
 
     holders.store_first("k", 12).await;
     let second = holders.ask(0, "k", false).await;
     holders.assert_works("k", &second).await;
     let status = holders.status("k").await;
-    assert_eq!((&status["state"], &status["grant"]["state"]), (&json!("valid"), &json!("held")), "{status}");
+    assert_eq!(
+        (&status["state"], &status["grant"]["state"]),
+        (&json!("valid"), &json!("held")),
+        "{status}"
+    );
     assert_eq!(holders.counts().await, [3, 1, 1]);
 }
 
@@ -238,15 +318,24 @@ async fn late_with_the_successor(server: &str) {
     if !has_crash_points() {
         return;
     }
-    let Some(holders) = Holders::start(server).await else { return };
+    let Some(holders) = Holders::start(server).await else {
+        return;
+    };
     let mut stopped = holders.stop_at("step_answered", "k", 60, 8000).await;
     let waiting = holders.ask(1, "k", true).await;
-    assert_eq!(waiting["token"], stopped.first["token"], "served on: {waiting}");
+    assert_eq!(
+        waiting["token"], stopped.first["token"],
+        "served on: {waiting}"
+    );
     let late = stopped.crowd.answers().await.remove(0);
     assert_eq!(late.status, 200, "{late:?}");
     let status = holders.status("k").await;
     let grant = &status["grant"];
-    assert_eq!((&grant["state"], &grant["generation"]), (&json!("held"), &json!(2)), "{status}");
+    assert_eq!(
+        (&grant["state"], &grant["generation"]),
+        (&json!("held"), &json!(2)),
+        "{status}"
+    );
     let next = flush(&holders, "k").await;
     holders.assert_works("k", &next).await;
     let [_, reused, revoked] = holders.counts().await;

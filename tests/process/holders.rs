@@ -15,7 +15,12 @@ async fn killed_at(server: &str, point: &str, calls: usize) {
 }
 
 /// Kills the holder at a crash point; the provider must have had so many calls in the end.
-pub(crate) async fn killed_on(databases: &[&str; 3], settings: Settings<'_>, point: &str, calls: usize) {
+pub(crate) async fn killed_on(
+    databases: &[&str; 3],
+    settings: Settings<'_>,
+    point: &str,
+    calls: usize,
+) {
     if !has_crash_points() {
         return;
     }
@@ -71,7 +76,11 @@ async fn killed_while_it_waits(server: &str) {
         assert_all_got("token-2", &answers);
     }
     let called = issuer.call_times();
-    assert_eq!(called.len(), 2, "one for the expiry, one for the holder that was lost");
+    assert_eq!(
+        called.len(),
+        2,
+        "one for the expiry, one for the holder that was lost"
+    );
     let taken_over = called[1] - called[0];
     assert!(
         taken_over > Duration::from_secs(3),
@@ -79,7 +88,11 @@ async fn killed_while_it_waits(server: &str) {
     );
     assert_all_got("token-2", &fleet.storm(&[1, 2], ASK).await.answers().await);
     let (_, status) = fleet.programs[1].get("/api/secret/k/status?realm=r").await;
-    assert_eq!((&status["state"], &status["token_version"]), (&"valid".into(), &1.into()), "{status}");
+    assert_eq!(
+        (&status["state"], &status["token_version"]),
+        (&"valid".into(), &1.into()),
+        "{status}"
+    );
     assert_eq!(issuer.calls(), 2);
 }
 
@@ -116,19 +129,28 @@ async fn stopped_before_it_commits(server: &str) {
     assert_all_got("token-2", &fleet.storm(&[1, 2], ASK).await.answers().await);
     fleet.programs[0].signal("CONT");
     assert_all_got("token-2", &holders.answers().await);
-    fleet.programs[0].wait_for_log("a fetch came too late: its outcome was not stored").await;
+    fleet.programs[0]
+        .wait_for_log("a fetch came too late: its outcome was not stored")
+        .await;
     assert_settled(&fleet, &issuer).await;
 }
 
 /// All instances have the second token as the first version, and nothing was noted against it.
 async fn assert_settled(fleet: &Fleet, issuer: &Issuer) {
     for answer in fleet.ask_all(ASK).await {
-        assert_eq!((&answer.body["token"], &answer.body["version"]), (&"token-2".into(), &1.into()));
+        assert_eq!(
+            (&answer.body["token"], &answer.body["version"]),
+            (&"token-2".into(), &1.into())
+        );
         assert!(answer.body.get("stale_since").is_none(), "{answer:?}");
     }
     let (_, status) = fleet.programs[1].get("/api/secret/k/status?realm=r").await;
     assert_eq!(status["state"], "valid", "{status}");
-    assert_eq!(issuer.calls(), 2, "one for the expiry, one for the holder that was lost");
+    assert_eq!(
+        issuer.calls(),
+        2,
+        "one for the expiry, one for the holder that was lost"
+    );
 }
 
 crate::program::on_both! {

@@ -35,7 +35,10 @@ impl Drop for Issuer {
 
 impl Issuer {
     /// On a free port; its tokens live for so many whole seconds.
-    #[expect(clippy::disallowed_methods, reason = "a test's own task, aborted when dropped")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own task, aborted when dropped"
+    )]
     pub(crate) async fn start(life_seconds: u64) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -45,7 +48,9 @@ impl Issuer {
             count: watch::Sender::new(0),
             answered_up_to: watch::Sender::new(usize::MAX),
         });
-        let router = axum::Router::new().fallback(issue).with_state(Arc::clone(&desk));
+        let router = axum::Router::new()
+            .fallback(issue)
+            .with_state(Arc::clone(&desk));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, desk, task }
     }
@@ -70,7 +75,11 @@ impl Issuer {
     pub(crate) async fn wait_for_calls(&self, count: usize) {
         let mut seen = self.desk.count.subscribe();
         let reached = tokio::time::timeout(PATIENCE, seen.wait_for(|seen| *seen >= count)).await;
-        assert!(reached.is_ok(), "{count} calls awaited, {} came", self.calls());
+        assert!(
+            reached.is_ok(),
+            "{count} calls awaited, {} came",
+            self.calls()
+        );
     }
 
     /// Keeps the answers of all calls after this one back.
@@ -101,5 +110,7 @@ async fn issue(State(desk): State<Arc<Desk>>) -> axum::Json<Value> {
     desk.count.send_replace(number);
     // The sender lives as long as this.
     let _ = answered.wait_for(|up_to| number <= *up_to).await;
-    axum::Json(json!({"access_token": format!("token-{number}"), "expires_in": desk.life.as_secs()}))
+    axum::Json(
+        json!({"access_token": format!("token-{number}"), "expires_in": desk.life.as_secs()}),
+    )
 }

@@ -13,14 +13,20 @@ fn sqlite(folder: &tempfile::TempDir) -> String {
 async fn term_drains_what_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let provider = FaultyProvider::start().await;
-    provider.script(Fault::HoldThenJson(json!({"access_token": "late", "expires_in": 7200})));
-    let mut program =
-        Program::serve(&sqlite(&folder), &[], &[("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "1")]);
+    provider.script(Fault::HoldThenJson(
+        json!({"access_token": "late", "expires_in": 7200}),
+    ));
+    let mut program = Program::serve(
+        &sqlite(&folder),
+        &[],
+        &[("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "1")],
+    );
     program.wait_for_status("/readyz", 200).await;
-    let realm =
-        json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token"}});
+    let realm = json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token"}});
     program.post("/api/realm", &realm).await;
-    program.post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+    program
+        .post("/api/secret", &json!({"realm": "r", "key": "k"}))
+        .await;
     let ((status, answer), ()) = tokio::join!(program.token(), async {
         provider.wait_for_calls(1).await;
         program.signal("TERM");
@@ -37,14 +43,21 @@ async fn a_second_term_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let provider = FaultyProvider::start().await;
     provider.script(Fault::Hang);
-    let mut program =
-        Program::serve(&sqlite(&folder), &[], &[("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "600")]);
+    let mut program = Program::serve(
+        &sqlite(&folder),
+        &[],
+        &[("TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS", "600")],
+    );
     program.wait_for_status("/readyz", 200).await;
     program.signal("TERM");
     program.wait_for_status("/readyz", 503).await;
     program.signal("TERM");
     assert_eq!(program.end().await, Some(0));
-    assert!(program.log().contains(r#""finished":false"#), "{}", program.log());
+    assert!(
+        program.log().contains(r#""finished":false"#),
+        "{}",
+        program.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +65,15 @@ async fn logs_have_request_ids_and_no_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let provider = FaultyProvider::start().await;
     let mut program = Program::start(
-        &["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "off", "--database", &sqlite(&folder)],
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "off",
+            "--database",
+            &sqlite(&folder),
+        ],
         &[("TOKEN_SERVER__LOG__FILTER", "trace")],
     );
     program.wait_for_status("/readyz", 200).await;
@@ -68,9 +89,17 @@ async fn logs_have_request_ids_and_no_secrets() {
     ] {
         provider.script(fault);
         // Saved anew: another attempt is made at once.
-        program.post("/api/secret", &json!({"realm": "r", "key": "k", "key_1": null})).await;
         program
-            .post("/api/secret", &json!({"realm": "r", "key": "k", "key_1": "credential-in-no-log"}))
+            .post(
+                "/api/secret",
+                &json!({"realm": "r", "key": "k", "key_1": null}),
+            )
+            .await;
+        program
+            .post(
+                "/api/secret",
+                &json!({"realm": "r", "key": "k", "key_1": "credential-in-no-log"}),
+            )
             .await;
         program.token().await;
         program.get("/api/secret/k?realm=r").await;
@@ -78,14 +107,22 @@ async fn logs_have_request_ids_and_no_secrets() {
     let fixed = json!({"realm": "f", "key": "k", "token": "token-in-no-log"});
     program.post("/api/realm", &json!({"id": "f"})).await;
     program.post("/api/secret", &fixed).await;
-    assert_eq!(program.get("/api/token?realm=f&key=k").await.1["token"], "token-in-no-log");
+    assert_eq!(
+        program.get("/api/token?realm=f&key=k").await.1["token"],
+        "token-in-no-log"
+    );
     program.signal("INT");
     assert_eq!(program.end().await, Some(0));
     let log = program.log();
     // Our own lines; the trace level of the HTTP libraries shows bytes on the wire only when asked for by name.
-    let leaks: Vec<_> = log.lines().filter(|line| line.contains("-in-no-log")).collect();
+    let leaks: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("-in-no-log"))
+        .collect();
     assert!(leaks.is_empty(), "{leaks:#?}");
-    let answered = log.lines().filter(|line| line.contains(r#""message":"answered""#));
+    let answered = log
+        .lines()
+        .filter(|line| line.contains(r#""message":"answered""#));
     for line in answered {
         let line: Value = serde_json::from_str(line).unwrap();
         assert!(line["span"]["request_id"].is_string(), "{line}");
@@ -96,7 +133,9 @@ async fn logs_have_request_ids_and_no_secrets() {
 async fn metrics_are_on_a_listener_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let provider = FaultyProvider::start().await;
-    provider.script(Fault::Json(json!({"access_token": "t", "expires_in": 7200})));
+    provider.script(Fault::Json(
+        json!({"access_token": "t", "expires_in": 7200}),
+    ));
     let program = Program::start(
         &[
             "serve",
@@ -113,14 +152,24 @@ async fn metrics_are_on_a_listener_of_their_own() {
     let realm = json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token",
         "expires_in_path": "expires_in"}});
     program.post("/api/realm", &realm).await;
-    program.post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+    program
+        .post("/api/secret", &json!({"realm": "r", "key": "k"}))
+        .await;
     program.token().await;
     program.token().await;
     assert_eq!(program.get("/metrics").await.0, 404);
-    let line = program.log().lines().find(|line| line.contains(r#""message":"metrics""#)).unwrap().to_owned();
+    let line = program
+        .log()
+        .lines()
+        .find(|line| line.contains(r#""message":"metrics""#))
+        .unwrap()
+        .to_owned();
     let line: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}/metrics", line["address"].as_str().unwrap());
-    let client = token_server::upstream::client_builder().unwrap().build().unwrap();
+    let client = token_server::upstream::client_builder()
+        .unwrap()
+        .build()
+        .unwrap();
     let text = client.get(url).send().await.unwrap().text().await.unwrap();
     for expected in [
         r#"token_server_token_requests_total{outcome="ok",source="upstream"} 1"#,
@@ -137,13 +186,26 @@ async fn metrics_are_on_a_listener_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serving_other_machines_needs_a_flag() {
-    let refused = run(&["serve", "--listen", "0.0.0.0:0", "--database", "sqlite::memory:"]);
+    let refused = run(&[
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--database",
+        "sqlite::memory:",
+    ]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(78), "{message}");
     assert!(message.contains("--insecure-no-auth"), "{message}");
     let folder = tempfile::tempdir().unwrap();
-    let args =
-        ["serve", "--listen", "0.0.0.0:0", "--insecure-no-auth", "--metrics-listen", "off", "--database"];
+    let args = [
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--insecure-no-auth",
+        "--metrics-listen",
+        "off",
+        "--database",
+    ];
     let database = sqlite(&folder);
     let mut program = Program::start(&[&args[..], &[&database]].concat(), &[]);
     program.signal("INT");
@@ -156,23 +218,54 @@ async fn a_taken_port_and_a_newer_schema_are_told() {
     let database = sqlite(&folder);
     let program = Program::ready(&database, &[]).await;
     let address = program.url.trim_start_matches("http://").to_owned();
-    let taken = run(&["serve", "--listen", &address, "--metrics-listen", "off", "--database", &database]);
+    let taken = run(&[
+        "serve",
+        "--listen",
+        &address,
+        "--metrics-listen",
+        "off",
+        "--database",
+        &database,
+    ]);
     assert_eq!(taken.status.code(), Some(69));
     assert!(String::from_utf8_lossy(&taken.stderr).contains(&address));
-    let args = ["serve", "--listen", "127.0.0.1:0", "--metrics-listen", &address, "--database", &database];
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        &address,
+        "--database",
+        &database,
+    ];
     let taken = run(&args);
     assert_eq!(taken.status.code(), Some(69));
     let message = String::from_utf8_lossy(&taken.stderr).into_owned();
-    assert!(message.contains(&address) && message.contains("--metrics-listen or"), "{message}");
-    assert!(!message.contains("--listen"), "that is the API's: {message}");
+    assert!(
+        message.contains(&address) && message.contains("--metrics-listen or"),
+        "{message}"
+    );
+    assert!(
+        !message.contains("--listen"),
+        "that is the API's: {message}"
+    );
 
     let db = sea_orm::Database::connect(&database).await.unwrap();
     let newer = "INSERT INTO ts_migration (version, applied_at) VALUES ('m9999_future', 0)";
-    sea_orm::ConnectionTrait::execute_unprepared(&db, newer).await.unwrap();
-    let refused =
-        command(&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "off", "--database", &database])
-            .output()
-            .unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(&db, newer)
+        .await
+        .unwrap();
+    let refused = command(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "off",
+        "--database",
+        &database,
+    ])
+    .output()
+    .unwrap();
     assert_eq!(refused.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("m9999_future"));
 }
@@ -208,6 +301,12 @@ async fn a_server_that_never_reached_its_database_says_why_and_ends_when_told() 
     program.signal("TERM");
     assert_eq!(program.end().await, Some(0));
     let log = program.log();
-    assert!(log.contains("Connection refused") && log.contains(&port.to_string()), "{log}");
-    assert!(!log.contains(r#""message":"ready""#) && !log.contains("hush"), "{log}");
+    assert!(
+        log.contains("Connection refused") && log.contains(&port.to_string()),
+        "{log}"
+    );
+    assert!(
+        !log.contains(r#""message":"ready""#) && !log.contains("hush"),
+        "{log}"
+    );
 }

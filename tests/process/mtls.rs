@@ -21,17 +21,31 @@ impl World {
         let ca = Authority::new("invented CA");
         let Issued { certificate, key } = ca.issue("invented provider", &["127.0.0.1"]);
         let mut command = Command::new("python3");
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mtls/server.py"));
-        for (name, text) in [("certificate", &certificate), ("key", &key), ("ca", &ca.pem)] {
+        command.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/peers/mtls/server.py"
+        ));
+        for (name, text) in [
+            ("certificate", &certificate),
+            ("key", &key),
+            ("ca", &ca.pem),
+        ] {
             command.arg(file(folder.path(), name, text));
         }
         let database = format!("sqlite:{}", folder.path().join("t.db").display());
         let program = Program::ready(&database, &[]).await;
-        Self { provider: Peer::start(command), program, ca, _folder: folder }
+        Self {
+            provider: Peer::start(command),
+            program,
+            ca,
+            _folder: folder,
+        }
     }
 
     async fn save(&self, config: &Value, credentials: &Value) {
-        self.program.post("/api/realm", &json!({"id": "r", "config": config})).await;
+        self.program
+            .post("/api/realm", &json!({"id": "r", "config": config}))
+            .await;
         let secret = json!({"realm": "r", "key": "k", "credentials": credentials});
         self.program.post("/api/secret", &secret).await;
     }
@@ -52,7 +66,10 @@ impl World {
         assert!(detail.contains(words), "{words:?} expected: {problem}");
         let (_, told) = self.program.get("/api/secret/k/status?realm=r").await;
         for text in [problem.to_string(), told.to_string(), self.program.log()] {
-            assert!(!text.contains("PRIVATE KEY") && !text.contains("BEGIN CERT"), "{text}");
+            assert!(
+                !text.contains("PRIVATE KEY") && !text.contains("BEGIN CERT"),
+                "{text}"
+            );
             let key = credentials["client_key"].as_str().unwrap_or("-");
             let line = key.lines().nth(1).unwrap_or("no key");
             assert!(!text.contains(line), "{text}");
@@ -65,19 +82,33 @@ async fn a_provider_that_wants_a_client_certificate_gives_a_token_for_it() {
     let world = World::start().await;
     let Issued { certificate, key } = world.ca.issue("invented client", &[]);
     world
-        .save(&world.realm(), &json!({"certificate": certificate, "client_key": key, "ca": world.ca.pem}))
+        .save(
+            &world.realm(),
+            &json!({"certificate": certificate, "client_key": key, "ca": world.ca.pem}),
+        )
         .await;
     let (status, answer) = world.program.token().await;
-    assert_eq!((status, &answer["token"]), (200, &json!("invented client grant=invented")), "{answer}");
+    assert_eq!(
+        (status, &answer["token"]),
+        (200, &json!("invented client grant=invented")),
+        "{answer}"
+    );
     assert_eq!(world.program.token().await.1["source"], "memory");
 
     // Another certificate is another connection.
     let Issued { certificate, key } = world.ca.issue("another client", &[]);
     world
-        .save(&world.realm(), &json!({"certificate": certificate, "client_key": key, "ca": world.ca.pem}))
+        .save(
+            &world.realm(),
+            &json!({"certificate": certificate, "client_key": key, "ca": world.ca.pem}),
+        )
         .await;
     let (status, answer) = world.program.token().await;
-    assert_eq!((status, &answer["token"]), (200, &json!("another client grant=invented")), "{answer}");
+    assert_eq!(
+        (status, &answer["token"]),
+        (200, &json!("another client grant=invented")),
+        "{answer}"
+    );
 }
 
 /// RFC 8705 §2.1: the certificate is all that proves who the client is.
@@ -93,7 +124,11 @@ async fn tls_client_auth_sends_the_certificate_and_the_client_id() {
     world.save(&config, &credentials).await;
     let (status, answer) = world.program.token().await;
     let expected = "invented client grant_type=client_credentials&client_id=invented-id";
-    assert_eq!((status, &answer["token"]), (200, &json!(expected)), "{answer}");
+    assert_eq!(
+        (status, &answer["token"]),
+        (200, &json!(expected)),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +137,9 @@ async fn a_provider_with_a_certificate_of_another_ca_is_not_trusted() {
     let Issued { certificate, key } = world.ca.issue("invented client", &[]);
     let foreign = Authority::new("foreign CA").pem;
     let credentials = json!({"certificate": certificate, "client_key": key, "ca": foreign});
-    world.fails_with(&world.realm(), &credentials, "certificate is not trusted").await;
+    world
+        .fails_with(&world.realm(), &credentials, "certificate is not trusted")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,11 +148,19 @@ async fn a_missing_or_foreign_client_certificate_is_told() {
     let mut config = world.realm();
     config["tls"] = json!({"ca": "{{ ca }}"});
     let credentials = json!({"certificate": "-", "client_key": "-", "ca": world.ca.pem});
-    world.fails_with(&config, &credentials, "refused the client certificate").await;
+    world
+        .fails_with(&config, &credentials, "refused the client certificate")
+        .await;
 
     let Issued { certificate, key } = Authority::new("foreign CA").issue("invented client", &[]);
     let credentials = json!({"certificate": certificate, "client_key": key, "ca": world.ca.pem});
-    world.fails_with(&world.realm(), &credentials, "refused the client certificate").await;
+    world
+        .fails_with(
+            &world.realm(),
+            &credentials,
+            "refused the client certificate",
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,9 +169,24 @@ async fn a_key_that_does_not_fit_is_told_without_being_shown() {
     let Issued { certificate, .. } = world.ca.issue("invented client", &[]);
     let other = world.ca.issue("another client", &[]).key;
     for (certificate, key, ca, words) in [
-        (certificate.as_str(), other.as_str(), world.ca.pem.as_str(), "certificate or its key is not usable"),
-        ("no PEM", &other, &world.ca.pem, "certificate or its key is not usable"),
-        (&certificate, "no PEM", &world.ca.pem, "certificate or its key is not usable"),
+        (
+            certificate.as_str(),
+            other.as_str(),
+            world.ca.pem.as_str(),
+            "certificate or its key is not usable",
+        ),
+        (
+            "no PEM",
+            &other,
+            &world.ca.pem,
+            "certificate or its key is not usable",
+        ),
+        (
+            &certificate,
+            "no PEM",
+            &world.ca.pem,
+            "certificate or its key is not usable",
+        ),
         (&certificate, &other, "no PEM", "is not usable"),
     ] {
         let credentials = json!({"certificate": certificate, "client_key": key, "ca": ca});

@@ -18,9 +18,17 @@ impl Oidc {
     pub(crate) fn start(token_seconds: u32) -> Option<Self> {
         let server = needed("TEST_OIDC_PEER")?;
         let mut command = Command::new("node");
-        command.arg(server).env("TOKEN_TTL_SECONDS", token_seconds.to_string());
-        let client = token_server::upstream::client_builder().unwrap().build().unwrap();
-        Some(Self { peer: Peer::start(command), client })
+        command
+            .arg(server)
+            .env("TOKEN_TTL_SECONDS", token_seconds.to_string());
+        let client = token_server::upstream::client_builder()
+            .unwrap()
+            .build()
+            .unwrap();
+        Some(Self {
+            peer: Peer::start(command),
+            client,
+        })
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -34,7 +42,8 @@ impl Oidc {
 
     /// What it has counted.
     pub(crate) async fn calls(&self) -> Value {
-        self.ask(self.client.get(format!("{}/__calls", self.peer.url))).await
+        self.ask(self.client.get(format!("{}/__calls", self.peer.url)))
+            .await
     }
 
     /// A refresh token of somebody who has authorised; the access tokens of it live this long.
@@ -50,9 +59,14 @@ impl Oidc {
             "client_id=invented-client&client_secret=invented-client-secret-not-real-0123456789";
         let url = format!("{}/token/introspection", self.peer.url);
         let form = format!("{CLIENT}&token={token}");
-        let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
+        let request = self
+            .client
+            .post(url)
+            .header("content-type", "application/x-www-form-urlencoded");
         let answer = self.ask(request.body(form)).await;
-        answer["active"].as_bool().unwrap_or_else(|| panic!("{answer}"))
+        answer["active"]
+            .as_bool()
+            .unwrap_or_else(|| panic!("{answer}"))
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> Value {
@@ -82,12 +96,13 @@ async fn save_realms(program: &Program, peer: &Oidc) -> Vec<String> {
     let mut realms = Vec::new();
     for (client, method, algorithm) in WAYS {
         let realm = format!("{method}-{}", algorithm.unwrap_or("default"));
-        let mut config =
-            json!({"oauth2": {"token_endpoint": peer.endpoint(), "token_endpoint_auth_method": method}});
+        let mut config = json!({"oauth2": {"token_endpoint": peer.endpoint(), "token_endpoint_auth_method": method}});
         if let Some(algorithm) = algorithm {
             config["oauth2"]["assertion_alg"] = algorithm.into();
         }
-        program.post("/api/realm", &json!({"id": realm, "config": config})).await;
+        program
+            .post("/api/realm", &json!({"id": realm, "config": config}))
+            .await;
         let mut credentials = peer.credentials(client);
         credentials.as_object_mut().unwrap().remove("wrong_key");
         let secret = json!({"realm": realm, "key": "app", "credentials": credentials});
@@ -105,10 +120,17 @@ async fn every_way_to_prove_who_the_client_is_is_taken_by_oidc_provider() {
     for (count, realm) in (1..).zip(save_realms(&program, &peer).await) {
         let path = format!("/api/token?realm={realm}&key=app");
         let (status, answer) = program.get(&path).await;
-        assert_eq!((status, &answer["source"]), (200, &json!("upstream")), "{realm}: {answer}");
+        assert_eq!(
+            (status, &answer["source"]),
+            (200, &json!("upstream")),
+            "{realm}: {answer}"
+        );
         let left = answer["expires_in"].as_i64().unwrap();
         assert!((590_000..=600_000).contains(&left), "{realm}: {answer}");
-        assert!(peer.is_active(answer["token"].as_str().unwrap()).await, "{realm}: {answer}");
+        assert!(
+            peer.is_active(answer["token"].as_str().unwrap()).await,
+            "{realm}: {answer}"
+        );
         assert_eq!(program.get(&path).await.1["token"], answer["token"]);
         assert_eq!(peer.calls().await["token"], count, "{realm}");
     }
@@ -125,16 +147,34 @@ async fn wrong_credentials_are_refused_by_oidc_provider() {
         let wrong_key = credentials.as_object_mut().unwrap().remove("wrong_key");
         match wrong_key {
             Some(key) => credentials["private_key"] = key,
-            None => credentials["client_secret"] = "invented-but-wrong-0123456789-0123456789".into(),
+            None => {
+                credentials["client_secret"] = "invented-but-wrong-0123456789-0123456789".into()
+            }
         }
         program
-            .post("/api/secret", &json!({"realm": realm, "key": "wrong", "credentials": credentials}))
+            .post(
+                "/api/secret",
+                &json!({"realm": realm, "key": "wrong", "credentials": credentials}),
+            )
             .await;
-        let (status, problem) = program.get(&format!("/api/token?realm={realm}&key=wrong")).await;
-        assert_eq!((status, &problem["code"]), (502, &json!("config")), "{realm}: {problem}");
-        assert_eq!(problem["provider_code"], "invalid_client", "{realm}: {problem}");
+        let (status, problem) = program
+            .get(&format!("/api/token?realm={realm}&key=wrong"))
+            .await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (502, &json!("config")),
+            "{realm}: {problem}"
+        );
+        assert_eq!(
+            problem["provider_code"], "invalid_client",
+            "{realm}: {problem}"
+        );
     }
     for secret in ["invented-but-wrong", "PRIVATE KEY", "invented: +"] {
-        assert!(!program.log().contains(secret), "{secret}: {}", program.log());
+        assert!(
+            !program.log().contains(secret),
+            "{secret}: {}",
+            program.log()
+        );
     }
 }

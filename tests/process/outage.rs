@@ -19,22 +19,37 @@ pub(crate) async fn behind_proxy(server: &str, whole: bool) -> (Proxy, String, S
 
 async fn survives_an_outage(server: &str) {
     let (proxy, _, database) = behind_proxy(server, false).await;
-    let program = Program::serve(&database, &[], &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "2")]);
+    let program = Program::serve(
+        &database,
+        &[],
+        &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "2")],
+    );
     // Away at the start: it lives, says that it is not ready, and why.
     assert_eq!(program.get("/healthz").await.0, 200);
     let (status, ready) = program.get("/readyz").await;
     assert_eq!((status, &ready["status"]), (503, &json!("starting")));
-    assert_eq!(program.get("/api/realm").await.1["code"], "store_unavailable");
+    assert_eq!(
+        program.get("/api/realm").await.1["code"],
+        "store_unavailable"
+    );
     proxy.mend();
     program.wait_for_status("/readyz", 200).await;
-    assert!(program.log().contains("the database cannot be used yet"), "{}", program.log());
+    assert!(
+        program.log().contains("the database cannot be used yet"),
+        "{}",
+        program.log()
+    );
 
     let provider = FaultyProvider::start().await;
-    provider.script(Fault::Json(json!({"access_token": "t-1", "expires_in": 7200})));
+    provider.script(Fault::Json(
+        json!({"access_token": "t-1", "expires_in": 7200}),
+    ));
     let realm = json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token",
         "expires_in_path": "expires_in"}});
     program.post("/api/realm", &realm).await;
-    program.post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+    program
+        .post("/api/secret", &json!({"realm": "r", "key": "k"}))
+        .await;
     assert_eq!(program.token().await.1["token"], "t-1");
 
     // Away later: memory goes on, /readyz tells, what needs the store fails clearly.
@@ -46,15 +61,25 @@ async fn survives_an_outage(server: &str) {
     assert_eq!((status, &held["token"]), (200, &json!("t-1")));
     assert!(held["stale_since"].is_i64(), "{held}");
     let (status, problem) = program.get("/api/token?realm=r&key=other").await;
-    assert_eq!((status, &problem["code"]), (503, &json!("store_unavailable")));
+    assert_eq!(
+        (status, &problem["code"]),
+        (503, &json!("store_unavailable"))
+    );
 
     // Back again: works by itself.
     proxy.mend();
     program.wait_for_status("/readyz?strict=1", 200).await;
-    assert_eq!(program.get("/api/token?realm=r&key=other").await.1["code"], "unknown_secret");
+    assert_eq!(
+        program.get("/api/token?realm=r&key=other").await.1["code"],
+        "unknown_secret"
+    );
     assert!(program.token().await.1.get("stale_since").is_none());
     assert_eq!(provider.calls(), 1);
-    assert!(!program.log().contains("invented-password"), "{}", program.log());
+    assert!(
+        !program.log().contains("invented-password"),
+        "{}",
+        program.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +99,9 @@ async fn an_outage_of_postgresql_is_survived() {
 /// The database falls silent: its connections stay open and nothing comes. Callers of held tokens do not wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_database_holds_up_no_memory_hit() {
-    let Some(server) = needed("TEST_MYSQL_URL") else { return };
+    let Some(server) = needed("TEST_MYSQL_URL") else {
+        return;
+    };
     let (proxy, _, database) = behind_proxy(&server, true).await;
     let patient = [
         ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "600"),
@@ -83,11 +110,15 @@ async fn a_silent_database_holds_up_no_memory_hit() {
     let program = Program::serve(&database, &[], &patient);
     program.wait_for_status("/readyz", 200).await;
     let provider = FaultyProvider::start().await;
-    provider.script(Fault::Json(json!({"access_token": "t-1", "expires_in": 7200})));
+    provider.script(Fault::Json(
+        json!({"access_token": "t-1", "expires_in": 7200}),
+    ));
     let realm = json!({"id": "r", "config": {"url": provider.url(), "method": "GET", "token_path": "access_token",
         "expires_in_path": "expires_in"}});
     program.post("/api/realm", &realm).await;
-    program.post("/api/secret", &json!({"realm": "r", "key": "k"})).await;
+    program
+        .post("/api/secret", &json!({"realm": "r", "key": "k"}))
+        .await;
     assert_eq!(program.token().await.0, 200);
     proxy.freeze();
     // Fresh for a while; then the row would have to be read first, and cannot be: each ask is answered all the same,
@@ -106,27 +137,44 @@ async fn a_silent_database_holds_up_no_memory_hit() {
 /// Its connections are lost without a word, as behind a gateway that forgot them; new ones can be made.
 async fn lost_connections_are_replaced(server: &str) {
     let (proxy, direct, database) = behind_proxy(server, true).await;
-    let program = Program::serve(&database, &[], &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "1")]);
+    let program = Program::serve(
+        &database,
+        &[],
+        &[("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", "1")],
+    );
     program.wait_for_status("/readyz?strict=1", 200).await;
     // All of the pool are waiting for an answer when they are lost.
     let mut options = sea_orm::ConnectOptions::new(&direct);
     options.max_connections(1).sqlx_logging(false);
     let other = sea_orm::Database::connect(options).await.unwrap();
     let is_mysql = direct.starts_with("mysql:");
-    let lock = if is_mysql { "LOCK TABLES ts_realm WRITE" } else { "BEGIN; LOCK TABLE ts_realm" };
+    let lock = if is_mysql {
+        "LOCK TABLES ts_realm WRITE"
+    } else {
+        "BEGIN; LOCK TABLE ts_realm"
+    };
     other.execute_unprepared(lock).await.unwrap();
     let asks = futures_util::future::join_all((0..40).map(|_| program.get("/api/realm")));
     assert!(asks.await.iter().all(|(status, _)| *status == 503));
     proxy.lose();
-    other.execute_unprepared(if is_mysql { "UNLOCK TABLES" } else { "COMMIT" }).await.unwrap();
+    other
+        .execute_unprepared(if is_mysql { "UNLOCK TABLES" } else { "COMMIT" })
+        .await
+        .unwrap();
     // New ones are made as soon as the old ones were given up.
     let all_answered = async {
         let ask = |_| program.get("/api/realm");
-        while futures_util::future::join_all((0..40).map(ask)).await.iter().any(|(status, _)| *status != 200)
-        {
-        }
+        while futures_util::future::join_all((0..40).map(ask))
+            .await
+            .iter()
+            .any(|(status, _)| *status != 200)
+        {}
     };
-    assert!(tokio::time::timeout(PATIENCE, all_answered).await.is_ok(), "{}", program.log());
+    assert!(
+        tokio::time::timeout(PATIENCE, all_answered).await.is_ok(),
+        "{}",
+        program.log()
+    );
 }
 
 crate::program::on_both! {

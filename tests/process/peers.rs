@@ -27,15 +27,24 @@ impl Peer {
     pub(crate) fn start(mut command: Command) -> Self {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let line = lines_of(child.stdout.take().unwrap(), |_| {}).recv_timeout(PATIENCE).unwrap();
+        let line = lines_of(child.stdout.take().unwrap(), |_| {})
+            .recv_timeout(PATIENCE)
+            .unwrap();
         let hello: Value = serde_json::from_str(&line).unwrap();
-        Self { child, url: hello["url"].as_str().unwrap().to_owned(), hello }
+        Self {
+            child,
+            url: hello["url"].as_str().unwrap().to_owned(),
+            hello,
+        }
     }
 
     /// The operator's function.
     pub(crate) fn function() -> Self {
         let mut command = Command::new("python3");
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/function/server.py"));
+        command.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/peers/function/server.py"
+        ));
         Self::start(command)
     }
 }

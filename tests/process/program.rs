@@ -17,7 +17,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A command of the program, without anything of the environment that configures it.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(args).env_clear().current_dir(std::env::temp_dir());
+    command
+        .args(args)
+        .env_clear()
+        .current_dir(std::env::temp_dir());
     // The providers of tests are on this machine.
     command.env("TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS", "loopback");
     command
@@ -55,8 +58,15 @@ impl Drop for Program {
 impl Program {
     /// Starts `serve` on a free port and waits until it listens, not until it is ready.
     pub(crate) fn serve(database: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut args =
-            vec!["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "off", "--database", database];
+        let mut args = vec![
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "off",
+            "--database",
+            database,
+        ];
         args.extend(more);
         Self::start(&args, environment)
     }
@@ -73,16 +83,28 @@ impl Program {
         let stdout = lines_of(child.stdout.take().unwrap(), |_| {});
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&log);
-        let stderr =
-            lines_of(child.stderr.take().unwrap(), move |line| kept.lock().unwrap().push(line.to_owned()));
+        let stderr = lines_of(child.stderr.take().unwrap(), move |line| {
+            kept.lock().unwrap().push(line.to_owned())
+        });
         let address = std::iter::from_fn(|| stderr.recv_timeout(PATIENCE).ok())
             .find_map(|line| {
                 let line: Value = serde_json::from_str(&line).ok()?;
-                (line["message"] == "listening").then(|| line["address"].as_str().unwrap().to_owned())
+                (line["message"] == "listening")
+                    .then(|| line["address"].as_str().unwrap().to_owned())
             })
             .unwrap_or_else(|| panic!("it does not listen: {:?}", log.lock().unwrap()));
-        let client = token_server::upstream::client_builder().unwrap().timeout(PATIENCE).build().unwrap();
-        Self { child, url: format!("http://{address}"), stdout, log, client }
+        let client = token_server::upstream::client_builder()
+            .unwrap()
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+        Self {
+            child,
+            url: format!("http://{address}"),
+            stdout,
+            log,
+            client,
+        }
     }
 
     /// Starts `serve` and waits until it is ready.
@@ -98,7 +120,9 @@ impl Program {
 
     /// POST; must succeed.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.ask(self.client.post(self.at(path)).body(body.to_string())).await;
+        let (status, answer) = self
+            .ask(self.client.post(self.at(path)).body(body.to_string()))
+            .await;
         assert_eq!(status, 200, "{answer}");
         answer
     }
@@ -109,7 +133,10 @@ impl Program {
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
-        let response = request.send().await.unwrap_or_else(|error| panic!("{error}: {}", self.log()));
+        let response = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {}", self.log()));
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
@@ -154,8 +181,10 @@ impl Program {
 
     /// Sends a signal, e.g. `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent =
-            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -190,7 +219,10 @@ pub(crate) fn lines_of(
 /// Where a database server is, from the environment that `tests/run` sets; `None` prints a skip, and fails in CI.
 pub(crate) fn needed(variable: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "what tests/run exports")]
-    let (found, in_ci) = (std::env::var(variable).ok(), std::env::var("CI").is_ok_and(|ci| ci == "true"));
+    let (found, in_ci) = (
+        std::env::var(variable).ok(),
+        std::env::var("CI").is_ok_and(|ci| ci == "true"),
+    );
     if found.is_none() {
         assert!(!in_ci, "{variable} is not set: run the tests by tests/run");
         #[expect(clippy::print_stderr, reason = "a skip must be seen")]
@@ -207,7 +239,10 @@ pub(crate) fn has_crash_points() -> bool {
     if !has {
         #[expect(clippy::disallowed_methods, reason = "what tests/run exports")]
         let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-        assert!(!in_ci, "the feature failpoints is off: run the tests by tests/run");
+        assert!(
+            !in_ci,
+            "the feature failpoints is off: run the tests by tests/run"
+        );
         #[expect(clippy::print_stderr, reason = "a skip must be seen")]
         {
             eprintln!("SKIPPED: the feature failpoints is off; run: make test");
@@ -220,9 +255,15 @@ pub(crate) fn has_crash_points() -> bool {
 pub(crate) async fn new_database(server: &str) -> String {
     use sea_orm::ConnectionTrait as _;
     let name = format!("process_{}", uuid::Uuid::now_v7().simple());
-    let admin = if server.starts_with("postgres") { format!("{server}/postgres") } else { server.to_owned() };
+    let admin = if server.starts_with("postgres") {
+        format!("{server}/postgres")
+    } else {
+        server.to_owned()
+    };
     let db = sea_orm::Database::connect(admin).await.unwrap();
-    db.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+    db.execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
     db.close().await.unwrap();
     format!("{server}/{name}")
 }

@@ -38,13 +38,23 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// In front of `HOST:PORT`; whole or cut at first.
-    #[expect(clippy::disallowed_methods, reason = "a test's own task, aborted when dropped")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own task, aborted when dropped"
+    )]
     pub(crate) async fn start(target: &str, whole: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(watch::channel(if whole { State::Whole } else { State::Cut }).0);
-        let (losses, refusals) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(0)));
-        let (shared, lost, refused) = (Arc::clone(&state), Arc::clone(&losses), Arc::clone(&refusals));
+        let (losses, refusals) = (
+            Arc::new(watch::Sender::new(0)),
+            Arc::new(watch::Sender::new(0)),
+        );
+        let (shared, lost, refused) = (
+            Arc::clone(&state),
+            Arc::clone(&losses),
+            Arc::clone(&refusals),
+        );
         let target = target.to_owned();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -56,7 +66,13 @@ impl Proxy {
                 }
             }
         });
-        Self { port, state, losses, refusals, task }
+        Self {
+            port,
+            state,
+            losses,
+            refusals,
+            task,
+        }
     }
 
     pub(crate) fn cut(&self) {
@@ -90,10 +106,16 @@ async fn pass(
     mut state: watch::Receiver<State>,
     mut lost: watch::Receiver<u64>,
 ) {
-    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    let Ok(mut server) = TcpStream::connect(target).await else {
+        return;
+    };
     loop {
         // The sender lives as long as the proxy.
-        let Ok(now) = state.wait_for(|state| *state != State::Frozen).await.map(|state| *state) else {
+        let Ok(now) = state
+            .wait_for(|state| *state != State::Frozen)
+            .await
+            .map(|state| *state)
+        else {
             return;
         };
         if now == State::Cut {

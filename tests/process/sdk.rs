@@ -71,9 +71,15 @@ struct Material {
 }
 
 fn certificate_of(key: &rcgen::KeyPair) -> (String, String) {
-    let certificate = rcgen::CertificateParams::default().self_signed(key).unwrap();
+    let certificate = rcgen::CertificateParams::default()
+        .self_signed(key)
+        .unwrap();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der());
-    let hex: Vec<_> = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<_> = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     (certificate.pem(), hex.concat())
 }
 
@@ -94,21 +100,35 @@ fn node_sdks_send_what_the_presets_send() {
 /// Two at a time: most of it is loading the SDK.
 fn compare_all(interpreter: &str, extension: &str) {
     let text = std::fs::read_to_string(format!("{ROOT}/tests/peers/sdk/cases.json")).unwrap();
-    let Table { client_headers, cases } = serde_json::from_str(&text).unwrap();
-    let cases: Vec<_> = cases.into_iter().filter(|case| case.script.ends_with(extension)).collect();
+    let Table {
+        client_headers,
+        cases,
+    } = serde_json::from_str(&text).unwrap();
+    let cases: Vec<_> = cases
+        .into_iter()
+        .filter(|case| case.script.ends_with(extension))
+        .collect();
     assert!(!cases.is_empty());
-    let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
+        .unwrap();
     let ec = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let ca = Authority::new("invented CA");
     let certificate = certificate_of(&rsa);
-    let material =
-        Material { ca, rsa: rsa.serialize_pem(), ec: ec.serialize_pem(), certificate, client_headers };
+    let material = Material {
+        ca,
+        rsa: rsa.serialize_pem(),
+        ec: ec.serialize_pem(),
+        certificate,
+        client_headers,
+    };
     let (next, wrong) = (Mutex::new(cases.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some(case) = next.lock().unwrap().next() else { return };
+                    let Some(case) = next.lock().unwrap().next() else {
+                        return;
+                    };
                     let found = compare(interpreter, case, &material);
                     wrong.lock().unwrap().extend(found);
                 }
@@ -116,7 +136,12 @@ fn compare_all(interpreter: &str, extension: &str) {
         }
     });
     let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "of {} cases:\n{}", cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "of {} cases:\n{}",
+        cases.len(),
+        wrong.join("\n")
+    );
 }
 
 /// What is wrong, a line each.
@@ -130,18 +155,39 @@ fn compare(interpreter: &str, case: &Case, material: &Material) -> Vec<String> {
     let mut wrong = Vec::new();
     if sent.len() != meant.len() {
         let error = theirs["error"].as_str().unwrap_or_default();
-        wrong.push(format!("{name}: {} requests, ours {}: {sent:?} {error}", sent.len(), meant.len()));
+        wrong.push(format!(
+            "{name}: {} requests, ours {}: {sent:?} {error}",
+            sent.len(),
+            meant.len()
+        ));
     }
     let mut differences = BTreeMap::new();
     for (number, (theirs, ours)) in sent.iter().zip(meant).enumerate() {
-        let prefix = if number == 0 { String::new() } else { format!("{number}.") };
-        note_differences(&prefix, &leaves_of(theirs, ours), &leaves_of(ours, ours), &mut differences);
+        let prefix = if number == 0 {
+            String::new()
+        } else {
+            format!("{number}.")
+        };
+        note_differences(
+            &prefix,
+            &leaves_of(theirs, ours),
+            &leaves_of(ours, ours),
+            &mut differences,
+        );
     }
     let (result, token) = (&theirs["result"], &ours["token"]);
     if meant.is_empty() {
-        note_differences("", &token_leaves(result), &token_leaves(token), &mut differences);
+        note_differences(
+            "",
+            &token_leaves(result),
+            &token_leaves(token),
+            &mut differences,
+        );
     } else if (result != token) != case.untold.is_some() {
-        wrong.push(format!("{name}: it takes {result} for the token, we {token}: {}", theirs["error"]));
+        wrong.push(format!(
+            "{name}: it takes {result} for the token, we {token}: {}",
+            theirs["error"]
+        ));
     }
     let is_telemetry = |place: &str| {
         let name = place.rsplit_once("header.").map(|(_, name)| name);
@@ -165,7 +211,13 @@ fn note_differences(prefix: &str, theirs: &Leaves, ours: &Leaves, found: &mut Di
 
 /// Takes what the table explains out of the differences.
 fn explain(case: &Case, mut found: Differences, name: &str, wrong: &mut Vec<String>) {
-    for Difference { at, theirs, ours, why } in &case.differences {
+    for Difference {
+        at,
+        theirs,
+        ours,
+        why,
+    } in &case.differences
+    {
         assert!(why.len() > 20, "{name}: {at}: say why");
         let is_so = found.remove(at).is_some_and(|(is_theirs, is_ours)| {
             let fits = |said: &Value, is: &Value| said == is || said == "*" && !is.is_null();
@@ -212,7 +264,9 @@ fn preset(case: &Case, material: &Material) -> (Value, Value) {
     }
     let mut config = preset["config"].clone();
     for (name, value) in &case.vars {
-        let var = config["vars"].get_mut(name).unwrap_or_else(|| panic!("{}: no var {name}", case.preset));
+        let var = config["vars"]
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("{}: no var {name}", case.preset));
         *var = value.clone();
     }
     (config, example)
@@ -220,17 +274,28 @@ fn preset(case: &Case, material: &Material) -> (Value, Value) {
 
 /// What `realm check` prints.
 fn render(folder: &std::path::Path, config: &Value, example: &Value) -> Value {
-    let write = |name: &str, value: &Value| file(folder, name, &value.to_string()).display().to_string();
+    let write =
+        |name: &str, value: &Value| file(folder, name, &value.to_string()).display().to_string();
     let values = json!({"inputs": example["inputs"], "tokens": example["tokens"]});
-    let mut args = vec!["realm".to_owned(), "check".to_owned(), write("config.json", config)];
+    let mut args = vec![
+        "realm".to_owned(),
+        "check".to_owned(),
+        write("config.json", config),
+    ];
     args.extend(["--show-secrets", "--output", "json", "--credentials"].map(str::to_owned));
     args.push(write("values.json", &values));
     args.extend(["--now".to_owned(), example["now"].to_string()]);
     for name in ["uuid", "nonce"] {
-        args.extend([format!("--{name}"), example[name].as_str().unwrap().to_owned()]);
+        args.extend([
+            format!("--{name}"),
+            example[name].as_str().unwrap().to_owned(),
+        ]);
     }
     for (number, step) in list(&example["exchange"]).iter().enumerate() {
-        args.extend(["--answer".to_owned(), write(&format!("answer-{number}.json"), &step["answer"])]);
+        args.extend([
+            "--answer".to_owned(),
+            write(&format!("answer-{number}.json"), &step["answer"]),
+        ]);
     }
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let output = command(&args).stdin(Stdio::null()).output().unwrap();
@@ -246,14 +311,24 @@ fn watch(
     example: &Value,
     ours: &Value,
 ) -> Value {
-    let hosts = list(&ours["requests"])
-        .iter()
-        .filter_map(|request| url::Url::parse(request["url"].as_str()?).ok()?.host_str().map(str::to_owned));
+    let hosts = list(&ours["requests"]).iter().filter_map(|request| {
+        url::Url::parse(request["url"].as_str()?)
+            .ok()?
+            .host_str()
+            .map(str::to_owned)
+    });
     let hosts: Vec<_> = hosts.chain(case.hosts.clone()).collect();
-    let hosts: Vec<_> = hosts.iter().map(String::as_str).chain(["localhost"]).collect();
+    let hosts: Vec<_> = hosts
+        .iter()
+        .map(String::as_str)
+        .chain(["localhost"])
+        .collect();
     let Issued { certificate, key } = material.ca.issue("invented providers", &hosts);
     let ca = file(folder, "ca.pem", &material.ca.pem);
-    let answers: Vec<_> = list(&example["exchange"]).iter().map(|step| step["answer"].clone()).collect();
+    let answers: Vec<_> = list(&example["exchange"])
+        .iter()
+        .map(|step| step["answer"].clone())
+        .collect();
     let mut values = example["inputs"].clone();
     values["tokens"] = example["tokens"].clone();
     let task = json!({"preset": case.preset, "values": values, "now": example["now"], "uuid": example["uuid"],
@@ -261,15 +336,28 @@ fn watch(
         "certificate": file(folder, "certificate.pem", &certificate), "key": file(folder, "key.pem", &key)});
     let mut child = Command::new(interpreter)
         .arg(format!("{ROOT}/tests/peers/sdk/{}", case.script))
-        .envs([("NODE_EXTRA_CA_CERTS", ca.as_os_str()), ("HOME", folder.as_os_str())])
+        .envs([
+            ("NODE_EXTRA_CA_CERTS", ca.as_os_str()),
+            ("HOME", folder.as_os_str()),
+        ])
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(task.to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(task.to_string().as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
-    serde_json::from_str(&last).unwrap_or_else(|_| panic!("{} by {}: {output:?}", case.preset, case.script))
+    let last = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned();
+    serde_json::from_str(&last)
+        .unwrap_or_else(|_| panic!("{} by {}: {output:?}", case.preset, case.script))
 }

@@ -55,11 +55,17 @@ pub(crate) async fn reports(fleet: &Fleet, issuer: &Issuer, database: &str) {
     // Fetched a moment ago: whoever reports it means the one before.
     let early = fleet.ask_all(&report(1)).await;
     assert_all_got("token-1", &early);
-    assert!(early.iter().all(|answer| answer.body["renewed"] == false), "{:?}", early[0]);
+    assert!(
+        early.iter().all(|answer| answer.body["renewed"] == false),
+        "{:?}",
+        early[0]
+    );
     assert_eq!(issuer.calls(), 1);
 
     let db = sea_orm::Database::connect(database).await.unwrap();
-    db.execute_unprepared("UPDATE ts_token SET obtained_at = obtained_at - 60000").await.unwrap();
+    db.execute_unprepared("UPDATE ts_token SET obtained_at = obtained_at - 60000")
+        .await
+        .unwrap();
     assert_all_got("token-2", &fleet.ask_all(&report(1)).await);
     assert_eq!(issuer.calls(), 2);
     // They go on reporting the old one.
@@ -74,7 +80,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Callers ask on and on, over several expiries.
 async fn straddled_expiries(server: &str, policy: &Value, background: &str) {
-    let settings = [("TOKEN_SERVER__RENEWAL__BACKGROUND", background), LONG_LEASE[0]];
+    let settings = [
+        ("TOKEN_SERVER__RENEWAL__BACKGROUND", background),
+        LONG_LEASE[0],
+    ];
     let fleet = Fleet::start(server, &settings).await;
     let issuer = Issuer::start(SHORT_LIFE).await;
     fleet.configure(&issuer.realm(policy)).await;
@@ -84,15 +93,28 @@ async fn straddled_expiries(server: &str, policy: &Value, background: &str) {
 /// Each token is fetched once, and none is given to anybody who asks after its death.
 pub(crate) async fn straddle(fleet: &Fleet, issuer: &Issuer) {
     let tokens = 3;
-    let crowds = join_all(fleet.programs.iter().map(|program| Crowd::at(program, CALLERS))).await;
+    let crowds = join_all(
+        fleet
+            .programs
+            .iter()
+            .map(|program| Crowd::at(program, CALLERS)),
+    )
+    .await;
     let callers = crowds.into_iter().flat_map(|crowd| crowd.callers);
     join_all(callers.map(|caller| ask_on(caller, issuer, tokens))).await;
     let times = issuer.call_times();
     for pair in times.windows(2) {
         let apart = pair[1] - pair[0];
-        assert!(apart >= Duration::from_secs(SHORT_LIFE) / 2, "two fetches for one expiry: {apart:?}");
+        assert!(
+            apart >= Duration::from_secs(SHORT_LIFE) / 2,
+            "two fetches for one expiry: {apart:?}"
+        );
     }
-    assert!((tokens..=tokens + 1).contains(&times.len()), "{}", times.len());
+    assert!(
+        (tokens..=tokens + 1).contains(&times.len()),
+        "{}",
+        times.len()
+    );
 }
 
 /// Asks until it was given the last of so many tokens.
@@ -101,7 +123,10 @@ async fn ask_on(mut caller: Caller, issuer: &Issuer, tokens: usize) {
         let answer = caller.ask(ASK).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let token = answer.body["token"].as_str().unwrap();
-        assert!(!issuer.is_dead_at(token, answer.asked_at), "asked for after its death: {answer:?}");
+        assert!(
+            !issuer.is_dead_at(token, answer.asked_at),
+            "asked for after its death: {answer:?}"
+        );
         if token == format!("token-{tokens}") {
             return;
         }

@@ -20,7 +20,9 @@ fn histogram(calls: &[Timestamp], begins: Timestamp, parts: usize) -> (Vec<usize
     let part_ms = i64::try_from(WINDOW.as_millis()).unwrap() / i64::try_from(parts).unwrap();
     for call in calls {
         let after_ms = call.epoch_ms() - begins.epoch_ms();
-        let part = usize::try_from(after_ms.div_euclid(part_ms)).ok().filter(|part| *part < parts);
+        let part = usize::try_from(after_ms.div_euclid(part_ms))
+            .ok()
+            .filter(|part| *part < parts);
         part.map_or_else(|| beside += 1, |part| counts[part] += 1);
     }
     (counts, beside)
@@ -33,9 +35,20 @@ async fn ten_thousand_secrets_fetched_together_are_renewed_apart() {
     let ids = world.save(&instance, SECRETS).await;
     let began = Instant::now();
     let started_at = world.clock.now();
-    let asks = ids.iter().map(|id| instance.app.api.tokens.get(id.borrowed()));
-    assert!(futures_util::future::join_all(asks).await.iter().all(Result::is_ok));
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let asks = ids
+        .iter()
+        .map(|id| instance.app.api.tokens.get(id.borrowed()));
+    assert!(
+        futures_util::future::join_all(asks)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
     let first = world.provider.take_calls();
     assert_eq!(first.len(), SECRETS);
 
@@ -47,5 +60,8 @@ async fn ten_thousand_secrets_fetched_together_are_renewed_apart() {
     let mean = f64::from(u32::try_from(SECRETS).unwrap()) / 10.0;
     let fullest = f64::from(u32::try_from(*tenths.iter().max().unwrap()).unwrap()) / mean;
     assert!(fullest <= MOST, "{tenths:?}");
-    assert!(beside < SECRETS / 50, "{beside}: those that are due in its last second");
+    assert!(
+        beside < SECRETS / 50,
+        "{beside}: those that are due in its last second"
+    );
 }

@@ -43,9 +43,16 @@ async fn call(
         match answer {
             Ok(answer) => {
                 seen.answers += 1;
-                let lives = answer.life.expires_at.is_some_and(|at| at > world.clock.now());
+                let lives = answer
+                    .life
+                    .expires_at
+                    .is_some_and(|at| at > world.clock.now());
                 if !lives || !world.provider.lets_in(&id.key, answer.token.expose()) {
-                    seen.dead.push(format!("{id} version {} at {:?}", answer.version, world.clock.now()));
+                    seen.dead.push(format!(
+                        "{id} version {} at {:?}",
+                        answer.version,
+                        world.clock.now()
+                    ));
                 }
             }
             Err(_) => seen.failures += 1,
@@ -74,11 +81,23 @@ async fn a_day_of_a_thousand_secrets_on_clocks_ten_minutes_apart() {
         started.push(world.start(wrong_minutes).await);
     }
     let ids = world.save(&started[0], SECRETS).await;
-    let (instances, seen) = (Arc::new(Mutex::new(started)), Arc::new(Mutex::new(Seen::default())));
+    let (instances, seen) = (
+        Arc::new(Mutex::new(started)),
+        Arc::new(Mutex::new(Seen::default())),
+    );
     let callers = ids.iter().zip(1..).map(|(id, number)| {
-        call(Arc::clone(&world), Arc::clone(&instances), id.clone(), number, Arc::clone(&seen))
+        call(
+            Arc::clone(&world),
+            Arc::clone(&instances),
+            id.clone(),
+            number,
+            Arc::clone(&seen),
+        )
     });
-    tokio::join!(futures_util::future::join_all(callers), mishaps(&world, &instances));
+    tokio::join!(
+        futures_util::future::join_all(callers),
+        mishaps(&world, &instances)
+    );
 
     let seen = seen.lock().unwrap();
     assert!(
@@ -97,7 +116,11 @@ async fn a_day_of_a_thousand_secrets_on_clocks_ten_minutes_apart() {
         let fetches = world.provider.fetches(&id.key);
         assert_eq!(fetches.most_under_way, 1, "{id}");
         // One more for the clock that was set, and for the process that died after it had sent.
-        assert!((12..=most + 2).contains(&fetches.issued), "{id}: {} issued", fetches.issued);
+        assert!(
+            (12..=most + 2).contains(&fetches.issued),
+            "{id}: {} issued",
+            fetches.issued
+        );
         assert!(fetches.refused < 10, "{id}: {} refused", fetches.refused);
     }
 }

@@ -47,7 +47,13 @@ pub(crate) struct Fetches {
 impl SimProvider {
     pub(crate) fn new(clock: Arc<SimClock>, fails_one_in: u64) -> Self {
         let (accounts, dice) = (Mutex::default(), Mutex::new(Dice::of(7)));
-        Self { clock, accounts, dice, fails_one_in, calls: Mutex::default() }
+        Self {
+            clock,
+            accounts,
+            dice,
+            fails_one_in,
+            calls: Mutex::default(),
+        }
     }
 
     /// When tokens were issued since this was asked last.
@@ -58,15 +64,23 @@ impl SimProvider {
     pub(crate) fn fetches(&self, app: &str) -> Fetches {
         let mut accounts = self.accounts.lock().unwrap();
         let account = accounts.entry(app.to_owned()).or_default();
-        Fetches { issued: account.issued, refused: account.refused, most_under_way: account.most_under_way }
+        Fetches {
+            issued: account.issued,
+            refused: account.refused,
+            most_under_way: account.most_under_way,
+        }
     }
 
     /// Whether a call with this token would be let in now.
     pub(crate) fn lets_in(&self, app: &str, token: &str) -> bool {
         let (accounts, now) = (self.accounts.lock().unwrap(), self.clock.now());
-        let Some(account) = accounts.get(app) else { return false };
+        let Some(account) = accounts.get(app) else {
+            return false;
+        };
         let known = [&account.newest, &account.replaced].into_iter().flatten();
-        known.into_iter().any(|(text, until)| text == token && now < *until)
+        known
+            .into_iter()
+            .any(|(text, until)| text == token && now < *until)
     }
 
     /// A new token, or a refusal.
@@ -91,7 +105,10 @@ impl SimProvider {
         let account = accounts.entry(app.to_owned()).or_default();
         account.under_way += 1;
         account.most_under_way = account.most_under_way.max(account.under_way);
-        UnderWay { provider: self, app: app.to_owned() }
+        UnderWay {
+            provider: self,
+            app: app.to_owned(),
+        }
     }
 }
 
@@ -102,7 +119,13 @@ struct UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.provider.accounts.lock().unwrap().get_mut(&self.app).unwrap().under_way -= 1;
+        self.provider
+            .accounts
+            .lock()
+            .unwrap()
+            .get_mut(&self.app)
+            .unwrap()
+            .under_way -= 1;
     }
 }
 
@@ -122,7 +145,10 @@ impl TokenSource for SimProvider {
         let issued = self.issue(app, fails);
         tokio::time::sleep(back).await;
         let token = issued.ok_or_else(|| Failure::new(FailureKind::Busy, "simulated"))?;
-        Ok(RawAnswer::json(200, &json!({"access_token": token, "expires_in": LIFE.as_secs()})))
+        Ok(RawAnswer::json(
+            200,
+            &json!({"access_token": token, "expires_in": LIFE.as_secs()}),
+        ))
     }
 }
 

@@ -29,7 +29,10 @@ struct Instantly;
 #[async_trait]
 impl TokenSource for Instantly {
     async fn send(&self, _: &Request, _: Duration) -> Result<RawAnswer, Failure> {
-        Ok(RawAnswer::json(200, &json!({"access_token": "token", "expires_in": LIFE.as_secs()})))
+        Ok(RawAnswer::json(
+            200,
+            &json!({"access_token": "token", "expires_in": LIFE.as_secs()}),
+        ))
     }
 }
 
@@ -41,18 +44,40 @@ async fn dues(keys: impl Iterator<Item = String>) -> Vec<f64> {
     let app = App::over(&config, store.clone(), clock.clone(), Arc::new(Instantly));
     let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
         "token_path": "access_token", "expires_in_path": "expires_in"}});
-    app.api.realms.save(&RealmEdit::read(&realm).unwrap()).await.unwrap();
+    app.api
+        .realms
+        .save(&RealmEdit::read(&realm).unwrap())
+        .await
+        .unwrap();
     for key in keys {
         let secret = json!({"realm": "r", "key": key});
-        app.api.secrets.save(&SecretEdit::read(&secret).unwrap()).await.unwrap();
-        app.api.tokens.get(SecretId::new("r", key).borrowed()).await.unwrap();
+        app.api
+            .secrets
+            .save(&SecretEdit::read(&secret).unwrap())
+            .await
+            .unwrap();
+        app.api
+            .tokens
+            .get(SecretId::new("r", key).borrowed())
+            .await
+            .unwrap();
     }
     let (now, most) = (clock.now(), u64::try_from(SECRETS).unwrap() + 1);
-    let window = DueWindow { by: now.plus(LIFE), asked_since: now, grants_by: now };
+    let window = DueWindow {
+        by: now.plus(LIFE),
+        asked_since: now,
+        grants_by: now,
+    };
     let committed = store.list_due(&window, None, most).await.unwrap();
     let begins = now.plus(LIFE).minus(AHEAD);
-    assert!(committed.iter().all(|due| due.due_at >= begins), "before the window");
-    committed.iter().map(|due| due.due_at.since(begins).as_secs_f64()).collect()
+    assert!(
+        committed.iter().all(|due| due.due_at >= begins),
+        "before the window"
+    );
+    committed
+        .iter()
+        .map(|due| due.due_at.since(begins).as_secs_f64())
+        .collect()
 }
 
 /// How many fall into each of so many equal parts of the window.
@@ -61,7 +86,8 @@ fn histogram(dues: &[f64], parts: usize) -> Vec<usize> {
     let mut counts = vec![0; parts];
     for due in dues {
         let ends = (1..parts).map(|part| {
-            window * f64::from(u32::try_from(part).unwrap()) / f64::from(u32::try_from(parts).unwrap())
+            window * f64::from(u32::try_from(part).unwrap())
+                / f64::from(u32::try_from(parts).unwrap())
         });
         counts[ends.filter(|end| due >= end).count()] += 1;
     }
@@ -72,13 +98,22 @@ fn histogram(dues: &[f64], parts: usize) -> Vec<usize> {
 async fn secrets_fetched_in_the_same_second_are_renewed_evenly_over_the_window() {
     let counted = |name: fn(usize) -> String| (0..SECRETS).map(name);
     let namings = [
-        ("app-0 … app-9999", counted(|number| format!("app-{number}"))),
-        ("wx and 16 hex digits", counted(|number| format!("wx{:016x}", 0x5f3a_0000_0000_0000 + number))),
+        (
+            "app-0 … app-9999",
+            counted(|number| format!("app-{number}")),
+        ),
+        (
+            "wx and 16 hex digits",
+            counted(|number| format!("wx{:016x}", 0x5f3a_0000_0000_0000 + number)),
+        ),
     ];
     for (naming, keys) in namings {
         let dues = dues(keys).await;
         assert_eq!(dues.len(), SECRETS, "{naming}");
-        assert!(dues.iter().all(|due| *due <= AHEAD.as_secs_f64() / 2.0), "{naming}: after the window");
+        assert!(
+            dues.iter().all(|due| *due <= AHEAD.as_secs_f64() / 2.0),
+            "{naming}: after the window"
+        );
         let tenths = histogram(&dues, 10);
         print(naming, &dues, &tenths);
         let fullest = tenths.iter().max().unwrap();
@@ -97,7 +132,12 @@ fn print(naming: &str, dues: &[f64], tenths: &[usize]) {
     let mut text = format!("{naming}\n");
     for (step, count) in counts.iter().enumerate() {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{:>4} s {count:>5} {}", step * 5, "█".repeat(count / 8));
+        let _ = writeln!(
+            text,
+            "{:>4} s {count:>5} {}",
+            step * 5,
+            "█".repeat(count / 8)
+        );
     }
     let mean = dues.len() / 10;
     let (least, most) = (tenths.iter().min().unwrap(), tenths.iter().max().unwrap());

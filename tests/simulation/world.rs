@@ -26,7 +26,10 @@ const START_MS: i64 = 1_795_478_400_000;
 
 impl SimClock {
     pub(crate) fn wrong_by(began: Instant, minutes: i64) -> Arc<Self> {
-        let clock = Self { began, wrong_ms: AtomicI64::new(0) };
+        let clock = Self {
+            began,
+            wrong_ms: AtomicI64::new(0),
+        };
         clock.set_wrong(minutes);
         Arc::new(clock)
     }
@@ -66,7 +69,12 @@ impl World {
         let clock = SimClock::wrong_by(began, 0);
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let provider = Arc::new(SimProvider::new(clock.clone(), calls));
-        Self { began, clock, store, provider }
+        Self {
+            began,
+            clock,
+            store,
+            provider,
+        }
     }
 
     /// A process on a machine whose clock is wrong by so many minutes, begun as `serve` does.
@@ -76,7 +84,12 @@ impl World {
         let machine = SimClock::wrong_by(self.began, wrong_minutes);
         let clock = Arc::new(SystemClock::over(machine.clone()));
         compare(&clock, self.store.as_ref()).await.unwrap();
-        let app = App::over(&config, self.store.clone(), clock.clone(), self.provider.clone());
+        let app = App::over(
+            &config,
+            self.store.clone(),
+            clock.clone(),
+            self.provider.clone(),
+        );
         keep_on_store_time(clock, self.store.clone(), &app.tasks);
         app.follow(config.renewal.sync_interval());
         app.refresh_ahead();
@@ -89,12 +102,24 @@ impl World {
             "token_path": "access_token", "expires_in_path": "expires_in",
             "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}],
             "policy": {"reissue": "replaces", "overlap": "5m"}}});
-        instance.app.api.realms.save(&RealmEdit::read(&realm).unwrap()).await.unwrap();
+        instance
+            .app
+            .api
+            .realms
+            .save(&RealmEdit::read(&realm).unwrap())
+            .await
+            .unwrap();
         let mut ids = Vec::new();
         for number in 0..secrets {
             let key = format!("app-{number}");
             let secret = json!({"realm": "r", "key": key, "key_1": key});
-            instance.app.api.secrets.save(&SecretEdit::read(&secret).unwrap()).await.unwrap();
+            instance
+                .app
+                .api
+                .secrets
+                .save(&SecretEdit::read(&secret).unwrap())
+                .await
+                .unwrap();
             ids.push(SecretId::new("r", key));
         }
         ids

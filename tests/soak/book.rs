@@ -98,7 +98,13 @@ impl Drop for UnderWay {
 impl Book {
     pub(crate) fn new(secrets: Vec<Secret>, outages: Arc<Outages>, tally: Arc<Tally>) -> Self {
         let accounts = secrets.iter().map(|_| Mutex::default()).collect();
-        Self { secrets, accounts, tokens: Mutex::default(), outages, tally }
+        Self {
+            secrets,
+            accounts,
+            tokens: Mutex::default(),
+            outages,
+            tally,
+        }
     }
 
     fn locked(&self, account: usize) -> MutexGuard<'_, Account> {
@@ -110,14 +116,30 @@ impl Book {
     }
 
     /// A fetch has come: judges whether it may.
-    pub(crate) fn arrive(self: &Arc<Self>, account: usize, credentials: u64, place: Place) -> UnderWay {
+    pub(crate) fn arrive(
+        self: &Arc<Self>,
+        account: usize,
+        credentials: u64,
+        place: Place,
+    ) -> UnderWay {
         let mut held = self.locked(account);
         let arrived = Instant::now();
-        let fetch = Fetch { place, credentials, arrived, ended: None, told: None, repeated: false };
+        let fetch = Fetch {
+            place,
+            credentials,
+            arrived,
+            ended: None,
+            told: None,
+            repeated: false,
+        };
         self.judge_alone(account, &held, &fetch);
         self.judge_reason(account, &mut held, &fetch);
         held.fetches.push(fetch);
-        UnderWay { book: Arc::clone(self), account, fetch: held.fetches.len() - 1 }
+        UnderWay {
+            book: Arc::clone(self),
+            account,
+            fetch: held.fetches.len() - 1,
+        }
     }
 
     /// DESIGN.md: one holder over all instances. A call ends two seconds before its lease does, also with the database
@@ -126,19 +148,31 @@ impl Book {
     fn judge_alone(&self, account: usize, held: &Account, fetch: &Fetch) {
         let lost = |other: &Fetch| {
             let lost = [Outage::Killed, Outage::Stopped];
-            self.outages.touch(other.place, &lost, other.arrived - ON_ITS_WAY, fetch.arrived)
+            self.outages.touch(
+                other.place,
+                &lost,
+                other.arrived - ON_ITS_WAY,
+                fetch.arrived,
+            )
         };
-        let others: Vec<_> = held.fetches.iter().filter(|other| other.ended.is_none()).collect();
+        let others: Vec<_> = held
+            .fetches
+            .iter()
+            .filter(|other| other.ended.is_none())
+            .collect();
         let excused = self.was_stopped(fetch) || others.iter().all(|other| lost(other));
-        self.tally.check(Invariant::OneAtATime, Verdict::of(others.is_empty(), excused), || {
-            format!("{:?}: {fetch:?} while {others:?}", self.secrets[account])
-        });
+        self.tally.check(
+            Invariant::OneAtATime,
+            Verdict::of(others.is_empty(), excused),
+            || format!("{:?}: {fetch:?} while {others:?}", self.secrets[account]),
+        );
     }
 
     /// Its holder stood still, and may have begun with a lease that it has lost since.
     fn was_stopped(&self, fetch: &Fetch) -> bool {
         let begun = fetch.arrived - LEASE - ON_ITS_WAY;
-        self.outages.touch(fetch.place, &[Outage::Stopped], begun, fetch.arrived)
+        self.outages
+            .touch(fetch.place, &[Outage::Stopped], begun, fetch.arrived)
     }
 
     /// DESIGN.md: "the provider is asked once per expiry, however many callers, instances and edges there are".
@@ -154,23 +188,37 @@ impl Book {
             Some(last) => {
                 let since = last.ended.unwrap_or(last.arrived);
                 let reports = fetch.arrived > last.arrived + REPORT_FLOOR;
-                let wish = held.wishes.iter_mut().find(|wish| wish.explains(since, fetch.arrived, reports));
+                let wish = held
+                    .wishes
+                    .iter_mut()
+                    .find(|wish| wish.explains(since, fetch.arrived, reports));
                 let wished = wish.map(|wish| wish.used = true).is_some();
                 Verdict::of(wished, self.was_stopped(fetch))
             }
         };
         self.tally.check(Invariant::OnePerReason, verdict, || {
             let wishes: Vec<_> = held.wishes.iter().rev().take(3).collect();
-            format!("{:?}: {fetch:?} after {:?}; {wishes:?}", self.secrets[account], held.fetches.last())
+            format!(
+                "{:?}: {fetch:?} after {:?}; {wishes:?}",
+                self.secrets[account],
+                held.fetches.last()
+            )
         });
     }
 
     /// Whether a token was answered, in time, to a holder that could store it.
     fn is_kept(&self, fetch: &Fetch) -> bool {
-        let Some((ended, _)) = fetch.ended.zip(fetch.told) else { return false };
+        let Some((ended, _)) = fetch.ended.zip(fetch.told) else {
+            return false;
+        };
         let all = [Outage::Killed, Outage::Stopped, Outage::Cut];
         ended - fetch.arrived <= SURELY_IN_TIME
-            && !self.outages.touch(fetch.place, &all, fetch.arrived - ON_ITS_WAY, ended + COMMIT)
+            && !self.outages.touch(
+                fetch.place,
+                &all,
+                fetch.arrived - ON_ITS_WAY,
+                ended + COMMIT,
+            )
     }
 
     /// From when on the token that this fetch brought may be fetched anew.
@@ -198,14 +246,23 @@ impl Book {
             if left >= until {
                 held.fetches[fetch].repeated = true;
                 // It is the token of the new credentials too.
-                let again = Issue { credentials: credentials.max(last.credentials), ..last.clone() };
+                let again = Issue {
+                    credentials: credentials.max(last.credentials),
+                    ..last.clone()
+                };
                 self.tokens.lock().unwrap().insert(last.text.clone(), again);
                 return (last.text, Duration::from_secs(left.as_secs()));
             }
         }
         let text = format!("token-{account}-{}", held.issues.len() + 1);
-        let issue =
-            Issue { account, text: text.clone(), credentials, at: now, expires: now + realm.life, fetch };
+        let issue = Issue {
+            account,
+            text: text.clone(),
+            credentials,
+            at: now,
+            expires: now + realm.life,
+            fetch,
+        };
         held.issues.push(issue.clone());
         self.tokens.lock().unwrap().insert(text.clone(), issue);
         (text, realm.life)
@@ -226,7 +283,9 @@ impl Book {
     /// One whose answer was lost, or came to a holder that could not store it, killed the old token too; but nobody
     /// here can know, and the old one is handed out until the next fetch.
     pub(crate) fn replaced_at(&self, issue: &Issue) -> Option<Instant> {
-        let Reissue::Replaces(overlap) = self.realm(issue.account).reissue else { return None };
+        let Reissue::Replaces(overlap) = self.realm(issue.account).reissue else {
+            return None;
+        };
         let held = self.locked(issue.account);
         let later = held.issues.iter().filter(|later| later.at > issue.at);
         let known = later.filter(|later| self.is_kept(&held.fetches[later.fetch]));
@@ -241,7 +300,12 @@ impl Book {
     /// A caller is about to ask for a new token.
     pub(crate) fn wish(&self, account: usize, wish: Wish) -> usize {
         let mut held = self.locked(account);
-        held.wishes.push(Wished { wish, sent: Instant::now(), got: None, used: false });
+        held.wishes.push(Wished {
+            wish,
+            sent: Instant::now(),
+            got: None,
+            used: false,
+        });
         held.wishes.len() - 1
     }
 
@@ -266,29 +330,66 @@ impl Book {
     /// How many fetches came in all, and how many brought a new token.
     pub(crate) fn totals(&self) -> (usize, usize) {
         let all = self.accounts.iter().map(|account| account.lock().unwrap());
-        all.map(|held| (held.fetches.len(), held.issues.len())).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+        all.map(|held| (held.fetches.len(), held.issues.len()))
+            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
     }
 }
 
 impl fmt::Debug for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, credentials, at, expires, .. } = self;
-        write!(f, "{text} of credentials {credentials}, issued {:?}, to expire {:?}", Ago(*at), Ago(*expires))
+        let Self {
+            text,
+            credentials,
+            at,
+            expires,
+            ..
+        } = self;
+        write!(
+            f,
+            "{text} of credentials {credentials}, issued {:?}, to expire {:?}",
+            Ago(*at),
+            Ago(*expires)
+        )
     }
 }
 
 impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, credentials, arrived, ended, told, repeated } = self;
-        write!(f, "fetch by {place:?} with credentials {credentials}, {:?} to ", Ago(*arrived))?;
-        write!(f, "{:?}, told {told:?}, repeated {repeated}", ended.map(Ago))
+        let Self {
+            place,
+            credentials,
+            arrived,
+            ended,
+            told,
+            repeated,
+        } = self;
+        write!(
+            f,
+            "fetch by {place:?} with credentials {credentials}, {:?} to ",
+            Ago(*arrived)
+        )?;
+        write!(
+            f,
+            "{:?}, told {told:?}, repeated {repeated}",
+            ended.map(Ago)
+        )
     }
 }
 
 impl fmt::Debug for Wished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wish, sent, got, used } = self;
-        write!(f, "{wish:?} {:?} to {:?}, used {used}", Ago(*sent), got.map(Ago))
+        let Self {
+            wish,
+            sent,
+            got,
+            used,
+        } = self;
+        write!(
+            f,
+            "{wish:?} {:?} to {:?}, used {used}",
+            Ago(*sent),
+            got.map(Ago)
+        )
     }
 }
 

@@ -38,7 +38,11 @@ pub(crate) struct Callers {
 impl Callers {
     pub(crate) fn new(judge: Arc<Judge>) -> Self {
         let client = token_server::upstream::client_builder().unwrap();
-        let client = client.timeout(GIVES_UP).pool_idle_timeout(KEPT).build().unwrap();
+        let client = client
+            .timeout(GIVES_UP)
+            .pool_idle_timeout(KEPT)
+            .build()
+            .unwrap();
         Self { judge, client }
     }
 
@@ -51,7 +55,9 @@ impl Callers {
         loop {
             tokio::time::sleep(dice.between(PAUSE.0, PAUSE.1)).await;
             let addresses = cluster.addresses();
-            let Some(address) = pick(&addresses, &mut dice) else { continue };
+            let Some(address) = pick(&addresses, &mut dice) else {
+                continue;
+            };
             let secret = *pick(&cluster.secrets, &mut dice).unwrap();
             let kind = match dice.roll(100) {
                 roll if roll < WISHES => Kind::Flush,
@@ -65,20 +71,33 @@ impl Callers {
     /// Many at once, at all processes, want another token than the held one.
     pub(crate) async fn storm(&self, cluster: &Cluster, secret: Secret, kind: Kind) {
         let addresses = cluster.addresses();
-        let asks = addresses.iter().cycle().take(if addresses.is_empty() { 0 } else { STORM });
+        let asks = addresses
+            .iter()
+            .cycle()
+            .take(if addresses.is_empty() { 0 } else { STORM });
         join_all(asks.map(|address| self.ask(address.clone(), secret, kind))).await;
     }
 
     /// Asks and has the answer judged; whether it brought a token that works.
     pub(crate) async fn ask(&self, address: Address, secret: Secret, kind: Kind) -> bool {
-        let path = format!("{}/api/token?realm={}&key={}", address.url, secret.realm.id, secret.key);
+        let path = format!(
+            "{}/api/token?realm={}&key={}",
+            address.url, secret.realm.id, secret.key
+        );
         let (request, wish) = match kind {
             Kind::Plain => (self.client.get(path), None),
-            Kind::Flush => (self.client.get(format!("{path}&flush=true")), Some(Wish::Flush)),
+            Kind::Flush => (
+                self.client.get(format!("{path}&flush=true")),
+                Some(Wish::Flush),
+            ),
             Kind::Report => {
-                let Some(version) = self.judge.version(address.process, secret.account) else { return false };
+                let Some(version) = self.judge.version(address.process, secret.account) else {
+                    return false;
+                };
                 let body = json!({"realm": secret.realm.id, "key": secret.key, "version": version});
-                let report = self.client.post(format!("{}/api/token/report", address.url));
+                let report = self
+                    .client
+                    .post(format!("{}/api/token/report", address.url));
                 (report.body(body.to_string()), Some(Wish::Report))
             }
         };
@@ -87,20 +106,33 @@ impl Callers {
         let sent = Instant::now();
         let answer = answer_of(request).await;
         // An ask that failed may be followed behind the caller's back.
-        if let Some(wish) = wish.filter(|_| answer.as_ref().is_some_and(|(status, _)| *status == 200)) {
+        if let Some(wish) =
+            wish.filter(|_| answer.as_ref().is_some_and(|(status, _)| *status == 200))
+        {
             book.wish_answered(secret.account, wish);
         }
         let got = Instant::now();
-        self.judge.judge(&Asked { address, secret, kind, sent, got, answer })
+        self.judge.judge(&Asked {
+            address,
+            secret,
+            kind,
+            sent,
+            got,
+            answer,
+        })
     }
 
     /// Posts new credentials of a secret; where that fails it is not known whether they are stored.
     pub(crate) async fn edit(&self, address: Address, secret: Secret) {
         let credentials = self.judge.book.post(secret.account);
         let body = secret.document(credentials).to_string();
-        let request = self.client.post(format!("{}/api/secret", address.url)).body(body);
+        let request = self
+            .client
+            .post(format!("{}/api/secret", address.url))
+            .body(body);
         if let Some((200, _)) = answer_of(request).await {
-            self.judge.edited(secret.account, credentials, address.process);
+            self.judge
+                .edited(secret.account, credentials, address.process);
         }
     }
 }

@@ -51,13 +51,24 @@ impl Seat {
         url.set_port(Some(proxy.port)).unwrap();
         let door = provider.open_door(place).await;
         let (program, address) = (Mutex::default(), Mutex::default());
-        Self { place, proxy, database: url.to_string(), door, program, address }
+        Self {
+            place,
+            proxy,
+            database: url.to_string(),
+            door,
+            program,
+            address,
+        }
     }
 
     /// Starts a process and waits until it is ready.
     pub(crate) async fn start(&self) {
         let seconds = |duration: std::time::Duration| duration.as_secs().to_string();
-        let (fetch, wait, database) = (seconds(FETCH_TIMEOUT), seconds(WAIT), seconds(DATABASE_TIMEOUT));
+        let (fetch, wait, database) = (
+            seconds(FETCH_TIMEOUT),
+            seconds(WAIT),
+            seconds(DATABASE_TIMEOUT),
+        );
         let settings = [
             ("TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS", fetch.as_str()),
             ("TOKEN_SERVER__UPSTREAM__PROXY_URL", &self.door),
@@ -65,10 +76,15 @@ impl Seat {
             ("TOKEN_SERVER__RENEWAL__SWEEP_INTERVAL_SECONDS", "5"),
             ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", &database),
         ];
-        let program = tokio::task::block_in_place(|| Program::serve(&self.database, &[], &settings));
+        let program =
+            tokio::task::block_in_place(|| Program::serve(&self.database, &[], &settings));
         program.wait_for_status("/readyz", 200).await;
         let process = NEXT.fetch_add(1, Ordering::Relaxed);
-        let address = Address { place: self.place, process, url: program.url.clone() };
+        let address = Address {
+            place: self.place,
+            process,
+            url: program.url.clone(),
+        };
         *self.address.lock().unwrap() = Some(address);
         *self.program.lock().unwrap() = Some(program);
     }
@@ -94,7 +110,11 @@ impl Seat {
             let log = program.log();
             drop(program);
             outages.end(kill);
-            keep(self.place, process.map_or(0, |address| address.process), &log);
+            keep(
+                self.place,
+                process.map_or(0, |address| address.process),
+                &log,
+            );
         }
     }
 }
@@ -121,7 +141,15 @@ impl Cluster {
         let database = new_database(server).await;
         let mut seats = Vec::new();
         for seat in 0..PLACES {
-            let seat = Seat::take(Place { cluster: number, number: seat }, &database, provider).await;
+            let seat = Seat::take(
+                Place {
+                    cluster: number,
+                    number: seat,
+                },
+                &database,
+                provider,
+            )
+            .await;
             seat.start().await;
             seats.push(seat);
         }
@@ -129,14 +157,23 @@ impl Cluster {
         {
             let first = seats[0].program.lock().unwrap().take().unwrap();
             for realm in &REALMS {
-                first.post("/api/realm", &realm.document(&seats[0].door)).await;
+                first
+                    .post("/api/realm", &realm.document(&seats[0].door))
+                    .await;
             }
             for secret in &secrets {
-                first.post("/api/secret", &secret.document(post(secret.account))).await;
+                first
+                    .post("/api/secret", &secret.document(post(secret.account)))
+                    .await;
             }
             *seats[0].program.lock().unwrap() = Some(first);
         }
-        Self { name, number, seats, secrets }
+        Self {
+            name,
+            number,
+            seats,
+            secrets,
+        }
     }
 
     /// Seats with a running process.

@@ -30,8 +30,15 @@ enum Mishap {
     Freeze,
 }
 
-const MISHAPS: [Mishap; 7] =
-    [Mishap::Kill, Mishap::Kill, Mishap::Stop, Mishap::Stop, Mishap::Cut, Mishap::CutAll, Mishap::Freeze];
+const MISHAPS: [Mishap; 7] = [
+    Mishap::Kill,
+    Mishap::Kill,
+    Mishap::Stop,
+    Mishap::Stop,
+    Mishap::Cut,
+    Mishap::CutAll,
+    Mishap::Freeze,
+];
 
 /// Breaks a cluster.
 pub(crate) struct Faults {
@@ -51,7 +58,10 @@ impl Faults {
             sleep(dice.between(Duration::from_secs(1), Duration::from_secs(7))).await;
             let mishap = *pick(&MISHAPS, &mut dice).unwrap();
             let seat = pick(&self.cluster.seats, &mut dice).unwrap();
-            say(&format!("{} {}: {mishap:?}", self.cluster.name, seat.place.number));
+            say(&format!(
+                "{} {}: {mishap:?}",
+                self.cluster.name, seat.place.number
+            ));
             let seconds = |dice: &mut Dice, least, most| {
                 dice.between(Duration::from_secs(least), Duration::from_secs(most))
             };
@@ -104,8 +114,12 @@ impl Faults {
             sleep(dice.between(Duration::from_secs(2), Duration::from_secs(10))).await;
             let mood = *pick(&Mood::BAD, &mut dice).unwrap();
             let percent = 30 + dice.roll(71);
-            say(&format!("{}: the provider: {mood:?}, {percent} %", self.cluster.name));
-            self.provider.enchant(self.cluster.number, Some(Spell { mood, percent }));
+            say(&format!(
+                "{}: the provider: {mood:?}, {percent} %",
+                self.cluster.name
+            ));
+            self.provider
+                .enchant(self.cluster.number, Some(Spell { mood, percent }));
             sleep(dice.between(Duration::from_secs(1), Duration::from_secs(8))).await;
             self.provider.enchant(self.cluster.number, None);
         }
@@ -118,10 +132,16 @@ impl Faults {
             let secret = *pick(&self.cluster.secrets, &mut dice).unwrap();
             match dice.roll(3) {
                 0 => self.callers.storm(&self.cluster, secret, Kind::Flush).await,
-                1 => self.callers.storm(&self.cluster, secret, Kind::Report).await,
+                1 => {
+                    self.callers
+                        .storm(&self.cluster, secret, Kind::Report)
+                        .await
+                }
                 _ => {
                     let addresses = self.cluster.addresses();
-                    let Some(address) = pick(&addresses, &mut dice) else { continue };
+                    let Some(address) = pick(&addresses, &mut dice) else {
+                        continue;
+                    };
                     self.callers.edit(address.clone(), secret).await;
                 }
             }

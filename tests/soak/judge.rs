@@ -36,8 +36,19 @@ pub(crate) struct Asked {
 
 impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { address, secret, kind, sent, got, answer } = self;
-        write!(f, "{kind:?} of {secret:?} at {:?}, process {}, ", address.place, address.process)?;
+        let Self {
+            address,
+            secret,
+            kind,
+            sent,
+            got,
+            answer,
+        } = self;
+        write!(
+            f,
+            "{kind:?} of {secret:?} at {:?}, process {}, ",
+            address.place, address.process
+        )?;
         write!(f, "{:?} to {:?}: ", Ago(*sent), Ago(*got))?;
         match answer {
             Some((status, body)) => write!(f, "{status} {body}"),
@@ -74,17 +85,30 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn new(book: Arc<Book>, outages: Arc<Outages>, tally: Arc<Tally>) -> Self {
-        Self { book, outages, tally, seen: Mutex::default(), edits: Mutex::default() }
+        Self {
+            book,
+            outages,
+            tally,
+            seen: Mutex::default(),
+            edits: Mutex::default(),
+        }
     }
 
     /// An edit was answered as stored.
     pub(crate) fn edited(&self, account: usize, credentials: u64, process: u64) {
-        self.edits.lock().unwrap().insert((account, credentials), (Instant::now(), process));
+        self.edits
+            .lock()
+            .unwrap()
+            .insert((account, credentials), (Instant::now(), process));
     }
 
     /// The version of the token that a process answered last.
     pub(crate) fn version(&self, process: u64, account: usize) -> Option<i64> {
-        self.seen.lock().unwrap().get(&(process, account)).map(|seen| seen.version)
+        self.seen
+            .lock()
+            .unwrap()
+            .get(&(process, account))
+            .map(|seen| seen.version)
     }
 
     /// Judges an ask and its outcome; answers whether it brought a token that works.
@@ -99,8 +123,12 @@ impl Judge {
             return false;
         }
         let text = body["token"].as_str().unwrap_or_default();
-        let issue = self.book.find(text).filter(|issue| issue.account == asked.secret.account);
-        self.tally.check(Invariant::Issued, issue.is_some(), || format!("{asked:?}"));
+        let issue = self
+            .book
+            .find(text)
+            .filter(|issue| issue.account == asked.secret.account);
+        self.tally
+            .check(Invariant::Issued, issue.is_some(), || format!("{asked:?}"));
         let Some(issue) = issue else { return false };
         self.judge_life(asked, body, &issue);
         self.judge_credentials(asked, body, &issue);
@@ -113,17 +141,24 @@ impl Judge {
     fn judge_silence(&self, asked: &Asked) {
         // It may have been chosen to be asked just before.
         let since = asked.sent - Duration::from_secs(1);
-        let killed = self.outages.touch(asked.address.place, &[Outage::Killed], since, asked.got);
-        self.tally.check(Invariant::Answered, killed, || format!("{asked:?}"));
+        let killed = self
+            .outages
+            .touch(asked.address.place, &[Outage::Killed], since, asked.got);
+        self.tally
+            .check(Invariant::Answered, killed, || format!("{asked:?}"));
     }
 
     /// DESIGN.md: a caller's wait is bounded. While its process stands still, nobody answers. A report looks for the
     /// held token first; it has the same deadline.
     fn judge_wait(&self, asked: &Asked) {
         self.tally.check(Invariant::Answered, true, String::new);
-        let stopped = self.outages.stopped_for(asked.address.place, asked.sent, asked.got);
+        let stopped = self
+            .outages
+            .stopped_for(asked.address.place, asked.sent, asked.got);
         let waited = (asked.got - asked.sent).saturating_sub(stopped);
-        self.tally.check(Invariant::Deadline, waited <= LATEST, || format!("{waited:?}: {asked:?}"));
+        self.tally.check(Invariant::Deadline, waited <= LATEST, || {
+            format!("{waited:?}: {asked:?}")
+        });
     }
 
     /// DESIGN.md, "Failure": a good token is served until it expires. So an ask fails only where the process has answered
@@ -134,11 +169,18 @@ impl Judge {
     fn judge_refusal(&self, asked: &Asked, status: u16) {
         let is_expected = matches!(status, 429 | 502..=504);
         let account = asked.secret.account;
-        let seen = self.seen.lock().unwrap().get(&(asked.address.process, account)).cloned();
+        let seen = self
+            .seen
+            .lock()
+            .unwrap()
+            .get(&(asked.address.process, account))
+            .cloned();
         let away = [Outage::Cut, Outage::Stopped];
         let since = asked.sent - SETTLED - DATABASE_TIMEOUT;
-        let excused =
-            asked.kind != Kind::Plain || self.outages.touch(asked.address.place, &away, since, asked.got);
+        let excused = asked.kind != Kind::Plain
+            || self
+                .outages
+                .touch(asked.address.place, &away, since, asked.got);
         let newest = self.book.posted(account).map_or(0, |(number, _)| number);
         // The last hundredth of its life is not handed out; and what is left by its process's reckoning is a fetch less.
         let good = seen.filter(|seen| {
@@ -157,11 +199,17 @@ impl Judge {
     fn judge_life(&self, asked: &Asked, body: &Value, issue: &Issue) {
         let lives = asked.sent < issue.expires;
         self.tally.check(Invariant::Unexpired, lives, || {
-            format!("{:?} too late: {asked:?}", asked.sent.saturating_duration_since(issue.expires))
+            format!(
+                "{:?} too late: {asked:?}",
+                asked.sent.saturating_duration_since(issue.expires)
+            )
         });
         let told = Duration::from_millis(body["expires_in"].as_u64().unwrap_or(u64::MAX));
         let left = issue.expires.saturating_duration_since(asked.sent);
-        self.tally.check(Invariant::Left, told <= left + CLOCKS, || format!("{left:?} left: {asked:?}"));
+        self.tally
+            .check(Invariant::Left, told <= left + CLOCKS, || {
+                format!("{left:?} left: {asked:?}")
+            });
     }
 
     /// DESIGN.md: "a changed credential retires the token". At once in the process that took the edit; elsewhere when its
@@ -169,18 +217,22 @@ impl Judge {
     fn judge_credentials(&self, asked: &Asked, body: &Value, issue: &Issue) {
         let trusted = asked.secret.realm.trusted_for() + CLOCKS;
         let edits = self.edits.lock().unwrap();
-        let newer = edits
-            .iter()
-            .filter(|((account, number), _)| *account == asked.secret.account && *number > issue.credentials);
-        let known = newer.map(
-            |(_, (at, process))| {
-                if *process == asked.address.process { *at } else { *at + trusted }
-            },
-        );
+        let newer = edits.iter().filter(|((account, number), _)| {
+            *account == asked.secret.account && *number > issue.credentials
+        });
+        let known = newer.map(|(_, (at, process))| {
+            if *process == asked.address.process {
+                *at
+            } else {
+                *at + trusted
+            }
+        });
         let is_late = known.min().is_some_and(|known| asked.sent > known);
         let is_told = body["stale_since"].is_i64();
         self.tally
-            .check(Invariant::Edited, Verdict::of(!is_late, is_told), || format!("{issue:?}: {asked:?}"));
+            .check(Invariant::Edited, Verdict::of(!is_late, is_told), || {
+                format!("{issue:?}: {asked:?}")
+            });
     }
 
     /// LANGUAGE.md, `replaces`: "give everyone the new one within the overlap". Where the database is away memory goes on,
@@ -188,10 +240,14 @@ impl Judge {
     fn judge_use(&self, asked: &Asked, body: &Value, issue: &Issue) -> bool {
         let dead = self.book.replaced_at(issue).filter(|at| *at < asked.sent);
         let is_told = body["stale_since"].is_i64();
-        self.tally.check(Invariant::Works, Verdict::of(dead.is_none(), is_told), || {
-            let since = dead.map(|at| asked.sent - at);
-            format!("dead since {since:?}: {issue:?}: {asked:?}")
-        });
+        self.tally.check(
+            Invariant::Works,
+            Verdict::of(dead.is_none(), is_told),
+            || {
+                let since = dead.map(|at| asked.sent - at);
+                format!("dead since {since:?}: {issue:?}: {asked:?}")
+            },
+        );
         dead.is_none() && !is_told && asked.sent < issue.expires
     }
 
@@ -204,10 +260,20 @@ impl Judge {
         let before = seen.get(&key).filter(|seen| seen.got < asked.sent);
         let is_newer = before.is_none_or(|seen| version >= seen.version);
         self.tally.check(Invariant::Order, is_newer, || {
-            format!("version {} before: {asked:?}", before.map_or(0, |seen| seen.version))
+            format!(
+                "version {} before: {asked:?}",
+                before.map_or(0, |seen| seen.version)
+            )
         });
         if seen.get(&key).is_none_or(|seen| version >= seen.version) {
-            seen.insert(key, Seen { version, issue, got: asked.got });
+            seen.insert(
+                key,
+                Seen {
+                    version,
+                    issue,
+                    got: asked.got,
+                },
+            );
         }
     }
 }

@@ -14,7 +14,12 @@ mod faults;
 mod judge;
 mod outages;
 #[path = "../process/program.rs"]
-#[expect(dead_code, unused_imports, unused_macros, reason = "made for the tests in tests/process")]
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "made for the tests in tests/process"
+)]
 mod program;
 mod provider;
 #[path = "../process/proxy.rs"]
@@ -46,7 +51,10 @@ use tally::{Invariant, Tally, say};
 const RECOVERY: Duration = Duration::from_secs(60 + 4 + 2 + 4);
 
 /// The databases, by the variables that tell where they are.
-const SERVERS: [(&str, &str); 2] = [("MariaDB", "TEST_MYSQL_URL"), ("PostgreSQL", "TEST_POSTGRES_URL")];
+const SERVERS: [(&str, &str); 2] = [
+    ("MariaDB", "TEST_MYSQL_URL"),
+    ("PostgreSQL", "TEST_POSTGRES_URL"),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -54,14 +62,23 @@ fn main() -> ExitCode {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
-    let Some(minutes) = number("--minutes").filter(|minutes| (1..=24 * 60).contains(minutes)) else {
+    let Some(minutes) = number("--minutes").filter(|minutes| (1..=24 * 60).contains(minutes))
+    else {
         say("the soak runs by `make soak MINUTES=10`, for up to a day; nothing was done");
         return ExitCode::SUCCESS;
     };
     let seed = number("--seed").unwrap_or_else(|| u64::from(std::process::id()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
     let broken = runtime.block_on(soak(Duration::from_mins(minutes), seed));
-    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if broken == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs it; answers how many checks failed.
@@ -70,13 +87,19 @@ async fn soak(lasts: Duration, seed: u64) -> u64 {
     let secrets = (0..SERVERS.len()).flat_map(realms::secrets_of).collect();
     let book = Arc::new(Book::new(secrets, Arc::clone(&outages), Arc::clone(&tally)));
     let provider = Provider::new(Arc::clone(&book), seed);
-    let judge = Arc::new(Judge::new(Arc::clone(&book), Arc::clone(&outages), Arc::clone(&tally)));
+    let judge = Arc::new(Judge::new(
+        Arc::clone(&book),
+        Arc::clone(&outages),
+        Arc::clone(&tally),
+    ));
     let callers = Callers::new(judge);
     let mut all = Vec::new();
     for (number, (name, variable)) in SERVERS.into_iter().enumerate() {
         if let Some(server) = program::needed(variable) {
-            let cluster =
-                Cluster::start(name, number, &server, &provider, |account| book.post(account)).await;
+            let cluster = Cluster::start(name, number, &server, &provider, |account| {
+                book.post(account)
+            })
+            .await;
             all.push(Faults {
                 cluster: Arc::new(cluster),
                 outages: Arc::clone(&outages),
@@ -85,13 +108,20 @@ async fn soak(lasts: Duration, seed: u64) -> u64 {
             });
         }
     }
-    say(&format!("{} clusters for {lasts:?}, seed {seed}: make soak SEED={seed}", all.len()));
+    say(&format!(
+        "{} clusters for {lasts:?}, seed {seed}: make soak SEED={seed}",
+        all.len()
+    ));
     tokio::select! {
         () = trouble_and_recovery(&all, lasts, seed) => {}
         () = interrupted() => say("interrupted"),
     }
     for faults in &all {
-        faults.cluster.seats.iter().for_each(|seat| seat.kill(&outages));
+        faults
+            .cluster
+            .seats
+            .iter()
+            .for_each(|seat| seat.kill(&outages));
     }
     let (fetches, issues) = book.totals();
     say(&format!(
@@ -122,9 +152,13 @@ async fn trouble_and_recovery(all: &[Faults], lasts: Duration, seed: u64) {
 }
 
 async fn trouble(faults: &Faults, seed: u64) {
-    let dice = |of: u64| Dice::of(seed.wrapping_mul(1000) + faults.cluster.number as u64 * 100 + of);
+    let dice =
+        |of: u64| Dice::of(seed.wrapping_mul(1000) + faults.cluster.number as u64 * 100 + of);
     tokio::join!(
-        faults.callers.keep_asking(&faults.cluster, seed + 1_000_000 * faults.cluster.number as u64),
+        faults.callers.keep_asking(
+            &faults.cluster,
+            seed + 1_000_000 * faults.cluster.number as u64
+        ),
         faults.befall(dice(1)),
         faults.enchant(dice(2)),
         faults.meddle(dice(3)),
@@ -134,22 +168,34 @@ async fn trouble(faults: &Faults, seed: u64) {
 /// All is mended: every process gives a working token of every secret, in time.
 async fn recover(faults: &Faults) {
     let mended = Instant::now();
-    let pairs = faults
-        .cluster
-        .addresses()
-        .into_iter()
-        .flat_map(|address| faults.cluster.secrets.iter().map(move |secret| (address.clone(), *secret)));
+    let pairs = faults.cluster.addresses().into_iter().flat_map(|address| {
+        faults
+            .cluster
+            .secrets
+            .iter()
+            .map(move |secret| (address.clone(), *secret))
+    });
     let took = join_all(pairs.map(async |(address, secret)| {
         let mut works = false;
         while !works && mended.elapsed() < RECOVERY {
-            works = faults.callers.ask(address.clone(), secret, Kind::Plain).await;
+            works = faults
+                .callers
+                .ask(address.clone(), secret, Kind::Plain)
+                .await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let story = || format!("{secret:?} of {address:?}");
-        faults.callers.judge.tally.check(Invariant::Recovers, works, story);
+        faults
+            .callers
+            .judge
+            .tally
+            .check(Invariant::Recovers, works, story);
         mended.elapsed()
     }))
     .await;
     let longest = took.into_iter().max().unwrap_or_default();
-    say(&format!("{}: all works again after {longest:?}", faults.cluster.name));
+    say(&format!(
+        "{}: all works again after {longest:?}",
+        faults.cluster.name
+    ));
 }

@@ -49,7 +49,12 @@ impl Outages {
     /// Noted before it is done, so that nothing it causes comes first.
     pub(crate) fn begin(&self, place: Place, outage: Outage) -> Lasting {
         let mut spans = self.0.lock().unwrap();
-        spans.push(Span { place, outage, from: Instant::now(), until: None });
+        spans.push(Span {
+            place,
+            outage,
+            from: Instant::now(),
+            until: None,
+        });
         Lasting(spans.len() - 1)
     }
 
@@ -61,11 +66,19 @@ impl Outages {
     /// Ends what lasts: all is mended.
     pub(crate) fn end_all(&self) {
         let mut spans = self.0.lock().unwrap();
-        spans.iter_mut().for_each(|span| span.until = span.until.or_else(|| Some(Instant::now())));
+        spans
+            .iter_mut()
+            .for_each(|span| span.until = span.until.or_else(|| Some(Instant::now())));
     }
 
     /// Whether one of these happened to an instance in this time.
-    pub(crate) fn touch(&self, place: Place, outages: &[Outage], from: Instant, until: Instant) -> bool {
+    pub(crate) fn touch(
+        &self,
+        place: Place,
+        outages: &[Outage],
+        from: Instant,
+        until: Instant,
+    ) -> bool {
         let spans = self.0.lock().unwrap();
         spans.iter().any(|span| {
             let overlaps = span.from <= until && span.until.is_none_or(|end| end >= from);
@@ -76,7 +89,9 @@ impl Outages {
     /// For how long of this time an instance was stopped.
     pub(crate) fn stopped_for(&self, place: Place, from: Instant, until: Instant) -> Duration {
         let spans = self.0.lock().unwrap();
-        let stops = spans.iter().filter(|span| span.place == place && span.outage == Outage::Stopped);
+        let stops = spans
+            .iter()
+            .filter(|span| span.place == place && span.outage == Outage::Stopped);
         stops
             .map(|span| {
                 let end = span.until.unwrap_or(until).min(until);

@@ -37,8 +37,14 @@ pub(crate) enum Mood {
 
 impl Mood {
     /// All but the good one.
-    pub(crate) const BAD: [Self; 6] =
-        [Self::Slow, Self::TooLate, Self::Hangs, Self::HangsUp, Self::Busy, Self::Fails];
+    pub(crate) const BAD: [Self; 6] = [
+        Self::Slow,
+        Self::TooLate,
+        Self::Hangs,
+        Self::HangsUp,
+        Self::Busy,
+        Self::Fails,
+    ];
 
     fn issues(self) -> bool {
         match self {
@@ -72,7 +78,11 @@ struct Door {
 
 impl Provider {
     pub(crate) fn new(book: Arc<Book>, seed: u64) -> Arc<Self> {
-        Arc::new(Self { book, dice: Mutex::new(Dice::of(seed)), spells: Mutex::default() })
+        Arc::new(Self {
+            book,
+            dice: Mutex::new(Dice::of(seed)),
+            spells: Mutex::default(),
+        })
     }
 
     /// A door for one instance; answers its URL.
@@ -80,7 +90,10 @@ impl Provider {
     pub(crate) async fn open_door(self: &Arc<Self>, place: Place) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let door = Door { provider: Arc::clone(self), place };
+        let door = Door {
+            provider: Arc::clone(self),
+            place,
+        };
         let router = axum::Router::new().fallback(answer).with_state(door);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         url
@@ -99,9 +112,11 @@ impl Provider {
     fn roll(&self, cluster: usize) -> (Mood, Duration, Duration) {
         let spell = self.spells.lock().unwrap().get(&cluster).copied();
         let mut dice = self.dice.lock().unwrap();
-        let mood =
-            spell.filter(|spell| dice.roll(100) < spell.percent).map_or(Mood::Well, |spell| spell.mood);
-        let mut leg = |least, most| dice.between(Duration::from_millis(least), Duration::from_millis(most));
+        let mood = spell
+            .filter(|spell| dice.roll(100) < spell.percent)
+            .map_or(Mood::Well, |spell| spell.mood);
+        let mut leg =
+            |least, most| dice.between(Duration::from_millis(least), Duration::from_millis(most));
         match mood {
             Mood::Slow => (mood, leg(100, 500), leg(100, 500)),
             Mood::TooLate => (mood, leg(100, 500), FETCH_TIMEOUT + leg(300, 1500)),
@@ -113,7 +128,10 @@ impl Provider {
 }
 
 /// A call that was read. It has its effect also when the caller goes away.
-async fn answer(State(door): State<Door>, Query(query): Query<HashMap<String, String>>) -> Response {
+async fn answer(
+    State(door): State<Door>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
     let Some((account, credentials)) = number("account").zip(number("credentials")) else {
         return (http::StatusCode::BAD_REQUEST, "no account").into_response();
@@ -162,7 +180,9 @@ async fn reply(
             Body::from_stream(futures_util::stream::iter(parts)).into_response()
         }
         (Mood::Hangs, _) => std::future::pending().await,
-        (Mood::Fails, _) => (http::StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
+        (Mood::Fails, _) => {
+            (http::StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response()
+        }
         (Mood::Busy | Mood::Well | Mood::Slow | Mood::TooLate, _) => {
             (http::StatusCode::SERVICE_UNAVAILABLE, "busy").into_response()
         }

@@ -39,8 +39,18 @@ pub(crate) const REALMS: [Realm; 4] = [
         ahead: 25,
         reissue: Reissue::Same(Duration::from_secs(3)),
     },
-    Realm { id: "coexists", life: Duration::from_secs(6), ahead: 20, reissue: Reissue::Coexists },
-    Realm { id: "long", life: Duration::from_secs(50), ahead: 10, reissue: Reissue::Coexists },
+    Realm {
+        id: "coexists",
+        life: Duration::from_secs(6),
+        ahead: 20,
+        reissue: Reissue::Coexists,
+    },
+    Realm {
+        id: "long",
+        life: Duration::from_secs(50),
+        ahead: 10,
+        reissue: Reissue::Coexists,
+    },
 ];
 
 /// Secrets of each realm.
@@ -79,8 +89,7 @@ impl Realm {
 
     /// As it is posted.
     pub(crate) fn document(&self, url: &str) -> Value {
-        let mut policy =
-            json!({"refresh_ahead": format!("{}%", self.ahead), "cool_down": "250ms", "reissue": "coexists"});
+        let mut policy = json!({"refresh_ahead": format!("{}%", self.ahead), "cool_down": "250ms", "reissue": "coexists"});
         match self.reissue {
             Reissue::Replaces(overlap) => {
                 policy["reissue"] = json!("replaces");
@@ -121,14 +130,26 @@ pub(crate) const SECRETS: usize = REALMS.len() * KEYS.len();
 
 /// The secrets of a cluster.
 pub(crate) fn secrets_of(cluster: usize) -> Vec<Secret> {
-    let names = REALMS.iter().flat_map(|realm| KEYS.iter().map(move |key| (realm, *key)));
+    let names = REALMS
+        .iter()
+        .flat_map(|realm| KEYS.iter().map(move |key| (realm, *key)));
     let numbered = names.zip(cluster * SECRETS..);
-    numbered.map(|((realm, key), account)| Secret { account, realm, key }).collect()
+    numbered
+        .map(|((realm, key), account)| Secret {
+            account,
+            realm,
+            key,
+        })
+        .collect()
 }
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{} (account {})", self.realm.id, self.key, self.account)
+        write!(
+            f,
+            "{}/{} (account {})",
+            self.realm.id, self.key, self.account
+        )
     }
 }
 

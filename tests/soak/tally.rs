@@ -134,17 +134,33 @@ impl Tally {
 
     /// How many checks failed.
     pub(crate) fn broken(&self) -> u64 {
-        self.0.lock().unwrap().values().map(|count| count.broken).sum()
+        self.0
+            .lock()
+            .unwrap()
+            .values()
+            .map(|count| count.broken)
+            .sum()
     }
 
     /// A line for each invariant.
     pub(crate) fn table(&self) -> String {
         let counts = self.0.lock().unwrap();
-        let mut table = format!("{:<50}{:>10}{:>10}{:>10}\n", "invariant", "checked", "excused", "broken");
+        let mut table = format!(
+            "{:<50}{:>10}{:>10}{:>10}\n",
+            "invariant", "checked", "excused", "broken"
+        );
         for invariant in Invariant::ALL {
-            let Count { checked, excused, broken } = counts.get(&invariant).copied().unwrap_or_default();
+            let Count {
+                checked,
+                excused,
+                broken,
+            } = counts.get(&invariant).copied().unwrap_or_default();
             // Writing to a string does not fail.
-            let _ = writeln!(table, "{:<50}{checked:>10}{excused:>10}{broken:>10}", invariant.words());
+            let _ = writeln!(
+                table,
+                "{:<50}{checked:>10}{excused:>10}{broken:>10}",
+                invariant.words()
+            );
         }
         table
     }
@@ -164,7 +180,10 @@ pub(crate) struct Ago(pub(crate) Instant);
 impl std::fmt::Debug for Ago {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let now = Instant::now();
-        let (past, future) = (now.saturating_duration_since(self.0), self.0.saturating_duration_since(now));
+        let (past, future) = (
+            now.saturating_duration_since(self.0),
+            self.0.saturating_duration_since(now),
+        );
         write!(f, "{:+.3} s", future.as_secs_f64() - past.as_secs_f64())
     }
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement,
+};
 use std::io::Write as _;
 use tempfile::TempDir;
 use token_server::clock::SystemClock;
@@ -109,7 +111,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Scratch {
     /// A store on it, not migrated.
     pub(crate) async fn open(&self) -> SqlStore {
-        SqlStore::open(&DatabaseUrl::read(&self.url).unwrap(), 8, PATIENCE).await.unwrap()
+        SqlStore::open(&DatabaseUrl::read(&self.url).unwrap(), 8, PATIENCE)
+            .await
+            .unwrap()
     }
 
     /// A store on it, migrated.
@@ -125,32 +129,45 @@ impl Scratch {
     }
 
     async fn instances(&self) -> Instances {
-        Instances(vec![Arc::new(self.migrated().await), Arc::new(self.open().await)])
+        Instances(vec![
+            Arc::new(self.migrated().await),
+            Arc::new(self.open().await),
+        ])
     }
 }
 
 /// Three instances, each on a node of its own.
 pub(crate) async fn on_galera_nodes(case: impl AsyncFnOnce(Instances)) {
     static SKIP: Once = Once::new();
-    let Some(servers) = server("TEST_GALERA_URLS", "a Galera cluster", &SKIP) else { return };
+    let Some(servers) = server("TEST_GALERA_URLS", "a Galera cluster", &SKIP) else {
+        return;
+    };
     let nodes: Vec<&str> = servers.split(',').collect();
     for node in &nodes {
         wait_until_synced(node).await;
     }
-    with_database(nodes[0], "mysql", "CREATE DATABASE {}", "DROP DATABASE {}", async |scratch| {
-        scratch.migrated().await;
-        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
-        for node in &nodes {
-            let at_node = Scratch { url: scratch.url.replace(nodes[0], node) };
-            let store = at_node.open().await;
-            // A database that was made elsewhere a moment ago is not here yet.
-            while store.migration_state().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+    with_database(
+        nodes[0],
+        "mysql",
+        "CREATE DATABASE {}",
+        "DROP DATABASE {}",
+        async |scratch| {
+            scratch.migrated().await;
+            let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+            for node in &nodes {
+                let at_node = Scratch {
+                    url: scratch.url.replace(nodes[0], node),
+                };
+                let store = at_node.open().await;
+                // A database that was made elsewhere a moment ago is not here yet.
+                while store.migration_state().await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                stores.push(Arc::new(store));
             }
-            stores.push(Arc::new(store));
-        }
-        case(Instances(stores)).await;
-    })
+            case(Instances(stores)).await;
+        },
+    )
     .await;
 }
 
@@ -162,9 +179,14 @@ async fn wait_until_synced(node: &str) {
     let wait = async {
         loop {
             let mut options = ConnectOptions::new(&url);
-            options.max_connections(1).sqlx_logging(false).connect_timeout(Duration::from_secs(1));
+            options
+                .max_connections(1)
+                .sqlx_logging(false)
+                .connect_timeout(Duration::from_secs(1));
             if let Ok(db) = Database::connect(options).await
-                && let Ok(Some(_)) = db.query_one_raw(Statement::from_string(DbBackend::MySql, SYNCED)).await
+                && let Ok(Some(_)) = db
+                    .query_one_raw(Statement::from_string(DbBackend::MySql, SYNCED))
+                    .await
             {
                 return;
             }
@@ -172,18 +194,33 @@ async fn wait_until_synced(node: &str) {
         }
     };
     let synced = tokio::time::timeout(Duration::from_mins(2), wait).await;
-    assert!(synced.is_ok(), "a node of the cluster does not become ready: see galera.log of tests/run");
+    assert!(
+        synced.is_ok(),
+        "a node of the cluster does not become ready: see galera.log of tests/run"
+    );
 }
 
 pub(crate) async fn with_sqlite(case: impl AsyncFnOnce(&Scratch)) {
     let folder = TempDir::new().unwrap();
-    case(&Scratch { url: format!("sqlite:{}/store.db?mode=rwc", folder.path().display()) }).await;
+    case(&Scratch {
+        url: format!("sqlite:{}/store.db?mode=rwc", folder.path().display()),
+    })
+    .await;
 }
 
 pub(crate) async fn with_mysql(case: impl AsyncFnOnce(&Scratch)) {
     static SKIP: Once = Once::new();
-    let Some(server) = server("TEST_MYSQL_URL", "MariaDB", &SKIP) else { return };
-    with_database(&server, "mysql", "CREATE DATABASE {}", "DROP DATABASE {}", case).await;
+    let Some(server) = server("TEST_MYSQL_URL", "MariaDB", &SKIP) else {
+        return;
+    };
+    with_database(
+        &server,
+        "mysql",
+        "CREATE DATABASE {}",
+        "DROP DATABASE {}",
+        case,
+    )
+    .await;
 }
 
 /// The database's language is not C: names and their order must not depend on it.
@@ -192,8 +229,17 @@ const CREATE_POSTGRES: &str =
 
 pub(crate) async fn with_postgres(case: impl AsyncFnOnce(&Scratch)) {
     static SKIP: Once = Once::new();
-    let Some(server) = server("TEST_POSTGRES_URL", "PostgreSQL", &SKIP) else { return };
-    with_database(&server, "postgres", CREATE_POSTGRES, "DROP DATABASE {} WITH (FORCE)", case).await;
+    let Some(server) = server("TEST_POSTGRES_URL", "PostgreSQL", &SKIP) else {
+        return;
+    };
+    with_database(
+        &server,
+        "postgres",
+        CREATE_POSTGRES,
+        "DROP DATABASE {} WITH (FORCE)",
+        case,
+    )
+    .await;
 }
 
 pub(crate) async fn with_mysql_scheme(case: impl AsyncFnOnce(&str)) {
@@ -205,7 +251,10 @@ pub(crate) async fn with_postgres_scheme(case: impl AsyncFnOnce(&str)) {
 }
 
 /// The server's URL without the slash at its end; `None`: there is none, and whoever runs the tests was told.
-#[expect(clippy::disallowed_methods, reason = "tests/run tells the tests through the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests/run tells the tests through the environment"
+)]
 fn server(variable: &str, product: &str, told: &Once) -> Option<String> {
     if let Some(url) = std::env::var(variable).ok().filter(|url| !url.is_empty()) {
         return Some(url.trim_end_matches('/').to_owned());
@@ -216,7 +265,8 @@ fn server(variable: &str, product: &str, told: &Once) -> Option<String> {
     );
     // Not eprintln: the output of a test that passes is kept back.
     told.call_once(|| {
-        let line = format!("\nSKIP the store suite on {product}: {variable} is not set; run tests/run\n");
+        let line =
+            format!("\nSKIP the store suite on {product}: {variable} is not set; run tests/run\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     });
     None
@@ -232,10 +282,18 @@ async fn with_database(
 ) {
     let admin = connect(&format!("{server}/{known_database}")).await;
     let name = format!("store_suite_{}", Uuid::now_v7().simple());
-    admin.execute_unprepared(&create.replace("{}", &name)).await.unwrap();
-    let scratch = Scratch { url: format!("{server}/{name}") };
+    admin
+        .execute_unprepared(&create.replace("{}", &name))
+        .await
+        .unwrap();
+    let scratch = Scratch {
+        url: format!("{server}/{name}"),
+    };
     let outcome = AssertUnwindSafe(case(&scratch)).catch_unwind().await;
-    admin.execute_unprepared(&drop.replace("{}", &name)).await.unwrap();
+    admin
+        .execute_unprepared(&drop.replace("{}", &name))
+        .await
+        .unwrap();
     admin.close().await.unwrap();
     if let Err(panic) = outcome {
         resume_unwind(panic);

@@ -1,7 +1,9 @@
 //! The log of fetches, the ledger that quotas are counted in, and what is due.
 
 use token_server::secret::SecretId;
-use token_server::store::{Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Page, Usage};
+use token_server::store::{
+    Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Page, Usage,
+};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, commit};
@@ -31,7 +33,10 @@ pub(crate) fn fetch(number: i64, key: &str, at_ms: i64) -> FetchRow {
 
 async fn listed(store: &Instances, filter: &FetchFilter, page: Page) -> (Vec<String>, u64) {
     let listed = store.list_fetches(filter, page).await.unwrap();
-    (listed.items.into_iter().map(|row| row.id).collect(), listed.total)
+    (
+        listed.items.into_iter().map(|row| row.id).collect(),
+        listed.total,
+    )
 }
 
 async fn a_fetch_reads_back_with_its_outcome(store: Instances) {
@@ -48,38 +53,105 @@ async fn a_fetch_reads_back_with_its_outcome(store: Instances) {
     row.provider_code = outcome.provider_code;
     row.provider_message = outcome.provider_message;
     row.duration_ms = outcome.duration_ms;
-    assert_eq!(store.list_fetches(&FetchFilter::default(), ALL).await.unwrap().items, [row]);
+    assert_eq!(
+        store
+            .list_fetches(&FetchFilter::default(), ALL)
+            .await
+            .unwrap()
+            .items,
+        [row]
+    );
 }
 
 async fn fetches_are_listed_latest_first_and_filtered(store: Instances) {
-    for (number, key, at_ms) in [(1, "a", 1000), (2, "b", 3000), (3, "a", 2000), (4, "a", 3000)] {
-        store.insert_fetch(&fetch(number, key, at_ms)).await.unwrap();
+    for (number, key, at_ms) in [
+        (1, "a", 1000),
+        (2, "b", 3000),
+        (3, "a", 2000),
+        (4, "a", 3000),
+    ] {
+        store
+            .insert_fetch(&fetch(number, key, at_ms))
+            .await
+            .unwrap();
     }
     let of = |text: &str| Some(text.to_owned());
     let any = FetchFilter::default;
     for (filter, ids) in [
         (any(), vec!["id-004", "id-002", "id-003", "id-001"]),
-        (FetchFilter { key: of("a"), ..any() }, vec!["id-004", "id-003", "id-001"]),
-        (FetchFilter { realm: of("R"), ..any() }, vec![]),
-        (FetchFilter { outcome: of("ok"), ..any() }, vec![]),
-        (FetchFilter { from: Some(at(2000)), to: Some(at(3000)), ..any() }, vec!["id-003"]),
+        (
+            FetchFilter {
+                key: of("a"),
+                ..any()
+            },
+            vec!["id-004", "id-003", "id-001"],
+        ),
+        (
+            FetchFilter {
+                realm: of("R"),
+                ..any()
+            },
+            vec![],
+        ),
+        (
+            FetchFilter {
+                outcome: of("ok"),
+                ..any()
+            },
+            vec![],
+        ),
+        (
+            FetchFilter {
+                from: Some(at(2000)),
+                to: Some(at(3000)),
+                ..any()
+            },
+            vec!["id-003"],
+        ),
     ] {
         let total = ids.len() as u64;
-        assert_eq!(listed(&store, &filter, ALL).await, (ids.into_iter().map(str::to_owned).collect(), total));
+        assert_eq!(
+            listed(&store, &filter, ALL).await,
+            (ids.into_iter().map(str::to_owned).collect(), total)
+        );
     }
-    let second = Page { offset: 1, limit: 2 };
-    assert_eq!(listed(&store, &any(), second).await, (vec!["id-002".to_owned(), "id-003".to_owned()], 4));
+    let second = Page {
+        offset: 1,
+        limit: 2,
+    };
+    assert_eq!(
+        listed(&store, &any(), second).await,
+        (vec!["id-002".to_owned(), "id-003".to_owned()], 4)
+    );
 }
 
 async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
-    for (number, key, at_ms) in [(1, "a", 1000), (2, "b", 2000), (3, "a", 3000), (4, "a", 4000)] {
-        store.insert_fetch(&fetch(number, key, at_ms)).await.unwrap();
+    for (number, key, at_ms) in [
+        (1, "a", 1000),
+        (2, "b", 2000),
+        (3, "a", 3000),
+        (4, "a", 4000),
+    ] {
+        store
+            .insert_fetch(&fetch(number, key, at_ms))
+            .await
+            .unwrap();
     }
-    let withheld = FetchOutcome { outcome: FetchRow::WITHHELD.to_owned(), ..FetchOutcome::default() };
+    let withheld = FetchOutcome {
+        outcome: FetchRow::WITHHELD.to_owned(),
+        ..FetchOutcome::default()
+    };
     store.finish_fetch("id-004", &withheld).await.unwrap();
-    let asking = FetchRow { outcome: FetchRow::ASKING.to_owned(), ..fetch(5, "c", 5000) };
+    let asking = FetchRow {
+        outcome: FetchRow::ASKING.to_owned(),
+        ..fetch(5, "c", 5000)
+    };
     store.insert_fetch(&asking).await.unwrap();
-    let usage = |made, oldest: Option<i64>| Usage { made, count: made, oldest_at: oldest.map(at) };
+    let usage = |made, oldest: Option<i64>| Usage {
+        made,
+        count: made,
+        oldest_at: oldest.map(at),
+    };
     for (key, since, expected) in [
         (None, 0, usage(3, Some(1000))),
         (None, 1000, usage(2, Some(2000))),
@@ -88,55 +160,107 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
         (Some("A"), 0, usage(0, None)),
     ] {
         assert_eq!(
-            store.fetch_usage("r", key, at(since), at(5000)).await.unwrap(),
+            store
+                .fetch_usage("r", key, at(since), at(5000))
+                .await
+                .unwrap(),
             expected,
             "{key:?} since {since}"
         );
     }
-    assert_eq!(store.fetch_usage("other", None, at(0), at(0)).await.unwrap(), usage(0, None));
+    assert_eq!(
+        store
+            .fetch_usage("other", None, at(0), at(0))
+            .await
+            .unwrap(),
+        usage(0, None)
+    );
     let with_asking = store.fetch_usage("r", None, at(0), at(4999)).await.unwrap();
-    assert_eq!(with_asking, Usage { count: 4, ..usage(3, Some(1000)) }, "what asks counts for a while");
+    assert_eq!(
+        with_asking,
+        Usage {
+            count: 4,
+            ..usage(3, Some(1000))
+        },
+        "what asks counts for a while"
+    );
     store.withdraw_fetch("id-005").await.unwrap();
-    assert_eq!(store.fetch_usage("r", None, at(0), at(0)).await.unwrap(), usage(3, Some(1000)));
+    assert_eq!(
+        store.fetch_usage("r", None, at(0), at(0)).await.unwrap(),
+        usage(3, Some(1000))
+    );
 }
 
 async fn old_fetches_are_removed_in_batches(store: Instances) {
     for number in 0..7 {
-        store.insert_fetch(&fetch(number, "a", 1000 * number)).await.unwrap();
+        store
+            .insert_fetch(&fetch(number, "a", 1000 * number))
+            .await
+            .unwrap();
     }
     let removed = async || store.delete_fetches(at(5000), 3).await.unwrap();
-    assert_eq!((removed().await, removed().await, removed().await), (3, 2, 0));
+    assert_eq!(
+        (removed().await, removed().await, removed().await),
+        (3, 2, 0)
+    );
     let left = listed(&store, &FetchFilter::default(), ALL).await;
     assert_eq!(left, (vec!["id-006".to_owned(), "id-005".to_owned()], 2));
 }
 
 async fn committed(store: &Instances, key: &str, due_at: i64, was_asked: bool) -> DueToken {
     let id = SecretId::new("r", key);
-    let lease = store.claim_lease(&id, "one", at(1), at(9000)).await.unwrap().unwrap();
-    let commit = Commit { due_at: Some(at(due_at)), was_asked, ..commit("t", 1) };
+    let lease = store
+        .claim_lease(&id, "one", at(1), at(9000))
+        .await
+        .unwrap()
+        .unwrap();
+    let commit = Commit {
+        due_at: Some(at(due_at)),
+        was_asked,
+        ..commit("t", 1)
+    };
     assert!(store.commit_token(&lease, &commit).await.unwrap());
-    DueToken { id, due_at: at(due_at) }
+    DueToken {
+        id,
+        due_at: at(due_at),
+    }
 }
 
 fn window(by: i64, asked_since: i64) -> DueWindow {
-    DueWindow { by: at(by), asked_since: at(asked_since), grants_by: at(0) }
+    DueWindow {
+        by: at(by),
+        asked_since: at(asked_since),
+        grants_by: at(0),
+    }
 }
 
 async fn due_tokens_are_paged_soonest_first(store: Instances) {
     let mut expected = Vec::new();
-    for (key, due_at) in [("e", 5000), ("c", 6000), ("d", 6000), ("b", 6000), ("a", 6001)] {
+    for (key, due_at) in [
+        ("e", 5000),
+        ("c", 6000),
+        ("d", 6000),
+        ("b", 6000),
+        ("a", 6001),
+    ] {
         expected.push(committed(&store, key, due_at, true).await);
     }
     expected.sort_by(|one, other| (one.due_at, &one.id).cmp(&(other.due_at, &other.id)));
     let (mut found, mut after): (Vec<DueToken>, Option<DueToken>) = (Vec::new(), None);
     loop {
-        let page = store.list_due(&window(6001, 0), after.as_ref(), 2).await.unwrap();
+        let page = store
+            .list_due(&window(6001, 0), after.as_ref(), 2)
+            .await
+            .unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
         found.extend(page);
     }
     assert_eq!(found, expected);
-    assert_eq!(store.list_due(&window(6000, 0), None, 10).await.unwrap(), expected[..4]);
+    assert_eq!(
+        store.list_due(&window(6000, 0), None, 10).await.unwrap(),
+        expected[..4]
+    );
 }
 
 async fn only_what_was_asked_for_is_due(store: Instances) {
@@ -147,7 +271,13 @@ async fn only_what_was_asked_for_is_due(store: Instances) {
         std::slice::from_ref(&asked),
         "committed at 2000"
     );
-    assert_eq!(store.list_due(&window(9000, 2001), None, 10).await.unwrap(), []);
+    assert_eq!(
+        store.list_due(&window(9000, 2001), None, 10).await.unwrap(),
+        []
+    );
     store.note_asked(&by_itself.id, at(3000)).await.unwrap();
-    assert_eq!(store.list_due(&window(9000, 2000), None, 10).await.unwrap(), [asked, by_itself]);
+    assert_eq!(
+        store.list_due(&window(9000, 2000), None, 10).await.unwrap(),
+        [asked, by_itself]
+    );
 }

@@ -16,7 +16,10 @@ crate::on_every_store!(
 /// Realms by id and comment.
 async fn insert(store: &Instances, realms: &[(&str, &str)]) {
     for &(id, comment) in realms {
-        let row = RealmRow { comment: Some(comment.to_owned()), ..realm(id) };
+        let row = RealmRow {
+            comment: Some(comment.to_owned()),
+            ..realm(id)
+        };
         assert!(store.insert_realm(&row).await.unwrap(), "{id}");
     }
 }
@@ -30,7 +33,15 @@ async fn found(store: &Instances, keyword: &str) -> Vec<String> {
 
 async fn a_keyword_is_looked_for_in_comment_and_id_whatever_its_case(store: Instances) {
     store.insert_realm(&realm("no-comment")).await.unwrap();
-    insert(&store, &[("WxGzh", "Official Account"), ("wxqy", "WeCom"), ("oauth", "for WXGZH too")]).await;
+    insert(
+        &store,
+        &[
+            ("WxGzh", "Official Account"),
+            ("wxqy", "WeCom"),
+            ("oauth", "for WXGZH too"),
+        ],
+    )
+    .await;
     for (keyword, expected) in [
         ("wxgzh", &["WxGzh", "oauth"][..]),
         ("WXGZH", &["WxGzh", "oauth"]),
@@ -47,14 +58,27 @@ async fn a_keyword_is_looked_for_in_comment_and_id_whatever_its_case(store: Inst
 }
 
 async fn signs_with_a_meaning_in_sql_are_taken_as_they_are(store: Instances) {
-    let signs = ["%", "_", "!", "'", "\"", "\\", "?", "$1", "--", ";", "`", "[a]", "*", "!%", "\\%", "''"];
+    let signs = [
+        "%", "_", "!", "'", "\"", "\\", "?", "$1", "--", ";", "`", "[a]", "*", "!%", "\\%", "''",
+    ];
     insert(&store, &[("plain", "nothing of that")]).await;
     for (number, sign) in signs.iter().enumerate() {
-        insert(&store, &[(&format!("{sign} id"), "a"), (&format!("c{number}"), &format!("a{sign}b"))]).await;
+        insert(
+            &store,
+            &[
+                (&format!("{sign} id"), "a"),
+                (&format!("c{number}"), &format!("a{sign}b")),
+            ],
+        )
+        .await;
     }
     for sign in signs {
         let mut expected = Vec::new();
-        for (number, other) in signs.iter().enumerate().filter(|(_, other)| other.contains(sign)) {
+        for (number, other) in signs
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| other.contains(sign))
+        {
             expected.extend([format!("{other} id"), format!("c{number}")]);
         }
         expected.sort();
@@ -73,9 +97,22 @@ async fn a_nul_is_found_nowhere_and_is_no_failure(store: Instances) {
 }
 
 async fn a_text_in_any_script_is_found_by_itself(store: Instances) {
-    let texts = ["公众号测试", "Äpfel", "ÉCOLE", "Straße", "İstanbul", "ΟΔΟΣ", "🙂 OK", "e\u{301}"];
+    let texts = [
+        "公众号测试",
+        "Äpfel",
+        "ÉCOLE",
+        "Straße",
+        "İstanbul",
+        "ΟΔΟΣ",
+        "🙂 OK",
+        "e\u{301}",
+    ];
     for (number, text) in texts.into_iter().enumerate() {
-        insert(&store, &[(text, "-"), (&format!("in-comment-{number}"), text)]).await;
+        insert(
+            &store,
+            &[(text, "-"), (&format!("in-comment-{number}"), text)],
+        )
+        .await;
     }
     for (number, text) in texts.into_iter().enumerate() {
         let mut expected = vec![text.to_owned(), format!("in-comment-{number}")];

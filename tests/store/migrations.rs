@@ -33,7 +33,10 @@ async fn the_state_tells_what_is_missing_and_changes_nothing(scratch: &Scratch) 
     }
     let migrated = store.migrate().await.unwrap();
     let after = store.migration_state().await.unwrap();
-    assert_eq!((applied(&after), migrated.applied), (after.len(), after.len()));
+    assert_eq!(
+        (applied(&after), migrated.applied),
+        (after.len(), after.len())
+    );
     assert_eq!(after[0].name, "m0001_realm_secret_token");
 }
 
@@ -41,7 +44,10 @@ async fn migrating_twice_does_nothing_the_second_time(scratch: &Scratch) {
     let store = scratch.migrated().await;
     assert!(store.insert_realm(&realm("r")).await.unwrap());
     assert_eq!(store.migrate().await.unwrap(), Migrated { applied: 0 });
-    assert_eq!(scratch.open().await.migrate().await.unwrap(), Migrated { applied: 0 });
+    assert_eq!(
+        scratch.open().await.migrate().await.unwrap(),
+        Migrated { applied: 0 }
+    );
     assert_eq!(store.find_realm("r").await.unwrap(), Some(realm("r")));
 }
 
@@ -83,7 +89,9 @@ async fn forget_migrations(db: &DatabaseConnection) -> Migrated {
     let forget = Query::delete().from_table("ts_migration").to_owned();
     let forgotten = db.execute(&forget).await.unwrap().rows_affected();
     assert!(forgotten > 0);
-    Migrated { applied: usize::try_from(forgotten).unwrap() }
+    Migrated {
+        applied: usize::try_from(forgotten).unwrap(),
+    }
 }
 
 async fn an_instance_that_died_while_migrating_is_not_waited_for_for_ever(scratch: &Scratch) {
@@ -92,7 +100,10 @@ async fn an_instance_that_died_while_migrating_is_not_waited_for_for_ever(scratc
     let now_ms = store.now().await.unwrap().epoch_ms();
     hold_lock(&db, now_ms + 300).await;
     assert_eq!(store.migrate().await.unwrap(), expected);
-    assert!(store.now().await.unwrap().epoch_ms() >= now_ms + 300, "the lock was not waited for");
+    assert!(
+        store.now().await.unwrap().epoch_ms() >= now_ms + 300,
+        "the lock was not waited for"
+    );
 }
 
 async fn a_migration_that_broke_off_is_taken_up_again(scratch: &Scratch) {
@@ -100,7 +111,9 @@ async fn a_migration_that_broke_off_is_taken_up_again(scratch: &Scratch) {
     assert!(store.insert_realm(&realm("r")).await.unwrap());
     let expected = forget_migrations(&db).await;
     for missing in ["ts_token", "ts_secret"] {
-        db.execute_unprepared(&format!("DROP TABLE {missing}")).await.unwrap();
+        db.execute_unprepared(&format!("DROP TABLE {missing}"))
+            .await
+            .unwrap();
     }
     assert_eq!(store.migrate().await.unwrap(), expected);
     assert_eq!(store.find_realm("r").await.unwrap(), Some(realm("r")));
@@ -139,12 +152,19 @@ async fn tables_of_others_stay_as_they_are(scratch: &Scratch) {
     assert!(store.insert_realm(&realm("r")).await.unwrap());
     let ours = secret("r", "k");
     assert!(store.insert_secret(&ours).await.unwrap());
-    let lease = store.claim_lease(&ours.id, "one", at(1), at(2)).await.unwrap().unwrap();
+    let lease = store
+        .claim_lease(&ours.id, "one", at(1), at(2))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(store.commit_token(&lease, &commit("t", 1)).await.unwrap());
     for (table, column) in [("realm", "config"), ("secret", "token")] {
         let select = Query::select().column(column).from(table).to_owned();
         let rows = db.query_all(&select).await.unwrap();
-        let values: Vec<String> = rows.iter().map(|row| row.try_get("", column).unwrap()).collect();
+        let values: Vec<String> = rows
+            .iter()
+            .map(|row| row.try_get("", column).unwrap())
+            .collect();
         assert_eq!(values, ["theirs"], "{table}");
     }
 }

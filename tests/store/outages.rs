@@ -16,7 +16,12 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const SLACK: Duration = Duration::from_secs(5);
 
 async fn a_closed_port_is_unavailable_within_the_patience(scheme: &str) {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     assert_unavailable(scheme, port).await;
 }
 
@@ -38,7 +43,9 @@ async fn assert_unavailable(scheme: &str, port: u16) {
 }
 
 fn assert_tells_no_password<T>(outcome: StoreResult<T>) {
-    let Err(error) = outcome else { panic!("something answered") };
+    let Err(error) = outcome else {
+        panic!("something answered")
+    };
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
 }

@@ -34,7 +34,11 @@ crate::on_galera!(
 const KEYS: usize = 50;
 
 /// Runs `count` of them at the same time, alternately on both instances; the outcomes come in no order.
-async fn at_once<T, F>(stores: &Instances, count: usize, act: impl Fn(usize, Arc<dyn Store>) -> F) -> Vec<T>
+async fn at_once<T, F>(
+    stores: &Instances,
+    count: usize,
+    act: impl Fn(usize, Arc<dyn Store>) -> F,
+) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -55,9 +59,17 @@ where
 async fn winner(stores: &Instances, id: &SecretId, now: i64) -> Lease {
     let claims = at_once(stores, 20, |number, store| {
         let id = id.clone();
-        async move { store.claim_lease(&id, &format!("owner {number}"), at(now), at(now + 1000)).await }
+        async move {
+            store
+                .claim_lease(&id, &format!("owner {number}"), at(now), at(now + 1000))
+                .await
+        }
     });
-    let won: Vec<Lease> = claims.await.into_iter().filter_map(Result::unwrap).collect();
+    let won: Vec<Lease> = claims
+        .await
+        .into_iter()
+        .filter_map(Result::unwrap)
+        .collect();
     assert_eq!(won.len(), 1, "{id} at {now}: {won:?}");
     won.into_iter().next().unwrap()
 }
@@ -67,9 +79,23 @@ async fn twenty_contenders_for_a_lease_have_one_winner(stores: Instances) {
         let id = SecretId::new("r", number.to_string());
         let first = winner(&stores, &id, 1000).await;
         let second = winner(&stores, &id, 2000).await;
-        assert_eq!((first.epoch, second.epoch), (1, 2), "without a row, then over a lease that ended");
-        assert!(!stores.commit_token(&first, &commit("late", 1)).await.unwrap());
-        assert!(stores.commit_token(&second, &commit("fresh", 1)).await.unwrap());
+        assert_eq!(
+            (first.epoch, second.epoch),
+            (1, 2),
+            "without a row, then over a lease that ended"
+        );
+        assert!(
+            !stores
+                .commit_token(&first, &commit("late", 1))
+                .await
+                .unwrap()
+        );
+        assert!(
+            stores
+                .commit_token(&second, &commit("fresh", 1))
+                .await
+                .unwrap()
+        );
     }
 }
 
@@ -80,7 +106,11 @@ async fn leases_that_are_given_back_at_once_never_share_an_epoch(stores: Instanc
         async move {
             let mut epochs = Vec::new();
             for _ in 0..20 {
-                if let Some(lease) = store.claim_lease(&id, &owner, at(1000), at(2000)).await.unwrap() {
+                if let Some(lease) = store
+                    .claim_lease(&id, &owner, at(1000), at(2000))
+                    .await
+                    .unwrap()
+                {
                     assert!(store.release_lease(&lease, None).await.unwrap());
                     epochs.push(lease.epoch);
                 }
@@ -98,12 +128,18 @@ async fn twenty_inserts_of_one_realm_have_one_winner(stores: Instances) {
     for number in 0..10 {
         let id = format!("r{number}");
         let inserts = at_once(&stores, 20, |version, store| {
-            let row = RealmRow { version: i64::try_from(version).unwrap(), ..realm(&id) };
+            let row = RealmRow {
+                version: i64::try_from(version).unwrap(),
+                ..realm(&id)
+            };
             async move { store.insert_realm(&row).await.unwrap().then_some(row) }
         });
         let won: Vec<RealmRow> = inserts.await.into_iter().flatten().collect();
         assert_eq!(won.len(), 1, "{won:?}");
-        assert_eq!(stores.find_realm(&id).await.unwrap(), won.into_iter().next());
+        assert_eq!(
+            stores.find_realm(&id).await.unwrap(),
+            won.into_iter().next()
+        );
     }
 }
 
@@ -118,16 +154,31 @@ async fn a_hundred_increments_by_four_tasks_are_all_counted(stores: Instances) {
         }
     })
     .await;
-    let expected = RealmRow { version: 101, revision: 101, ..one_realm };
+    let expected = RealmRow {
+        version: 101,
+        revision: 101,
+        ..one_realm
+    };
     assert_eq!(stores.find_realm("r").await.unwrap(), Some(expected));
-    let expected = SecretRow { version: 101, revision: 101, ..one_secret };
-    assert_eq!(stores.find_secret(&expected.id).await.unwrap(), Some(expected));
+    let expected = SecretRow {
+        version: 101,
+        revision: 101,
+        ..one_secret
+    };
+    assert_eq!(
+        stores.find_secret(&expected.id).await.unwrap(),
+        Some(expected)
+    );
 }
 
 async fn increment_realm(store: &dyn Store) {
     loop {
         let read = store.find_realm("r").await.unwrap().unwrap();
-        let next = RealmRow { version: read.version + 1, revision: read.revision + 1, ..read };
+        let next = RealmRow {
+            version: read.version + 1,
+            revision: read.revision + 1,
+            ..read
+        };
         if store.update_realm(&next, next.revision - 1).await.unwrap() {
             return;
         }
@@ -136,8 +187,16 @@ async fn increment_realm(store: &dyn Store) {
 
 async fn increment_secret(store: &dyn Store) {
     loop {
-        let read = store.find_secret(&SecretId::new("r", "k")).await.unwrap().unwrap();
-        let next = SecretRow { version: read.version + 1, revision: read.revision + 1, ..read };
+        let read = store
+            .find_secret(&SecretId::new("r", "k"))
+            .await
+            .unwrap()
+            .unwrap();
+        let next = SecretRow {
+            version: read.version + 1,
+            revision: read.revision + 1,
+            ..read
+        };
         if store.update_secret(&next, next.revision - 1).await.unwrap() {
             return;
         }
@@ -148,20 +207,34 @@ async fn a_commit_and_a_takeover_agree_on_who_was_first(stores: Instances) {
     let mut seen = BTreeSet::new();
     for number in 0..KEYS {
         let id = SecretId::new("r", number.to_string());
-        let lease = stores.claim_lease(&id, "one", at(1000), at(2000)).await.unwrap().unwrap();
+        let lease = stores
+            .claim_lease(&id, "one", at(1000), at(2000))
+            .await
+            .unwrap()
+            .unwrap();
         let outcomes = at_once(&stores, 2, |acting, store| {
             let (id, lease) = (id.clone(), lease.clone());
             async move {
                 if (acting + number).is_multiple_of(2) {
-                    return store.commit_token(&lease, &commit("fresh", 1)).await.unwrap();
+                    return store
+                        .commit_token(&lease, &commit("fresh", 1))
+                        .await
+                        .unwrap();
                 }
-                store.claim_lease(&id, "two", at(2000), at(3000)).await.unwrap();
+                store
+                    .claim_lease(&id, "two", at(2000), at(3000))
+                    .await
+                    .unwrap();
                 false
             }
         });
         let committed = outcomes.await.contains(&true);
         let row = stores.find_token(&id).await.unwrap().unwrap();
-        assert_eq!((row.version, row.token.is_some()), (i64::from(committed), committed), "{id}");
+        assert_eq!(
+            (row.version, row.token.is_some()),
+            (i64::from(committed), committed),
+            "{id}"
+        );
         seen.insert(committed);
     }
     assert!(seen.contains(&true), "no commit ever came in time");
@@ -170,20 +243,34 @@ async fn a_commit_and_a_takeover_agree_on_who_was_first(stores: Instances) {
 async fn no_order_of_commit_and_retirement_leaves_a_token(stores: Instances) {
     for number in 0..KEYS {
         let id = SecretId::new("r", number.to_string());
-        let lease = stores.claim_lease(&id, "one", at(1000), at(2000)).await.unwrap().unwrap();
+        let lease = stores
+            .claim_lease(&id, "one", at(1000), at(2000))
+            .await
+            .unwrap()
+            .unwrap();
         let outcomes = at_once(&stores, 2, |acting, store| {
             let (id, lease) = (id.clone(), lease.clone());
             async move {
                 if (acting + number).is_multiple_of(2) {
-                    return store.commit_token(&lease, &commit("late", 1)).await.unwrap();
+                    return store
+                        .commit_token(&lease, &commit("late", 1))
+                        .await
+                        .unwrap();
                 }
-                store.retire_tokens(&id.realm, Some(&id.key), at(1500)).await.unwrap();
+                store
+                    .retire_tokens(&id.realm, Some(&id.key), at(1500))
+                    .await
+                    .unwrap();
                 false
             }
         });
         let committed = outcomes.await.contains(&true);
         let row = stores.find_token(&id).await.unwrap().unwrap();
-        assert_eq!((row.version, row.token), (i64::from(committed), None), "{id}");
+        assert_eq!(
+            (row.version, row.token),
+            (i64::from(committed), None),
+            "{id}"
+        );
         assert!(row.lease_epoch > lease.epoch);
     }
 }
@@ -191,9 +278,19 @@ async fn no_order_of_commit_and_retirement_leaves_a_token(stores: Instances) {
 async fn what_one_instance_wrote_is_read_by_the_others(stores: Instances) {
     for number in 0..200 {
         let id = format!("r{number}");
-        assert!(stores.instance(number).insert_realm(&realm(&id)).await.unwrap());
+        assert!(
+            stores
+                .instance(number)
+                .insert_realm(&realm(&id))
+                .await
+                .unwrap()
+        );
         for other in [1, 2] {
-            let found = stores.instance(number + other).find_realm(&id).await.unwrap();
+            let found = stores
+                .instance(number + other)
+                .find_realm(&id)
+                .await
+                .unwrap();
             assert!(found.is_some(), "{id} is not seen at another node");
         }
     }

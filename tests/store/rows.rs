@@ -7,7 +7,10 @@ use token_server::store::{Commit, HeldToken, Page, RealmRow, RecordedFailure, Se
 use token_server::token::{Life, Outputs, TokenText};
 
 /// The whole list.
-pub(crate) const ALL: Page = Page { offset: 0, limit: 1000 };
+pub(crate) const ALL: Page = Page {
+    offset: 0,
+    limit: 1000,
+};
 
 pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_epoch_ms(ms)
@@ -47,7 +50,10 @@ pub(crate) fn secret(realm: &str, key: &str) -> SecretRow {
 }
 
 pub(crate) fn credentials(values: &[(&str, &str)]) -> SecretContent {
-    SecretContent { credentials: values.iter().copied().collect(), fixed: None }
+    SecretContent {
+        credentials: values.iter().copied().collect(),
+        fixed: None,
+    }
 }
 
 /// A token that lives from 1000 until 8000, committed at 2000.
@@ -55,7 +61,10 @@ pub(crate) fn commit(text: &str, version: i64) -> Commit {
     Commit {
         token: HeldToken {
             text: TokenText::from(text),
-            life: Life { obtained_at: at(1000), expires_at: Some(at(8000)) },
+            life: Life {
+                obtained_at: at(1000),
+                expires_at: Some(at(8000)),
+            },
             realm_version: 3,
             secret_version: 4,
             outputs: Outputs::default(),

@@ -70,13 +70,23 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         ));
         return print_report(output, &without_requests(&Value::Null));
     }
-    let id = document.get("id").and_then(Value::as_str).unwrap_or("realm");
+    let id = document
+        .get("id")
+        .and_then(Value::as_str)
+        .unwrap_or("realm");
     let facts = read_facts(args, form, id)?;
-    let inputs = definition.undeclared(&facts.inputs).into_iter().map(|name| format!("no input {name}"));
-    let unknown =
-        facts.tokens.iter().filter(|(alias, _)| form.aliases().all(|known| known != alias.as_str()));
+    let inputs = definition
+        .undeclared(&facts.inputs)
+        .into_iter()
+        .map(|name| format!("no input {name}"));
+    let unknown = facts
+        .tokens
+        .iter()
+        .filter(|(alias, _)| form.aliases().all(|known| known != alias.as_str()));
     for nothing in inputs.chain(unknown.map(|(alias, _)| format!("no depends_on.{alias}"))) {
-        note(&format!("warning: the definition has {nothing}: this value is not used"));
+        note(&format!(
+            "warning: the definition has {nothing}: this value is not used"
+        ));
     }
     let answers = args.answer.iter().map(|file| {
         RawAnswer::recorded(&document::read(file)?)
@@ -90,19 +100,24 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
     match rehearsal.outcome {
         Ok(Some(answer)) => {
             if answer.expiry == Expiry::Untold && !form.tells_no_expiry() {
-                note("warning: the answer tells no life where the definition looks for it: 300 s are taken");
+                note(
+                    "warning: the answer tells no life where the definition looks for it: 300 s are taken",
+                );
             }
             if let Some(doubt) = answer.expiry.doubt() {
                 note(&format!("warning: {doubt}"));
             }
             if given > asked {
-                note(&format!("warning: {given} answers for {asked} requests: the rest is not used"));
+                note(&format!(
+                    "warning: {given} answers for {asked} requests: the rest is not used"
+                ));
             }
             Ok(())
         }
-        Ok(None) if given > 0 => {
-            Err(Exit::failed(format!("request {asked} has no --answer: no token came out")).into())
-        }
+        Ok(None) if given > 0 => Err(Exit::failed(format!(
+            "request {asked} has no --answer: no token came out"
+        ))
+        .into()),
         Ok(None) => Ok(()),
         Err(failure) => Err(Exit::failed(failure.to_string()).into()),
     }
@@ -110,8 +125,13 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
 
 /// The values without which no request can be made.
 fn needed(definition: &Definition, form: &Form) -> Vec<String> {
-    let inputs = definition.missing(&Credentials::default()).into_iter().map(|reference| reference.name);
-    inputs.chain(form.aliases().map(|alias| format!("tokens.{alias}"))).collect()
+    let inputs = definition
+        .missing(&Credentials::default())
+        .into_iter()
+        .map(|reference| reference.name);
+    inputs
+        .chain(form.aliases().map(|alias| format!("tokens.{alias}")))
+        .collect()
 }
 
 fn without_requests(error: &Value) -> Value {
@@ -121,7 +141,9 @@ fn without_requests(error: &Value) -> Value {
 
 /// The definition of a realm, or of a config alone.
 fn read_definition(document: &Value) -> Result<Definition, Vec<Issue>> {
-    let is_realm = ["id", "config", "logic_code"].iter().any(|name| document.get(name).is_some());
+    let is_realm = ["id", "config", "logic_code"]
+        .iter()
+        .any(|name| document.get(name).is_some());
     if is_realm {
         // As it would be read when it is applied; the id may be missing here.
         let mut realm = document.clone();
@@ -141,19 +163,41 @@ fn wrong(output: Output, file: &str, issues: &[Issue]) -> anyhow::Result<Exit> {
     let lines: Vec<_> = issues.iter().map(Issue::to_string).collect();
     if output == Output::Json {
         let message = lines.join("; ");
-        let error = json!({"class": "definition", "code": null, "message": message, "issues": issues});
+        let error =
+            json!({"class": "definition", "code": null, "message": message, "issues": issues});
         print_report(output, &without_requests(&error))?;
     }
     Ok(Exit::usage(format!("{file}:\n  {}", lines.join("\n  "))))
 }
 
 fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> {
-    let document = args.credentials.as_deref().map(document::read).transpose()?.unwrap_or_else(|| json!({}));
+    let document = args
+        .credentials
+        .as_deref()
+        .map(document::read)
+        .transpose()?
+        .unwrap_or_else(|| json!({}));
     let is_split = document.get("inputs").is_some_and(Value::is_object)
-        || ["tokens", "state"].iter().any(|name| document.get(name).is_some_and(Value::is_object));
-    let part = |name: &str| document.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-    let inputs = if is_split { part("inputs") } else { document.as_object().cloned().unwrap_or_default() };
-    let (tokens, state) = if is_split { (part("tokens"), part("state")) } else { (Map::new(), Map::new()) };
+        || ["tokens", "state"]
+            .iter()
+            .any(|name| document.get(name).is_some_and(Value::is_object));
+    let part = |name: &str| {
+        document
+            .get(name)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let inputs = if is_split {
+        part("inputs")
+    } else {
+        document.as_object().cloned().unwrap_or_default()
+    };
+    let (tokens, state) = if is_split {
+        (part("tokens"), part("state"))
+    } else {
+        (Map::new(), Map::new())
+    };
     let now = args.now.map_or_else(
         || SystemClock::default().now(),
         |seconds| Timestamp::from_epoch_ms(seconds.saturating_mul(1000)),
@@ -175,8 +219,14 @@ fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> 
         has_saved,
         forced: args.forced,
         now,
-        uuid: args.uuid.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        nonce: args.nonce.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()),
+        uuid: args
+            .uuid
+            .clone()
+            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        nonce: args
+            .nonce
+            .clone()
+            .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()),
     })
 }
 
@@ -184,18 +234,27 @@ fn named_text((name, value): (&String, &Value)) -> Option<(String, String)> {
     let text = match value {
         Value::Null => return None,
         Value::String(text) => text.clone(),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            other.to_string()
+        }
     };
     Some((name.clone(), text))
 }
 
 /// Here the value of a `file` input is its content, or `@PATH`.
 fn read_files(form: &Form, values: &mut Credentials) -> anyhow::Result<()> {
-    let names: Vec<String> = form.inputs_from(Origin::File).map(|input: &Input| input.name.clone()).collect();
+    let names: Vec<String> = form
+        .inputs_from(Origin::File)
+        .map(|input: &Input| input.name.clone())
+        .collect();
     for name in names {
-        if let Some(path) = values.get(&name).and_then(|value| value.strip_prefix('@')).map(str::to_owned) {
-            let text =
-                std::fs::read_to_string(&path).map_err(|error| Exit::failed(format!("{path}: {error}")))?;
+        if let Some(path) = values
+            .get(&name)
+            .and_then(|value| value.strip_prefix('@'))
+            .map(str::to_owned)
+        {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Exit::failed(format!("{path}: {error}")))?;
             values.set(name, text.trim_end());
         }
     }
@@ -208,10 +267,20 @@ fn print_report(output: Output, report: &Value) -> anyhow::Result<()> {
     }
     let mut lines = Vec::new();
     for request in report["requests"].as_array().into_iter().flatten() {
-        lines.push(format!("{} {}", text(&request["method"]), text(&request["url"])));
+        lines.push(format!(
+            "{} {}",
+            text(&request["method"]),
+            text(&request["url"])
+        ));
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
-            let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
-            lines.extend(values.iter().map(|value| format!("{name}: {}", text(value))));
+            let values = value
+                .as_array()
+                .map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+            lines.extend(
+                values
+                    .iter()
+                    .map(|value| format!("{name}: {}", text(value))),
+            );
         }
         if let Some(body) = request["body"].as_str() {
             lines.push(String::new());
@@ -227,9 +296,15 @@ fn print_report(output: Output, report: &Value) -> anyhow::Result<()> {
     if let Some(class) = report["error"]["class"].as_str() {
         lines.push(format!("error class: {class}"));
     }
-    if lines.is_empty() { Ok(()) } else { print(lines.join("\n").trim_end()) }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        print(lines.join("\n").trim_end())
+    }
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -10,7 +10,11 @@ use crate::cli::{Exit, document};
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
     /// The id of a saved realm, or with --file a definition that is not saved.
-    #[arg(value_name = "ID", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
     id: Option<String>,
     /// A realm, or its config alone; JSON, YAML or TOML. - is standard input.
     #[arg(long, value_name = "FILE")]
@@ -46,17 +50,27 @@ pub(super) async fn run(client: &Client, args: &TestArgs, output: Output) -> any
     }
     let error = &report["error"];
     let detail = error["detail"].as_str().unwrap_or("no token came");
-    Err(Exit::failed(format!("{}: {detail}", error["class"].as_str().unwrap_or_default())).into())
+    Err(Exit::failed(format!(
+        "{}: {detail}",
+        error["class"].as_str().unwrap_or_default()
+    ))
+    .into())
 }
 
 fn body(args: &TestArgs) -> anyhow::Result<Value> {
     let mut body = Map::new();
     if let Some(file) = &args.file {
         let document = document::read(file)?;
-        let is_realm = ["id", "config", "logic_code"].iter().any(|name| document.get(name).is_some());
+        let is_realm = ["id", "config", "logic_code"]
+            .iter()
+            .any(|name| document.get(name).is_some());
         if is_realm {
             for name in ["config", "logic_code"] {
-                body.extend(document.get(name).map(|value| (name.to_owned(), value.clone())));
+                body.extend(
+                    document
+                        .get(name)
+                        .map(|value| (name.to_owned(), value.clone())),
+                );
             }
         } else {
             body.insert("config".to_owned(), document);
@@ -64,8 +78,9 @@ fn body(args: &TestArgs) -> anyhow::Result<Value> {
     }
     if let Some(file) = &args.credentials {
         let values = document::read(file)?;
-        let is_split =
-            ["inputs", "tokens", "state"].iter().any(|name| values.get(name).is_some_and(Value::is_object));
+        let is_split = ["inputs", "tokens", "state"]
+            .iter()
+            .any(|name| values.get(name).is_some_and(Value::is_object));
         if is_split {
             body.extend(values.as_object().cloned().unwrap_or_default());
         } else {
@@ -83,22 +98,37 @@ fn for_people(report: &Value) -> String {
     let mut lines = Vec::new();
     for step in report["steps"].as_array().into_iter().flatten() {
         let request = &step["request"];
-        lines.push(format!("{} {}", text(&request["method"]), text(&request["url"])));
+        lines.push(format!(
+            "{} {}",
+            text(&request["method"]),
+            text(&request["url"])
+        ));
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
             lines.push(format!("  {name}: {}", text(value)));
         }
         lines.extend(request["body"].as_str().map(|body| format!("  {body}")));
         let answer = &step["answer"];
-        lines.push(format!("→ {} in {} ms: {}", answer["status"], step["duration_ms"], answer["body"]));
+        lines.push(format!(
+            "→ {} in {} ms: {}",
+            answer["status"], step["duration_ms"], answer["body"]
+        ));
     }
     for finding in report["findings"].as_array().into_iter().flatten() {
-        let mark = if finding["found"] == true { "found" } else { "missing" };
+        let mark = if finding["found"] == true {
+            "found"
+        } else {
+            "missing"
+        };
         let value = if finding["value"].is_null() {
             String::new()
         } else {
             format!(" = {}", text(&finding["value"]))
         };
-        lines.push(format!("{mark}: {} at {}{value}", text(&finding["what"]), text(&finding["from"])));
+        lines.push(format!(
+            "{mark}: {} at {}{value}",
+            text(&finding["what"]),
+            text(&finding["from"])
+        ));
     }
     if !report["token"].is_null() {
         lines.push(format!("a token came out: {}", report["token"]));
@@ -110,9 +140,15 @@ fn for_people(report: &Value) -> String {
             .flatten()
             .map(|warning| format!("warning: {}", text(warning))),
     );
-    if lines.is_empty() { json!({}).to_string() } else { lines.join("\n") }
+    if lines.is_empty() {
+        json!({}).to_string()
+    } else {
+        lines.join("\n")
+    }
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -26,7 +26,10 @@ impl Refusal {
         match self {
             Self::InvalidRequest(why) => ("invalid_request", why),
             Self::InvalidClient => ("invalid_client", "Client authentication failed"),
-            Self::UnsupportedGrantType => ("unsupported_grant_type", "Only client_credentials is supported"),
+            Self::UnsupportedGrantType => (
+                "unsupported_grant_type",
+                "Only client_credentials is supported",
+            ),
             Self::InvalidToken => ("invalid_token", "The access token is unknown or expired"),
             Self::NoToken => ("unauthorized", "A bearer token is needed"),
         }
@@ -47,7 +50,9 @@ impl IntoResponse for Refusal {
         let (error, description) = self.error();
         let body = Json(json!({"error": error, "error_description": description}));
         match self.challenge() {
-            Some(scheme) => (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, scheme)], body).into_response(),
+            Some(scheme) => {
+                (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, scheme)], body).into_response()
+            }
             None => (StatusCode::BAD_REQUEST, body).into_response(),
         }
     }

@@ -34,7 +34,9 @@ pub(super) struct StandingRealm {
 impl StandingRealm {
     /// Whether tokens fetched there are tokens of this realm.
     pub(super) fn fetches_as_there(&self) -> bool {
-        self.there.as_ref().is_some_and(|there| there.fetches_like(&self.definition))
+        self.there
+            .as_ref()
+            .is_some_and(|there| there.fetches_like(&self.definition))
     }
 }
 
@@ -48,7 +50,11 @@ impl RealmPlan {
             return Err("its realm was left, and is not here".to_owned());
         }
         let folded = id.to_lowercase();
-        let alike = self.standing.keys().filter(|other| other.trim().to_lowercase() == folded.trim()).min();
+        let alike = self
+            .standing
+            .keys()
+            .filter(|other| other.trim().to_lowercase() == folded.trim())
+            .min();
         Err(alike.map_or_else(
             || "its realm does not exist".to_owned(),
             |alike| {
@@ -60,17 +66,31 @@ impl RealmPlan {
 
 /// Plans the realms; those of `present` that stay are standing too.
 pub(super) fn plan(legacy: &[LegacyRealm], present: Vec<RealmRow>, rules: Rules) -> RealmPlan {
-    let here: HashMap<_, _> = present.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let here: HashMap<_, _> = present
+        .into_iter()
+        .map(|row| (row.id.clone(), row))
+        .collect();
     let mut plan = RealmPlan::default();
     for row in here.values().filter(|row| row.deleted_at.is_none()) {
         if let Ok(definition) = stored_definition(row) {
-            let standing = StandingRealm { row: row.clone(), definition, there: None, is_written: false };
+            let standing = StandingRealm {
+                row: row.clone(),
+                definition,
+                there: None,
+                is_written: false,
+            };
             plan.standing.insert(row.id.clone(), standing);
         }
     }
     for there in legacy {
         let (outcome, note) = plan.add(there, here.get(&there.id), rules);
-        plan.lines.push(Line { kind: Kind::Realm, realm: there.id.clone(), key: None, outcome, note });
+        plan.lines.push(Line {
+            kind: Kind::Realm,
+            realm: there.id.clone(),
+            key: None,
+            outcome,
+            note,
+        });
     }
     plan
 }
@@ -83,7 +103,10 @@ impl RealmPlan {
         rules: Rules,
     ) -> (Outcome, Option<String>) {
         if !self.named.insert(there.id.clone()) {
-            return (Outcome::Left, Some("another row has the same id".to_owned()));
+            return (
+                Outcome::Left,
+                Some("another row has the same id".to_owned()),
+            );
         }
         let read = match Read::of(there) {
             Ok(read) => read,
@@ -93,8 +116,14 @@ impl RealmPlan {
         let outcome = match decision {
             Decision::Write(outcome) => {
                 let (row, definition) = (read.row(there, here, rules), read.definition.clone());
-                self.writes.push((row.clone(), here.map(|here| here.revision)));
-                let standing = StandingRealm { row, definition, there: None, is_written: true };
+                self.writes
+                    .push((row.clone(), here.map(|here| here.revision)));
+                let standing = StandingRealm {
+                    row,
+                    definition,
+                    there: None,
+                    is_written: true,
+                };
                 self.standing.insert(there.id.clone(), standing);
                 outcome
             }
@@ -104,7 +133,11 @@ impl RealmPlan {
         if let Some(standing) = self.standing.get_mut(&there.id) {
             standing.there = Some(read.definition);
         }
-        let reason = if let Decision::Leave(reason) = decision { Some(reason.to_owned()) } else { None };
+        let reason = if let Decision::Leave(reason) = decision {
+            Some(reason.to_owned())
+        } else {
+            None
+        };
         (outcome, reason.or(read.note))
     }
 }
@@ -124,7 +157,11 @@ impl Read {
         let mut issues = Issues::default();
         check_name(&there.id, "/id", LONGEST_REALM, &mut issues);
         let config = read_config(there.config.as_deref(), &mut issues);
-        if there.logic_code.as_deref().is_some_and(|code| code.contains(char::is_control)) {
+        if there
+            .logic_code
+            .as_deref()
+            .is_some_and(|code| code.contains(char::is_control))
+        {
             issues.add("/logic_code", "must not have control characters");
         }
         let definition = Definition::read(config.as_ref(), there.logic_code.as_deref());
@@ -137,12 +174,16 @@ impl Read {
             logic_code: there.logic_code.clone(),
             comment,
             definition,
-            note: was_cleaned.then(|| "control characters of its comment, or its end, were cut".to_owned()),
+            note: was_cleaned
+                .then(|| "control characters of its comment, or its end, were cut".to_owned()),
         })
     }
 
     fn beside(&self, here: &RealmRow) -> Here {
-        let config = here.config.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let config = here
+            .config
+            .as_deref()
+            .and_then(|text| serde_json::from_str::<Value>(text).ok());
         let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         Here {
             updated_at: here.updated_at,
@@ -187,5 +228,9 @@ fn read_config(text: Option<&str>, issues: &mut Issues) -> Option<Value> {
 /// A comment is no reason to leave a realm: what ours does not take is cut off.
 fn clean_comment(comment: &str) -> String {
     let keeps = |c: &char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    comment.chars().filter(keeps).take(LONGEST_COMMENT).collect()
+    comment
+        .chars()
+        .filter(keeps)
+        .take(LONGEST_COMMENT)
+        .collect()
 }

@@ -39,7 +39,12 @@ struct Judged {
 
 impl Judged {
     fn left(reason: String) -> Self {
-        Self { outcome: Outcome::Left, note: Some(reason), write: None, standing: None }
+        Self {
+            outcome: Outcome::Left,
+            note: Some(reason),
+            write: None,
+            standing: None,
+        }
     }
 }
 
@@ -50,7 +55,10 @@ pub(super) fn plan(
     realms: &RealmPlan,
     rules: Rules,
 ) -> SecretPlan {
-    let here: HashMap<_, _> = present.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let here: HashMap<_, _> = present
+        .into_iter()
+        .map(|row| (row.id.clone(), row))
+        .collect();
     let mut seen = HashSet::new();
     let mut needed = BTreeMap::new();
     let mut plan = SecretPlan::default();
@@ -61,12 +69,17 @@ pub(super) fn plan(
             Judged::left("another row has the same realm and key".to_owned())
         };
         if let Some(write) = judged.write {
-            if let Some(realm) = realms.standing(&there.id.realm).ok().filter(|realm| !realm.is_written) {
+            if let Some(realm) = realms
+                .standing(&there.id.realm)
+                .ok()
+                .filter(|realm| !realm.is_written)
+            {
                 needed.insert(realm.row.id.clone(), realm.row.revision);
             }
             plan.writes.push(write);
         }
-        plan.lines.push(line(Kind::Secret, &there.id, judged.outcome, judged.note));
+        plan.lines
+            .push(line(Kind::Secret, &there.id, judged.outcome, judged.note));
         plan.standing.push(judged.standing);
     }
     plan.needed_realms = needed.into_iter().collect();
@@ -75,10 +88,21 @@ pub(super) fn plan(
 
 /// A line about a secret or its token.
 pub(super) fn line(kind: Kind, id: &SecretId, outcome: Outcome, note: Option<String>) -> Line {
-    Line { kind, realm: id.realm.clone(), key: Some(id.key.clone()), outcome, note }
+    Line {
+        kind,
+        realm: id.realm.clone(),
+        key: Some(id.key.clone()),
+        outcome,
+        note,
+    }
 }
 
-fn judge(there: &LegacySecret, here: Option<&SecretRow>, realms: &RealmPlan, rules: Rules) -> Judged {
+fn judge(
+    there: &LegacySecret,
+    here: Option<&SecretRow>,
+    realms: &RealmPlan,
+    rules: Rules,
+) -> Judged {
     if let Err(reason) = check(there) {
         return Judged::left(reason);
     }
@@ -88,7 +112,10 @@ fn judge(there: &LegacySecret, here: Option<&SecretRow>, realms: &RealmPlan, rul
     };
     let live = here.filter(|row| row.deleted_at.is_none());
     let (credentials, note) = unmasked(&there.credentials);
-    let content = SecretContent { credentials, fixed: fixed_token(there, realm, live, rules) };
+    let content = SecretContent {
+        credentials,
+        fixed: fixed_token(there, realm, live, rules),
+    };
     let row = row(there, content, here, rules);
     let version = row.version;
     let beside = |here: &SecretRow| Here {
@@ -101,11 +128,21 @@ fn judge(there: &LegacySecret, here: Option<&SecretRow>, realms: &RealmPlan, rul
         Decision::Leave(reason) => Judged::left(reason.to_owned()),
         Decision::Keep => {
             let outcome = Outcome::Unchanged;
-            Judged { outcome, note, write: None, standing: Some(StandingSecret { version, outcome }) }
+            Judged {
+                outcome,
+                note,
+                write: None,
+                standing: Some(StandingSecret { version, outcome }),
+            }
         }
         Decision::Write(outcome) => {
             let write = Some((row, here.map(|here| here.revision)));
-            Judged { outcome, note, write, standing: Some(StandingSecret { version, outcome }) }
+            Judged {
+                outcome,
+                note,
+                write,
+                standing: Some(StandingSecret { version, outcome }),
+            }
         }
     }
 }
@@ -114,20 +151,34 @@ fn check(there: &LegacySecret) -> Result<(), String> {
     let mut issues = Issues::default();
     check_name(&there.id.realm, "/realm", LONGEST_REALM, &mut issues);
     check_name(&there.id.key, "/key", LONGEST_KEY, &mut issues);
-    for (name, _) in there.credentials.iter().filter(|(_, value)| value.len() > LARGEST_CREDENTIAL) {
-        issues.add(format!("/{name}"), format!("must not be larger than {LARGEST_CREDENTIAL} bytes"));
+    for (name, _) in there
+        .credentials
+        .iter()
+        .filter(|(_, value)| value.len() > LARGEST_CREDENTIAL)
+    {
+        issues.add(
+            format!("/{name}"),
+            format!("must not be larger than {LARGEST_CREDENTIAL} bytes"),
+        );
     }
     issues.conclude(Some(())).map_err(|issues| told(&issues))
 }
 
 /// The row to write. Its version moves only if its content changed.
-fn row(there: &LegacySecret, content: SecretContent, here: Option<&SecretRow>, rules: Rules) -> SecretRow {
+fn row(
+    there: &LegacySecret,
+    content: SecretContent,
+    here: Option<&SecretRow>,
+    rules: Rules,
+) -> SecretRow {
     let (created_at, updated_at) = stamps(there.stamps, rules.now);
     let is_as_before = here.is_some_and(|row| row.deleted_at.is_none() && row.content == content);
     SecretRow {
         id: there.id.clone(),
         content,
-        next: here.filter(|row| row.deleted_at.is_none()).and_then(|row| row.next.clone()),
+        next: here
+            .filter(|row| row.deleted_at.is_none())
+            .and_then(|row| row.next.clone()),
         pushed: here.map(|row| row.pushed.clone()).unwrap_or_default(),
         pushed_version: here.map_or(0, |row| row.pushed_version),
         version: here.map_or(1, |row| row.version + i64::from(!is_as_before)),
@@ -143,8 +194,14 @@ fn row(there: &LegacySecret, content: SecretContent, here: Option<&SecretRow>, r
 fn unmasked(there: &Credentials) -> (Credentials, Option<String>) {
     let (masks, values): (Vec<_>, Vec<_>) = there.iter().partition(|(_, value)| is_mask(value));
     let names: Vec<_> = masks.into_iter().map(|(name, _)| name).collect();
-    let note = format!("asterisks are no credential: {} counts as absent", names.join(", "));
-    (values.into_iter().collect(), (!names.is_empty()).then_some(note))
+    let note = format!(
+        "asterisks are no credential: {} counts as absent",
+        names.join(", ")
+    );
+    (
+        values.into_iter().collect(),
+        (!names.is_empty()).then_some(note),
+    )
 }
 
 /// The operator's token, where the realm is fixed. There, such a realm's token can only have been put in by hand; once it
@@ -161,7 +218,10 @@ fn fixed_token(
     let held = live.and_then(|row| row.content.fixed.clone());
     let given = there.token.as_ref().filter(|_| realm.fetches_as_there());
     match given.zip(lives_until(there, rules.now).ok()) {
-        Some((token, expires_at)) => Some(FixedToken { token: token.clone(), expires_at: Some(expires_at) }),
+        Some((token, expires_at)) => Some(FixedToken {
+            token: token.clone(),
+            expires_at: Some(expires_at),
+        }),
         None => held,
     }
 }

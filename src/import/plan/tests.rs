@@ -10,8 +10,14 @@ use crate::store::{HeldToken, RealmRow, SecretRow, TokenRow};
 use crate::token::{Life, TokenText};
 
 const NOW: Timestamp = Timestamp::from_epoch_ms(1_800_000_000_000);
-const RULES: Rules = Rules { now: NOW, overwrite: false };
-const OVERWRITE: Rules = Rules { now: NOW, overwrite: true };
+const RULES: Rules = Rules {
+    now: NOW,
+    overwrite: false,
+};
+const OVERWRITE: Rules = Rules {
+    now: NOW,
+    overwrite: true,
+};
 
 type Change = fn(&mut Present);
 
@@ -28,11 +34,19 @@ fn wechat() -> String {
 }
 
 fn edited(seconds: i64) -> LegacyStamps {
-    LegacyStamps { created_at: Some(at(-1_000_000)), updated_at: Some(at(seconds)) }
+    LegacyStamps {
+        created_at: Some(at(-1_000_000)),
+        updated_at: Some(at(seconds)),
+    }
 }
 
 fn realm(id: &str, config: Option<String>) -> LegacyRealm {
-    LegacyRealm { id: id.to_owned(), config, stamps: edited(-5000), ..LegacyRealm::default() }
+    LegacyRealm {
+        id: id.to_owned(),
+        config,
+        stamps: edited(-5000),
+        ..LegacyRealm::default()
+    }
 }
 
 fn secret(realm: &str, key: &str) -> LegacySecret {
@@ -46,7 +60,11 @@ fn secret(realm: &str, key: &str) -> LegacySecret {
 }
 
 fn with_token(secret: LegacySecret, token: &str, expires_at: Option<Timestamp>) -> LegacySecret {
-    LegacySecret { token: Some(TokenText::from(token)), expires_at, ..secret }
+    LegacySecret {
+        token: Some(TokenText::from(token)),
+        expires_at,
+        ..secret
+    }
 }
 
 fn legacy(realms: Vec<LegacyRealm>, secrets: Vec<LegacySecret>) -> Legacy {
@@ -90,7 +108,11 @@ fn imported(legacy: &Legacy) -> Present {
 /// `kind outcome: note` of each line.
 fn told(planned: &Planned) -> Vec<String> {
     let lines = planned.lines.iter().map(|line| {
-        let note = line.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+        let note = line
+            .note
+            .as_deref()
+            .map(|note| format!(": {note}"))
+            .unwrap_or_default();
         format!("{:?} {:?}{note}", line.kind, line.outcome)
     });
     lines.collect()
@@ -124,17 +146,36 @@ fn everything_is_taken_into_an_empty_store_once() {
     let (realm, replaces) = &first.import.realms[0];
     assert_eq!((realm.version, realm.revision, *replaces), (1, 1, None));
     assert_eq!((realm.updated_at, realm.changed_at), (at(-5000), NOW));
-    assert_eq!(first.import.tokens[0].token.life, Life { obtained_at: NOW, expires_at: Some(at(5000)) });
-    assert!(first.import.tokens[0].due_at.is_some_and(|due| due > at(4700) && due < at(5000)));
+    assert_eq!(
+        first.import.tokens[0].token.life,
+        Life {
+            obtained_at: NOW,
+            expires_at: Some(at(5000))
+        }
+    );
+    assert!(
+        first.import.tokens[0]
+            .due_at
+            .is_some_and(|due| due > at(4700) && due < at(5000))
+    );
     let second = plan(&legacy, after(&first, Present::default()), RULES);
-    assert_eq!(told(&second), ["Realm Unchanged", "Secret Unchanged", "Token Unchanged"]);
+    assert_eq!(
+        told(&second),
+        ["Realm Unchanged", "Secret Unchanged", "Token Unchanged"]
+    );
     assert!(is_empty(&second.import));
 }
 
 #[test]
 fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
-    let function = |code: &str| LegacyRealm { logic_code: Some(code.to_owned()), ..realm("r", None) };
-    let comment = |text: &str| LegacyRealm { comment: Some(text.to_owned()), ..realm("r", None) };
+    let function = |code: &str| LegacyRealm {
+        logic_code: Some(code.to_owned()),
+        ..realm("r", None)
+    };
+    let comment = |text: &str| LegacyRealm {
+        comment: Some(text.to_owned()),
+        ..realm("r", None)
+    };
     let config = |text: &str| realm("r", Some(text.to_owned()));
     let cases = [
         (config(&wechat()), "Realm Taken"),
@@ -142,20 +183,35 @@ fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
         (config("{}"), "Realm Taken"),
         (function("https://fn.example.com/token"), "Realm Taken"),
         (comment("微信公众号\n"), "Realm Taken"),
-        (comment("a\u{0}b"), "Realm Taken: control characters of its comment, or its end, were cut"),
+        (
+            comment("a\u{0}b"),
+            "Realm Taken: control characters of its comment, or its end, were cut",
+        ),
         (realm(&"x".repeat(50), None), "Realm Taken"),
-        (realm(&"x".repeat(51), None), "Realm Left: /id: must not be longer than 50 characters"),
-        (realm("r ", None), "Realm Left: /id: must not begin or end with blanks"),
+        (
+            realm(&"x".repeat(51), None),
+            "Realm Left: /id: must not be longer than 50 characters",
+        ),
+        (
+            realm("r ", None),
+            "Realm Left: /id: must not begin or end with blanks",
+        ),
         (
             function("return 1"),
             "Realm Left: /logic_code: expected an http or https URL: relative URL without a base",
         ),
-        (function("https://x/\u{0}"), "Realm Left: /logic_code: must not have control characters"),
+        (
+            function("https://x/\u{0}"),
+            "Realm Left: /logic_code: must not have control characters",
+        ),
         (
             config("{\"url\":"),
             "Realm Left: /config: is not JSON: EOF while parsing a value at line 1 column 7",
         ),
-        (config("[]"), "Realm Left: /config: expected an object, found an array"),
+        (
+            config("[]"),
+            "Realm Left: /config: expected an object, found an array",
+        ),
         (
             config(r#"{"url": "x", "method": "PUT"}"#),
             "Realm Left: /config/url: expected an http or https URL: relative URL without a base; /config/method: \
@@ -163,39 +219,94 @@ fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
         ),
     ];
     for (there, expected) in cases {
-        let planned = plan(&legacy(vec![there.clone()], Vec::new()), Present::default(), RULES);
+        let planned = plan(
+            &legacy(vec![there.clone()], Vec::new()),
+            Present::default(),
+            RULES,
+        );
         assert_eq!(told(&planned), [expected], "{there:?}");
-        assert_eq!(planned.import.realms.len(), usize::from(expected.starts_with("Realm Taken")));
+        assert_eq!(
+            planned.import.realms.len(),
+            usize::from(expected.starts_with("Realm Taken"))
+        );
     }
 }
 
 #[test]
 fn who_wrote_last_decides_and_not_only_the_clocks() {
-    let imported = Here { updated_at: at(-5000), changed_at: at(-100), is_deleted: false, is_same: false };
-    let edited_here = Here { updated_at: at(-100), ..imported };
-    let same = Here { is_same: true, ..edited_here };
-    let deleted = Here { is_deleted: true, ..edited_here };
+    let imported = Here {
+        updated_at: at(-5000),
+        changed_at: at(-100),
+        is_deleted: false,
+        is_same: false,
+    };
+    let edited_here = Here {
+        updated_at: at(-100),
+        ..imported
+    };
+    let same = Here {
+        is_same: true,
+        ..edited_here
+    };
+    let deleted = Here {
+        is_deleted: true,
+        ..edited_here
+    };
     let left = |reason| Decision::Leave(reason);
-    let (taken, updated) = (Decision::Write(Outcome::Taken), Decision::Write(Outcome::Updated));
+    let (taken, updated) = (
+        Decision::Write(Outcome::Taken),
+        Decision::Write(Outcome::Updated),
+    );
     for (here, there, expected, overwriting) in [
         (None, -5000, taken, taken),
         (Some(imported), -5000, updated, updated),
         (Some(imported), -50, updated, updated),
-        (Some(imported), -6000, left("it is newer here (--overwrite replaces it)"), updated),
-        (Some(edited_here), -5000, left("it was edited here (--overwrite replaces it)"), updated),
-        (Some(edited_here), -50, left("it was edited here (--overwrite replaces it)"), updated),
+        (
+            Some(imported),
+            -6000,
+            left("it is newer here (--overwrite replaces it)"),
+            updated,
+        ),
+        (
+            Some(edited_here),
+            -5000,
+            left("it was edited here (--overwrite replaces it)"),
+            updated,
+        ),
+        (
+            Some(edited_here),
+            -50,
+            left("it was edited here (--overwrite replaces it)"),
+            updated,
+        ),
         (Some(same), -50, Decision::Keep, Decision::Keep),
-        (Some(deleted), -50, left("it was deleted here (--overwrite takes it again)"), taken),
+        (
+            Some(deleted),
+            -50,
+            left("it was deleted here (--overwrite takes it again)"),
+            taken,
+        ),
     ] {
-        assert_eq!(decide(here, edited(there), RULES), expected, "{here:?} {there}");
-        assert_eq!(decide(here, edited(there), OVERWRITE), overwriting, "{here:?} {there}");
+        assert_eq!(
+            decide(here, edited(there), RULES),
+            expected,
+            "{here:?} {there}"
+        );
+        assert_eq!(
+            decide(here, edited(there), OVERWRITE),
+            overwriting,
+            "{here:?} {there}"
+        );
     }
 }
 
 #[test]
 fn imported_rows_never_look_edited_here() {
     let latest = Timestamp::from_epoch_ms(NOW.epoch_ms() - 1);
-    let there = |created_at, updated_at| LegacyStamps { created_at, updated_at };
+    let there = |created_at, updated_at| LegacyStamps {
+        created_at,
+        updated_at,
+    };
     for (there, expected) in [
         (there(Some(at(-9)), Some(at(-5))), (at(-9), at(-5))),
         (there(Some(at(-9)), None), (at(-9), at(-9))),
@@ -214,13 +325,25 @@ fn versions_move_only_with_what_is_fetched() {
     let mut comment = one_of_each();
     comment.realms[0].comment = Some("公众号".to_owned());
     let planned = plan(&comment, present, RULES);
-    assert_eq!(told(&planned), ["Realm Updated", "Secret Unchanged", "Token Unchanged"]);
-    assert_eq!((planned.import.realms[0].0.version, planned.import.realms[0].1), (1, Some(1)));
+    assert_eq!(
+        told(&planned),
+        ["Realm Updated", "Secret Unchanged", "Token Unchanged"]
+    );
+    assert_eq!(
+        (
+            planned.import.realms[0].0.version,
+            planned.import.realms[0].1
+        ),
+        (1, Some(1))
+    );
 
     let mut path = one_of_each();
     path.realms[0].config = Some(wechat().replace("access_token", "token"));
     let planned = plan(&path, imported(&one_of_each()), RULES);
-    assert_eq!(told(&planned), ["Realm Updated", "Secret Unchanged", "Token Taken"]);
+    assert_eq!(
+        told(&planned),
+        ["Realm Updated", "Secret Unchanged", "Token Taken"]
+    );
     assert_eq!(planned.import.realms[0].0.version, 2);
     assert_eq!(planned.import.tokens[0].token.realm_version, 2);
     assert_eq!(planned.import.tokens[0].replaces, Some((1, 1)));
@@ -228,7 +351,10 @@ fn versions_move_only_with_what_is_fetched() {
     let mut key = one_of_each();
     key.secrets[0].credentials.set("key_2", "new");
     let planned = plan(&key, imported(&one_of_each()), RULES);
-    assert_eq!(told(&planned), ["Realm Unchanged", "Secret Updated", "Token Taken"]);
+    assert_eq!(
+        told(&planned),
+        ["Realm Unchanged", "Secret Updated", "Token Taken"]
+    );
     let (row, revision) = &planned.import.secrets[0];
     assert_eq!((row.version, row.revision, *revision), (2, 2, Some(1)));
     assert_eq!(planned.import.tokens[0].token.secret_version, 2);
@@ -242,7 +368,9 @@ fn members_in_another_order_are_the_same_config() {
     let url = config.shift_remove("url").unwrap();
     config.insert("url".to_owned(), url);
     reordered.realms[0].config = Some(serde_json::to_string_pretty(&config).unwrap());
-    assert!(is_empty(&plan(&reordered, imported(&one_of_each()), RULES).import));
+    assert!(is_empty(
+        &plan(&reordered, imported(&one_of_each()), RULES).import
+    ));
 }
 
 #[test]
@@ -252,7 +380,9 @@ fn what_was_edited_or_deleted_here_stays_unless_overwritten() {
         edit_secret(present, |_| {});
     };
     let delete = |present: &mut Present| {
-        edit_realm(present, |row| (row.config, row.version, row.deleted_at) = (None, 2, Some(at(-10))));
+        edit_realm(present, |row| {
+            (row.config, row.version, row.deleted_at) = (None, 2, Some(at(-10)))
+        });
         edit_secret(present, |row| row.deleted_at = Some(at(-10)));
     };
     let cases = [
@@ -301,32 +431,55 @@ fn secrets_are_left_with_a_reason() {
         ..secret("r", "k")
     };
     let masked = LegacySecret {
-        credentials: [("key_1", "wx1"), ("key_2", "******")].into_iter().collect(),
+        credentials: [("key_1", "wx1"), ("key_2", "******")]
+            .into_iter()
+            .collect(),
         ..secret("r", "k")
     };
     for (there, expected) in [
         (secret("r", "钥匙"), "Secret Taken"),
-        (secret("broken", "k"), "Secret Left: its realm was left, and is not here"),
+        (
+            secret("broken", "k"),
+            "Secret Left: its realm was left, and is not here",
+        ),
         (secret("none", "k"), "Secret Left: its realm does not exist"),
         (
             secret("R", "k"),
             "Secret Left: its realm does not exist: there is r, and names are compared exactly here",
         ),
-        (secret("r", "k "), "Secret Left: /key: must not begin or end with blanks"),
-        (secret("r", &"k".repeat(201)), "Secret Left: /key: must not be longer than 200 characters"),
-        (large, "Secret Left: /key_1: must not be larger than 65536 bytes"),
-        (masked, "Secret Taken: asterisks are no credential: key_2 counts as absent"),
+        (
+            secret("r", "k "),
+            "Secret Left: /key: must not begin or end with blanks",
+        ),
+        (
+            secret("r", &"k".repeat(201)),
+            "Secret Left: /key: must not be longer than 200 characters",
+        ),
+        (
+            large,
+            "Secret Left: /key_1: must not be larger than 65536 bytes",
+        ),
+        (
+            masked,
+            "Secret Taken: asterisks are no credential: key_2 counts as absent",
+        ),
     ] {
         let planned = plan(&legacy(realms(), vec![there]), Present::default(), RULES);
         assert_eq!(told(&planned)[2], expected);
-        assert_eq!(planned.import.secrets.len(), usize::from(expected.starts_with("Secret Taken")));
+        assert_eq!(
+            planned.import.secrets.len(),
+            usize::from(expected.starts_with("Secret Taken"))
+        );
     }
 }
 
 #[test]
 fn rows_with_one_name_are_taken_once() {
     let secret = with_token(secret("r", "k"), "t", Some(at(100)));
-    let twice = legacy(vec![realm("r", None), realm("r", Some(wechat()))], vec![secret.clone(), secret]);
+    let twice = legacy(
+        vec![realm("r", None), realm("r", Some(wechat()))],
+        vec![secret.clone(), secret],
+    );
     let planned = plan(&twice, Present::default(), RULES);
     assert_eq!(
         told(&planned),
@@ -353,7 +506,10 @@ fn secrets_of_a_realm_that_was_mended_here_are_taken_without_their_tokens() {
     let planned = plan(&there, present, RULES);
     assert_eq!(
         told(&planned)[1..],
-        ["Secret Taken", "Token Left: it was fetched with another definition than its realm has here"]
+        [
+            "Secret Taken",
+            "Token Left: it was fetched with another definition than its realm has here"
+        ]
     );
     assert_eq!(planned.import.needed_realms, [("wxgzh".to_owned(), 2)]);
 }
@@ -369,10 +525,21 @@ fn only_tokens_that_live_on_are_taken() {
         for fixed in [false, true] {
             let config = (!fixed).then(wechat);
             let secret = with_token(secret("r", "k"), "t", expires_at);
-            let planned = plan(&legacy(vec![realm("r", config)], vec![secret]), Present::default(), RULES);
-            let note = if fixed && expected == "Token Taken" { ": as the operator's token" } else { "" };
+            let planned = plan(
+                &legacy(vec![realm("r", config)], vec![secret]),
+                Present::default(),
+                RULES,
+            );
+            let note = if fixed && expected == "Token Taken" {
+                ": as the operator's token"
+            } else {
+                ""
+            };
             assert_eq!(told(&planned)[2], format!("{expected}{note}"));
-            assert_eq!(planned.import.tokens.len(), usize::from(!fixed && expected == "Token Taken"));
+            assert_eq!(
+                planned.import.tokens.len(),
+                usize::from(!fixed && expected == "Token Taken")
+            );
         }
     }
 }
@@ -382,18 +549,33 @@ fn of_two_tokens_the_later_one_stays() {
     let there = one_of_each();
     let held = |text: &str, seconds: Option<i64>, secret_version| HeldToken {
         text: TokenText::from(text),
-        life: Life { obtained_at: at(-100), expires_at: seconds.map(at) },
+        life: Life {
+            obtained_at: at(-100),
+            expires_at: seconds.map(at),
+        },
         realm_version: 1,
         secret_version,
         outputs: crate::token::Outputs::default(),
     };
     for (ours, lease_until, expected) in [
         (None, -1, "Token Taken"),
-        (None, 1, "Token Left: a new one is being fetched here at this moment"),
+        (
+            None,
+            1,
+            "Token Left: a new one is being fetched here at this moment",
+        ),
         (Some(held("t1", Some(1), 1)), 1, "Token Unchanged"),
         (Some(held("t0", Some(4999), 1)), -1, "Token Updated"),
-        (Some(held("t0", Some(5000), 1)), -1, "Token Left: the token here lasts longer"),
-        (Some(held("t0", None, 1)), -1, "Token Left: the token here lasts longer"),
+        (
+            Some(held("t0", Some(5000), 1)),
+            -1,
+            "Token Left: the token here lasts longer",
+        ),
+        (
+            Some(held("t0", None, 1)),
+            -1,
+            "Token Left: the token here lasts longer",
+        ),
         (Some(held("t0", Some(9999), 0)), -1, "Token Taken"),
     ] {
         let mut present = imported(&there);
@@ -415,16 +597,31 @@ fn a_live_token_of_a_fixed_realm_becomes_the_operators_and_stays_when_it_has_exp
         legacy(vec![realm("r", None)], vec![secret])
     };
     let first = plan(&there("t1", at(5000)), Present::default(), RULES);
-    let fixed = FixedToken { token: TokenText::from("t1"), expires_at: Some(at(5000)) };
-    assert_eq!(first.import.secrets[0].0.content.fixed.as_ref(), Some(&fixed));
+    let fixed = FixedToken {
+        token: TokenText::from("t1"),
+        expires_at: Some(at(5000)),
+    };
+    assert_eq!(
+        first.import.secrets[0].0.content.fixed.as_ref(),
+        Some(&fixed)
+    );
 
     let present = || after(&first, Present::default());
-    let later = Rules { now: at(6000), ..RULES };
+    let later = Rules {
+        now: at(6000),
+        ..RULES
+    };
     let planned = plan(&there("t1", at(5000)), present(), later);
-    assert_eq!(told(&planned)[1..], ["Secret Unchanged", "Token Left: it has expired"]);
+    assert_eq!(
+        told(&planned)[1..],
+        ["Secret Unchanged", "Token Left: it has expired"]
+    );
 
     let planned = plan(&there("t2", at(9000)), present(), later);
-    assert_eq!(told(&planned)[1..], ["Secret Updated", "Token Updated: as the operator's token"]);
+    assert_eq!(
+        told(&planned)[1..],
+        ["Secret Updated", "Token Updated: as the operator's token"]
+    );
     assert_eq!(planned.import.secrets[0].0.version, 2);
 }
 
@@ -435,9 +632,18 @@ fn no_line_holds_a_credential_or_a_token() {
         ..secret("wxgzh", "large")
     };
     let mut there = one_of_each();
-    there.secrets.push(with_token(large, "hush-token", Some(at(5000))));
-    there.secrets.push(with_token(secret("wxgzh", "b"), "hush-token", Some(at(-1))));
+    there
+        .secrets
+        .push(with_token(large, "hush-token", Some(at(5000))));
+    there
+        .secrets
+        .push(with_token(secret("wxgzh", "b"), "hush-token", Some(at(-1))));
     let planned = plan(&there, Present::default(), RULES);
-    assert!(planned.lines.iter().any(|line| line.kind == Kind::Token && line.outcome == Outcome::Left));
+    assert!(
+        planned
+            .lines
+            .iter()
+            .any(|line| line.kind == Kind::Token && line.outcome == Outcome::Left)
+    );
     assert!(!format!("{:?}", planned.lines).contains("hush"));
 }

@@ -39,7 +39,8 @@ pub(super) fn plan(
         let judged = judged.and_then(|fetched| match fetched {
             Found::Fixed(outcome) => Ok((outcome, Some("as the operator's token".to_owned()))),
             Found::Fetched(token, due_at) => {
-                let (outcome, imported) = place(&there.id, token, due_at, here.get(&there.id), now)?;
+                let (outcome, imported) =
+                    place(&there.id, token, due_at, here.get(&there.id), now)?;
                 plan.writes.extend(imported);
                 Ok((outcome, None))
             }
@@ -74,19 +75,32 @@ fn judge(
         return Ok(Found::Fixed(secret.outcome));
     }
     // When it was asked for is not known: its life counts from now, so the margin is a share of what is left.
-    let life = Life { obtained_at: now, expires_at: Some(expires_at) };
+    let life = Life {
+        obtained_at: now,
+        expires_at: Some(expires_at),
+    };
     let due_at = due_at(life, &realm.definition.policy(), &there.id);
     Ok(Found::Fetched(held(text, life, realm, secret), due_at))
 }
 
 fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSecret) -> HeldToken {
     let (realm_version, secret_version) = (realm.row.version, secret.version);
-    HeldToken { text: text.clone(), life, realm_version, secret_version, outputs: Outputs::default() }
+    HeldToken {
+        text: text.clone(),
+        life,
+        realm_version,
+        secret_version,
+        outputs: Outputs::default(),
+    }
 }
 
 /// Until when a token works that is worth taking, or why it is not.
 pub(super) fn lives_until(there: &LegacySecret, now: Timestamp) -> Result<Timestamp, String> {
-    if there.token.as_ref().is_some_and(|token| token.expose().len() > LARGEST_CREDENTIAL) {
+    if there
+        .token
+        .as_ref()
+        .is_some_and(|token| token.expose().len() > LARGEST_CREDENTIAL)
+    {
         return Err(format!("it is larger than {LARGEST_CREDENTIAL} bytes"));
     }
     let expires_at = there.expires_at.ok_or("its expiry is not known")?;
@@ -113,13 +127,29 @@ fn place(
     if held.is_some_and(|held| held.text == token.text) {
         return Ok((Outcome::Unchanged, None));
     }
-    if held.is_some_and(|held| held.life.expires_at.is_none_or(|at| Some(at) >= token.life.expires_at)) {
+    if held.is_some_and(|held| {
+        held.life
+            .expires_at
+            .is_none_or(|at| Some(at) >= token.life.expires_at)
+    }) {
         return Err("the token here lasts longer".to_owned());
     }
     if row.is_some_and(|row| row.lease_until > now) {
         return Err("a new one is being fetched here at this moment".to_owned());
     }
-    let outcome = if held.is_some() { Outcome::Updated } else { Outcome::Taken };
+    let outcome = if held.is_some() {
+        Outcome::Updated
+    } else {
+        Outcome::Taken
+    };
     let replaces = row.map(|row| (row.version, row.lease_epoch));
-    Ok((outcome, Some(ImportedToken { id: id.clone(), token, due_at, replaces })))
+    Ok((
+        outcome,
+        Some(ImportedToken {
+            id: id.clone(),
+            token,
+            due_at,
+            replaces,
+        }),
+    ))
 }

@@ -10,7 +10,9 @@ use crate::realm::suggestion::suggestion;
 /// Reads `inputs`; one that `oauth2` brought along is described anew.
 pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
     let at = "/config/inputs";
-    let Some(inputs) = value.filter(|value| !value.is_null()).and_then(|value| members(value, at, issues))
+    let Some(inputs) = value
+        .filter(|value| !value.is_null())
+        .and_then(|value| members(value, at, issues))
     else {
         return;
     };
@@ -20,7 +22,13 @@ pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
         let before = form.input(name).cloned();
         // One that cannot be read is known all the same, so that only the cause is told.
         let from = Origin::Stored;
-        let unread = || Input { name: name.clone(), required: false, default: None, secret: true, from };
+        let unread = || Input {
+            name: name.clone(),
+            required: false,
+            default: None,
+            secret: true,
+            from,
+        };
         let input = read_input(name, value, before.as_ref(), &place, issues).unwrap_or_else(unread);
         match form.inputs.iter_mut().find(|other| other.name == *name) {
             Some(other) => *other = input,
@@ -60,11 +68,12 @@ fn read_input(
             "a rotating input has no default: its first value is stored in the secret",
         );
     }
-    let is_secret =
-        matches!(from, Origin::Pushed | Origin::Rotating) || before.is_some_and(|before| before.secret);
+    let is_secret = matches!(from, Origin::Pushed | Origin::Rotating)
+        || before.is_some_and(|before| before.secret);
     Some(Input {
         name: name.to_owned(),
-        required: required.unwrap_or(default.is_none() && before.is_none_or(|before| before.required)),
+        required: required
+            .unwrap_or(default.is_none() && before.is_none_or(|before| before.required)),
         default,
         secret: secret.unwrap_or(is_secret),
         from,
@@ -72,10 +81,16 @@ fn read_input(
 }
 
 fn origin(word: &str, at: &str, issues: &mut Issues) -> Option<Origin> {
-    let found = ORIGINS.iter().find(|(name, _)| *name == word).map(|(_, origin)| *origin);
+    let found = ORIGINS
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, origin)| *origin);
     if found.is_none() {
         let near = suggestion(word, ORIGINS.iter().map(|(name, _)| *name));
-        issues.add(format!("{at}/from"), format!("expected one of: stored, pushed, rotating, file{near}"));
+        issues.add(
+            format!("{at}/from"),
+            format!("expected one of: stored, pushed, rotating, file{near}"),
+        );
     }
     found
 }
@@ -88,18 +103,28 @@ fn check_label(label: Option<&Json>, at: &str, issues: &mut Issues) {
         Some(other) => {
             issues.add(
                 at,
-                format!("expected a text, or {{\"en\": text, \"zh\": text}}, found {}", kind(other)),
+                format!(
+                    "expected a text, or {{\"en\": text, \"zh\": text}}, found {}",
+                    kind(other)
+                ),
             );
         }
     }
 }
 
-pub(super) fn flag(object: &mut Object<'_>, name: &'static str, issues: &mut Issues) -> Option<bool> {
+pub(super) fn flag(
+    object: &mut Object<'_>,
+    name: &'static str,
+    issues: &mut Issues,
+) -> Option<bool> {
     match object.member(name)? {
         Json::Null => None,
         Json::Bool(value) => Some(*value),
         other @ (Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_)) => {
-            issues.add(object.pointer_of(name), format!("expected true or false, found {}", kind(other)));
+            issues.add(
+                object.pointer_of(name),
+                format!("expected true or false, found {}", kind(other)),
+            );
             None
         }
     }
@@ -111,7 +136,9 @@ const MOST_BASES: usize = 5;
 /// Reads `depends_on`.
 pub(super) fn read_bases(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
     let at = "/config/depends_on";
-    let Some(bases) = value.filter(|value| !value.is_null()).and_then(|value| members(value, at, issues))
+    let Some(bases) = value
+        .filter(|value| !value.is_null())
+        .and_then(|value| members(value, at, issues))
     else {
         return;
     };
@@ -138,5 +165,9 @@ fn read_base(alias: &str, value: &Json, at: &str, issues: &mut Issues) -> Option
     };
     let (realm, key) = (part("realm"), part("key"));
     object.finish(&[], |_| false, issues);
-    Some(Base { alias: alias.to_owned(), realm: realm?, key: key? })
+    Some(Base {
+        alias: alias.to_owned(),
+        realm: realm?,
+        key: key?,
+    })
 }

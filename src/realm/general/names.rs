@@ -12,8 +12,8 @@ use crate::realm::template::{Template, top};
 const PROVIDED: [&str; 4] = ["now", "now_ms", "uuid", "nonce"];
 /// Words of the language, and names that mean something already.
 const RESERVED: [&str; 20] = [
-    "now", "now_ms", "uuid", "nonce", "steps", "tokens", "token", "true", "false", "none", "True", "False",
-    "None", "and", "or", "not", "if", "else", "in", "is",
+    "now", "now_ms", "uuid", "nonce", "steps", "tokens", "token", "true", "false", "none", "True",
+    "False", "None", "and", "or", "not", "if", "else", "in", "is",
 ];
 const LONGEST_NAME: usize = 100;
 /// Values of vars, requests and outputs: bounds what one fetch works out.
@@ -29,9 +29,15 @@ pub(super) fn is_plain(name: &str) -> bool {
 /// Checks the name of an input, a var or an alias.
 pub(super) fn check_name(name: &str, at: &str, issues: &mut Issues) {
     if !is_plain(name) {
-        issues.add(at, "expected a name of letters, digits and _ that does not begin with a digit");
+        issues.add(
+            at,
+            "expected a name of letters, digits and _ that does not begin with a digit",
+        );
     } else if RESERVED.contains(&name) {
-        issues.add(at, format!("{name} is a word of the language: choose another name"));
+        issues.add(
+            at,
+            format!("{name} is a word of the language: choose another name"),
+        );
     }
 }
 
@@ -39,7 +45,10 @@ pub(super) fn check_name(name: &str, at: &str, issues: &mut Issues) {
 pub(super) fn check(form: &Form, issues: &mut Issues) {
     for var in &form.vars {
         if form.input(&var.name).is_some() {
-            issues.add(pointer("/config/vars", &var.name), "is an input too: choose another name");
+            issues.add(
+                pointer("/config/vars", &var.name),
+                "is an input too: choose another name",
+            );
         }
     }
     if all_templates(form).count() > MOST_TEMPLATES {
@@ -78,8 +87,19 @@ impl<'a> Known<'a> {
     fn of(form: &'a Form) -> Self {
         let inputs = form.inputs.iter().map(|input| input.name.as_str());
         let vars = form.vars.iter().map(|var| var.name.as_str());
-        let names = inputs.chain(vars).chain(PROVIDED).chain(["steps"]).collect();
-        Self { names, aliases: form.depends_on.iter().map(|base| base.alias.as_str()).collect() }
+        let names = inputs
+            .chain(vars)
+            .chain(PROVIDED)
+            .chain(["steps"])
+            .collect();
+        Self {
+            names,
+            aliases: form
+                .depends_on
+                .iter()
+                .map(|base| base.alias.as_str())
+                .collect(),
+        }
     }
 
     fn check(&self, template: &Template, is_output: bool, issues: &mut Issues) {
@@ -99,7 +119,10 @@ impl<'a> Known<'a> {
         let alias = top(rest);
         if !self.aliases.contains(alias) {
             let near = suggestion(alias, self.aliases.iter().copied());
-            issues.add(template.pointer(), format!("tokens.{alias} is no alias of depends_on{near}"));
+            issues.add(
+                template.pointer(),
+                format!("tokens.{alias} is no alias of depends_on{near}"),
+            );
         }
     }
 }
@@ -129,12 +152,22 @@ fn check_cycles(form: &Form, issues: &mut Issues) {
         .vars
         .iter()
         .map(|var| {
-            (var.name.as_str(), var_templates(var).into_iter().flat_map(Template::names).map(top).collect())
+            (
+                var.name.as_str(),
+                var_templates(var)
+                    .into_iter()
+                    .flat_map(Template::names)
+                    .map(top)
+                    .collect(),
+            )
         })
         .collect();
     for var in &form.vars {
         if let Some(way) = way_back(&var.name, &uses) {
-            issues.add(pointer("/config/vars", &var.name), format!("depends on itself: {}", way.join(" → ")));
+            issues.add(
+                pointer("/config/vars", &var.name),
+                format!("depends on itself: {}", way.join(" → ")),
+            );
         }
     }
 }
@@ -143,7 +176,12 @@ fn check_cycles(form: &Form, issues: &mut Issues) {
 fn way_back<'a>(var: &'a str, uses: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
     let (mut seen, mut open) = (BTreeSet::new(), vec![vec![var]]);
     while let Some(way) = open.pop() {
-        for used in way.last().and_then(|last| uses.get(last)).into_iter().flatten() {
+        for used in way
+            .last()
+            .and_then(|last| uses.get(last))
+            .into_iter()
+            .flatten()
+        {
             let longer = || way.iter().copied().chain([*used]).collect();
             if *used == var {
                 return Some(longer());
@@ -161,16 +199,30 @@ fn check_locations(form: &Form, issues: &mut Issues) {
     let vars: BTreeSet<&str> = form.vars.iter().map(|var| var.name.as_str()).collect();
     let mut check = |location: &Location, at: &str| {
         if let Some(name) = location.var().filter(|name| !vars.contains(name)) {
-            issues.add(at, format!("there is no var {name}{}", suggestion(name, vars.iter().copied())));
+            issues.add(
+                at,
+                format!(
+                    "there is no var {name}{}",
+                    suggestion(name, vars.iter().copied())
+                ),
+            );
         }
         if location.named_step().is_some_and(|step| step >= steps) {
-            issues.add(at, format!("there are only {steps} requests; steps are counted from 0"));
+            issues.add(
+                at,
+                format!("there are only {steps} requests; steps are counted from 0"),
+            );
         }
         if steps == 0 && location.var().is_none() {
-            issues.add(at, "nothing is called, so there is no answer: expected var:NAME");
+            issues.add(
+                at,
+                "nothing is called, so there is no answer: expected var:NAME",
+            );
         }
     };
-    form.token.iter().for_each(|location| check(location, "/config/token"));
+    form.token
+        .iter()
+        .for_each(|location| check(location, "/config/token"));
     for (name, output) in &form.outputs {
         if let Output::Found(location) = output {
             check(location, &pointer("/config/outputs", name));
@@ -189,11 +241,21 @@ fn check_saves(form: &Form, issues: &mut Issues) {
             Some(_) => issues.add(at, "is no rotating input: give it \"from\": \"rotating\""),
             None => {
                 let names = form.inputs.iter().map(|input| input.name.as_str());
-                issues.add(at, format!("is no input of this realm{}", suggestion(&save.input, names)));
+                issues.add(
+                    at,
+                    format!(
+                        "is no input of this realm{}",
+                        suggestion(&save.input, names)
+                    ),
+                );
             }
         }
     }
-    for input in form.inputs.iter().filter(|input| input.from == Origin::Rotating) {
+    for input in form
+        .inputs
+        .iter()
+        .filter(|input| input.from == Origin::Rotating)
+    {
         if !form.save.iter().any(|save| save.input == input.name) {
             issues.add(
                 pointer("/config/inputs", &input.name),
@@ -202,7 +264,10 @@ fn check_saves(form: &Form, issues: &mut Issues) {
         }
     }
     if !form.refresh_requests.is_empty() && form.save.is_empty() {
-        issues.add("/config/refresh_requests", "are used once something is saved: save is missing");
+        issues.add(
+            "/config/refresh_requests",
+            "are used once something is saved: save is missing",
+        );
     }
 }
 
@@ -229,14 +294,21 @@ fn templates(form: &Form) -> Vec<&Template> {
 
 /// Templates of places that take no bytes; what a var is as a whole may be bytes, and a key.
 fn texts(form: &Form) -> Vec<&Template> {
-    let mut all: Vec<&Template> =
-        form.requests.iter().chain(&form.refresh_requests).flat_map(request_templates).collect();
+    let mut all: Vec<&Template> = form
+        .requests
+        .iter()
+        .chain(&form.refresh_requests)
+        .flat_map(request_templates)
+        .collect();
     for var in &form.vars {
         match &var.value {
             VarValue::Template(_) => {}
             VarValue::Json(tree) => tree_templates(tree, &mut all),
             VarValue::Jwt(jwt) => {
-                jwt.header.iter().chain(&jwt.claims).for_each(|(_, tree)| tree_templates(tree, &mut all));
+                jwt.header
+                    .iter()
+                    .chain(&jwt.claims)
+                    .for_each(|(_, tree)| tree_templates(tree, &mut all));
             }
         }
     }
@@ -246,7 +318,13 @@ fn texts(form: &Form) -> Vec<&Template> {
 /// The templates of a request.
 pub(in crate::realm) fn request_templates(request: &RequestForm) -> Vec<&Template> {
     let mut all = vec![&request.url];
-    all.extend(request.query.iter().chain(&request.headers).map(|(_, template)| template));
+    all.extend(
+        request
+            .query
+            .iter()
+            .chain(&request.headers)
+            .map(|(_, template)| template),
+    );
     match &request.body {
         BodyForm::None | BodyForm::Secret => {}
         BodyForm::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
@@ -269,7 +347,10 @@ pub(in crate::realm) fn var_templates(var: &Var) -> Vec<&Template> {
         }
         VarValue::Jwt(jwt) => {
             let mut all = vec![&jwt.key];
-            jwt.header.iter().chain(&jwt.claims).for_each(|(_, tree)| tree_templates(tree, &mut all));
+            jwt.header
+                .iter()
+                .chain(&jwt.claims)
+                .for_each(|(_, tree)| tree_templates(tree, &mut all));
             all
         }
     }
@@ -280,6 +361,8 @@ fn tree_templates<'a>(tree: &'a Tree, all: &mut Vec<&'a Template>) {
         Tree::Leaf(template) => all.push(template),
         Tree::Null => {}
         Tree::List(list) => list.iter().for_each(|tree| tree_templates(tree, all)),
-        Tree::Object(members) => members.iter().for_each(|(_, tree)| tree_templates(tree, all)),
+        Tree::Object(members) => members
+            .iter()
+            .for_each(|(_, tree)| tree_templates(tree, all)),
     }
 }

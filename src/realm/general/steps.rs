@@ -38,12 +38,17 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
     for requests in [&form.requests, &form.refresh_requests] {
         for (index, request) in requests.iter().enumerate() {
             for template in request_templates(request) {
-                let Some(last) = last_used(form, vec![template]).filter(|last| *last >= index) else {
+                let Some(last) = last_used(form, vec![template]).filter(|last| *last >= index)
+                else {
                     continue;
                 };
                 let told = match index {
-                    0 => format!("uses steps[{last}], and before the first request there is no answer"),
-                    1 => format!("uses steps[{last}], and before this request there is steps[0] only"),
+                    0 => format!(
+                        "uses steps[{last}], and before the first request there is no answer"
+                    ),
+                    1 => format!(
+                        "uses steps[{last}], and before this request there is steps[0] only"
+                    ),
                     _ => format!(
                         "uses steps[{last}], and before this request there are steps[0] to steps[{}]",
                         index - 1
@@ -80,17 +85,25 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
 
 /// The last answer that a place is in or made from, if it names one.
 fn last_named(form: &Form, place: &Location) -> Option<usize> {
-    place.named_step().or_else(|| step_of_var(form, place.var()?))
+    place
+        .named_step()
+        .or_else(|| step_of_var(form, place.var()?))
 }
 
 /// A request's own condition is of its answer, or of one before it.
 fn check_conditions(form: &Form, issues: &mut Issues) {
-    for (list, name) in [(&form.requests, "requests"), (&form.refresh_requests, "refresh_requests")] {
+    for (list, name) in [
+        (&form.requests, "requests"),
+        (&form.refresh_requests, "refresh_requests"),
+    ] {
         for (index, request) in list.iter().enumerate() {
             let places = request.success_when.iter().filter_map(Condition::location);
-            if let Some(last) = places.filter_map(|place| last_named(form, place)).find(|last| *last > index)
+            if let Some(last) = places
+                .filter_map(|place| last_named(form, place))
+                .find(|last| *last > index)
             {
-                let told = format!("uses steps[{last}], which comes after the answer that is tested");
+                let told =
+                    format!("uses steps[{last}], which comes after the answer that is tested");
                 issues.add(format!("/config/{name}/{index}/success_when"), told);
             }
         }
@@ -104,11 +117,21 @@ fn check_both_ways(form: &Form, issues: &mut Issues) {
     }
     let fewest = form.requests.len().min(form.refresh_requests.len());
     let beyond = |place: &Location| last_named(form, place).filter(|last| *last >= fewest);
-    let token =
-        form.token.iter().map(beyond).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
-    let saves =
-        form.save.iter().filter_map(|save| Some((pointer("/config/save", &save.input), beyond(&save.from)?)));
-    for (at, last) in token.map(|last| ("/config/token".to_owned(), last)).into_iter().chain(saves) {
+    let token = form
+        .token
+        .iter()
+        .map(beyond)
+        .collect::<Option<Vec<_>>>()
+        .and_then(|all| all.into_iter().min());
+    let saves = form
+        .save
+        .iter()
+        .filter_map(|save| Some((pointer("/config/save", &save.input), beyond(&save.from)?)));
+    for (at, last) in token
+        .map(|last| ("/config/token".to_owned(), last))
+        .into_iter()
+        .chain(saves)
+    {
         let told = format!(
             "is in steps[{last}], but one of requests and refresh_requests has {fewest} only: leave steps[{last}] out for the \
              last answer"
@@ -119,9 +142,17 @@ fn check_both_ways(form: &Form, issues: &mut Issues) {
 
 fn check_members(template: &Template, issues: &mut Issues) {
     for used in template.steps() {
-        if let Some(member) = used.member.as_deref().filter(|member| !MEMBERS.contains(member)) {
+        if let Some(member) = used
+            .member
+            .as_deref()
+            .filter(|member| !MEMBERS.contains(member))
+        {
             let near = suggestion(member, MEMBERS.iter().copied());
-            let told = format!("steps[{}] has no {member}, but {}{near}", used.index, MEMBERS.join(", "));
+            let told = format!(
+                "steps[{}] has no {member}, but {}{near}",
+                used.index,
+                MEMBERS.join(", ")
+            );
             issues.add(template.pointer(), told);
         }
     }

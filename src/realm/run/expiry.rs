@@ -20,15 +20,25 @@ impl Run<'_> {
             Expires::Untold => Ok(Expiry::Untold),
             Expires::Lifetime(lifetime) => Ok(Expiry::In(*lifetime)),
             Expires::JwtExp { default } => match jwt_exp_ms(token) {
-                Some(at) => self.until(at).ok_or_else(|| impossible_at("the exp claim of the token")),
+                Some(at) => self
+                    .until(at)
+                    .ok_or_else(|| impossible_at("the exp claim of the token")),
                 None => Ok(default.map_or(Expiry::Untold, Expiry::In)),
             },
-            Expires::Told { at, unit, zone, default } => {
-                let told = at.iter().find_map(|place| Some((place, self.find(place).filter(is_told)?)));
+            Expires::Told {
+                at,
+                unit,
+                zone,
+                default,
+            } => {
+                let told = at
+                    .iter()
+                    .find_map(|place| Some((place, self.find(place).filter(is_told)?)));
                 let Some((place, value)) = told else {
                     return Ok(default.map_or(Expiry::Untold, Expiry::In));
                 };
-                self.told(&value, *unit, zone).ok_or_else(|| impossible(place, *unit))
+                self.told(&value, *unit, zone)
+                    .ok_or_else(|| impossible(place, *unit))
             }
         }
     }
@@ -36,7 +46,12 @@ impl Run<'_> {
     /// `None`: it is none.
     fn told(&self, value: &Json, unit: Unit, zone: &TimeZone) -> Option<Expiry> {
         let text = scalar(value).filter(|_| !value.is_boolean())?;
-        let number = || text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = || {
+            text.trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite())
+        };
         match unit {
             Unit::Seconds => in_seconds(number()?),
             Unit::Milliseconds => in_seconds(number()? / 1000.0),
@@ -54,10 +69,17 @@ impl Run<'_> {
 
     #[expect(clippy::cast_possible_truncation, reason = "bounded before")]
     fn until_number(&self, at_ms: f64) -> Option<Expiry> {
-        if (0.0..LONGEST_SECONDS * 10_000.0).contains(&at_ms) { self.until(at_ms as i64) } else { None }
+        if (0.0..LONGEST_SECONDS * 10_000.0).contains(&at_ms) {
+            self.until(at_ms as i64)
+        } else {
+            None
+        }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of at most a few hundred years")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of at most a few hundred years"
+    )]
     fn until(&self, at_ms: i64) -> Option<Expiry> {
         in_seconds(at_ms.saturating_sub(self.facts.now.epoch_ms()) as f64 / 1000.0)
     }
@@ -81,8 +103,13 @@ fn impossible(place: &Location, unit: Unit) -> Failure {
 }
 
 fn impossible_at(told: &str) -> Failure {
-    let detail = format!("the provider's expiry at {told} is not a time from 1 second to 100 years from now");
-    Failure { is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
+    let detail = format!(
+        "the provider's expiry at {told} is not a time from 1 second to 100 years from now"
+    );
+    Failure {
+        is_answer: true,
+        ..Failure::new(FailureKind::Malformed, detail)
+    }
 }
 
 /// Above this an `exp` is in milliseconds, as some issuers write it: as seconds it would be the year 5138.
@@ -92,10 +119,16 @@ const LARGEST_EXP_SECONDS: i64 = 100_000_000_000;
 fn jwt_exp_ms(token: &str) -> Option<i64> {
     use base64::Engine as _;
     let claims = token.split('.').nth(1)?.trim_end_matches('=');
-    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(claims)
+        .ok()?;
     let claims: Json = serde_json::from_slice(&claims).ok()?;
     let exp = claims.get("exp").and_then(scalar)?.parse::<f64>().ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
     let exp = exp as i64;
-    Some(if exp > LARGEST_EXP_SECONDS { exp } else { exp.saturating_mul(1000) })
+    Some(if exp > LARGEST_EXP_SECONDS {
+        exp
+    } else {
+        exp.saturating_mul(1000)
+    })
 }

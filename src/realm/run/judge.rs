@@ -22,18 +22,29 @@ use crate::token::TokenText;
 impl Run<'_> {
     /// Whether an answer lets the fetch go on.
     pub(super) fn judge(&self, index: usize) -> Result<(), Failure> {
-        let Some(answer) = self.steps.get(index) else { return Ok(()) };
+        let Some(answer) = self.steps.get(index) else {
+            return Ok(());
+        };
         let is_last = index + 1 >= self.requests.len();
         let conditions = self.conditions(index);
-        let names_status = conditions.iter().any(|condition| matches!(condition, Condition::Status(_)));
+        let names_status = conditions
+            .iter()
+            .any(|condition| matches!(condition, Condition::Status(_)));
         if !names_status && !(200..300).contains(&answer.status) {
             let is_redirect = (300..400).contains(&answer.status);
-            return Err(if is_redirect { self.refusal(answer) } else { self.refusal_or_unreadable(answer) });
+            return Err(if is_redirect {
+                self.refusal(answer)
+            } else {
+                self.refusal_or_unreadable(answer)
+            });
         }
         if answer.document.is_none() && self.needs_body(is_last, conditions) {
             return Err(self.refusal_or_unreadable(answer));
         }
-        if let Some(broken) = conditions.iter().find(|condition| !self.holds(condition, answer)) {
+        if let Some(broken) = conditions
+            .iter()
+            .find(|condition| !self.holds(condition, answer))
+        {
             return Err(self.broken(broken, answer));
         }
         let knows_errors = self.form.style.knows_errors();
@@ -45,9 +56,17 @@ impl Run<'_> {
 
     /// What has to hold for an answer.
     fn conditions(&self, index: usize) -> &[Condition] {
-        let own = self.requests.get(index).map(|request| request.success_when.as_slice()).unwrap_or_default();
+        let own = self
+            .requests
+            .get(index)
+            .map(|request| request.success_when.as_slice())
+            .unwrap_or_default();
         let is_last = index + 1 >= self.requests.len();
-        if own.is_empty() && is_last { &self.form.success_when } else { own }
+        if own.is_empty() && is_last {
+            &self.form.success_when
+        } else {
+            own
+        }
     }
 
     /// Works out the vars by which an answer is judged, also one that refuses, and those that are not to be shown with it: what
@@ -61,22 +80,35 @@ impl Run<'_> {
             // One that cannot be worked out is found nowhere.
             let _ = self.work_out(name);
         }
-        let tested = self.conditions(index).iter().filter_map(Condition::location);
-        let tested: Vec<String> = tested.filter_map(Location::var).map(str::to_owned).collect();
+        let tested = self
+            .conditions(index)
+            .iter()
+            .filter_map(Condition::location);
+        let tested: Vec<String> = tested
+            .filter_map(Location::var)
+            .map(str::to_owned)
+            .collect();
         let failures = tested.iter().filter_map(|name| self.work_out(name).err());
-        failures.into_iter().find(|failure| !is_absence(&failure.detail))
+        failures
+            .into_iter()
+            .find(|failure| !is_absence(&failure.detail))
     }
 
     /// Whether a condition holds for an answer.
     pub(super) fn holds(&self, condition: &Condition, answer: &StepAnswer) -> bool {
         let found = |at: &Location| self.find_in(at, answer).filter(|value| !value.is_null());
-        let is_one = |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
+        let is_one =
+            |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
         match condition {
             Condition::Status(statuses) => statuses.contains(&answer.status),
-            Condition::Equals { at, values, missing_ok } => {
-                found(at).map_or(*missing_ok, |value| is_one(&value, values))
+            Condition::Equals {
+                at,
+                values,
+                missing_ok,
+            } => found(at).map_or(*missing_ok, |value| is_one(&value, values)),
+            Condition::NotEquals { at, values } => {
+                !found(at).is_some_and(|value| is_one(&value, values))
             }
-            Condition::NotEquals { at, values } => !found(at).is_some_and(|value| is_one(&value, values)),
             Condition::Absent(at) => found(at).is_none(),
             Condition::Present(at) => found(at).is_some(),
         }
@@ -96,14 +128,25 @@ impl Run<'_> {
             && self.form.token.iter().all(|token| {
                 token.is_in_body() && token.step(self.requests.len()) + 1 == self.requests.len()
             });
-        for_token || conditions.iter().any(|condition| condition.location().is_some_and(Location::is_in_body))
+        for_token
+            || conditions
+                .iter()
+                .any(|condition| condition.location().is_some_and(Location::is_in_body))
     }
 
     /// Where the body is not what the realm says and tells nothing either, that is what there is to say.
     fn refusal_or_unreadable(&self, answer: &StepAnswer) -> Failure {
-        let says_nothing = answer.document.is_none() && self.says(answer) == ProviderSays::default();
-        let failure = if says_nothing { unreadable(answer) } else { self.refusal(answer) };
-        Failure { retry_after: retry_after(answer), ..failure }
+        let says_nothing =
+            answer.document.is_none() && self.says(answer) == ProviderSays::default();
+        let failure = if says_nothing {
+            unreadable(answer)
+        } else {
+            self.refusal(answer)
+        };
+        Failure {
+            retry_after: retry_after(answer),
+            ..failure
+        }
     }
 
     /// A condition does not hold: the provider refused. Where the answer has no code of its own, what was tested is it.
@@ -124,8 +167,13 @@ impl Run<'_> {
         let says = self.says(answer);
         let by_status = status_kind(answer.status);
         let by_code = says.code.as_deref().and_then(|code| self.class_of(code));
-        let known =
-            || answer.document.as_ref().filter(|_| self.form.style == Style::Inherited).and_then(known_class);
+        let known = || {
+            answer
+                .document
+                .as_ref()
+                .filter(|_| self.form.style == Style::Inherited)
+                .and_then(known_class)
+        };
         let by_code = by_code.or_else(known);
         let kind = by_code.or(by_status).unwrap_or(FailureKind::Refused);
         let status = answer.status;
@@ -137,20 +185,31 @@ impl Run<'_> {
             FailureKind::Malformed => {
                 format!("the provider redirects (HTTP {status}), which is not followed")
             }
-            FailureKind::Quota => format!("the provider says that a quota is used up (HTTP {status})"),
+            FailureKind::Quota => {
+                format!("the provider says that a quota is used up (HTTP {status})")
+            }
             FailureKind::Dependency => {
                 format!("the provider refused the token that this one depends on (HTTP {status})")
             }
             FailureKind::Reauthorise => format!(
                 "the provider refused the grant (HTTP {status}): authorise again and store the new one"
             ),
-            FailureKind::Config | FailureKind::Refused | FailureKind::Unreachable | FailureKind::TimedOut => {
+            FailureKind::Config
+            | FailureKind::Refused
+            | FailureKind::Unreachable
+            | FailureKind::TimedOut => {
                 format!("the provider refused (HTTP {status})")
             }
         };
         let is_throttled = status == 429;
         let retry_after = retry_after(answer);
-        Failure { provider: says, is_throttled, retry_after, is_answer: true, ..Failure::new(kind, detail) }
+        Failure {
+            provider: says,
+            is_throttled,
+            retry_after,
+            is_answer: true,
+            ..Failure::new(kind, detail)
+        }
     }
 
     /// Code and message where the realm says, else where providers put them.
@@ -160,14 +219,21 @@ impl Run<'_> {
         // Where the realm says is for the format that it says.
         let is_other = |places: &[Location]| places.is_empty() || matches!(read, Cow::Owned(_));
         let first = |places: &[Location]| {
-            let found =
-                |place| self.find_in(place, &read).as_ref().and_then(|value| words(&scalar(value)?.into()));
+            let found = |place| {
+                self.find_in(place, &read)
+                    .as_ref()
+                    .and_then(|value| words(&scalar(value)?.into()))
+            };
             places.iter().find_map(found)
         };
-        let guessed = read.document.as_ref().map(provider_says).unwrap_or_default();
+        let guessed = read
+            .document
+            .as_ref()
+            .map(provider_says)
+            .unwrap_or_default();
         let code = first(&errors.code).or_else(|| guessed.code.filter(|_| is_other(&errors.code)));
-        let message =
-            first(&errors.message).or_else(|| guessed.message.filter(|_| is_other(&errors.message)));
+        let message = first(&errors.message)
+            .or_else(|| guessed.message.filter(|_| is_other(&errors.message)));
         ProviderSays { code, message }
     }
 
@@ -182,12 +248,15 @@ impl Run<'_> {
             (&errors.config, FailureKind::Config),
         ];
         let by = |fits: fn(&str, &str) -> bool| {
-            let fit = classes.iter().find(|(codes, _)| codes.iter().any(|listed| fits(listed, code)));
+            let fit = classes
+                .iter()
+                .find(|(codes, _)| codes.iter().any(|listed| fits(listed, code)));
             fit.map(|(_, kind)| *kind)
         };
         // One that is written out wins over a pattern.
         let listed = by(|listed, code| listed == code).or_else(|| by(is_like));
-        let is_lost_grant = self.form.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
+        let is_lost_grant =
+            self.form.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
@@ -199,17 +268,26 @@ impl Run<'_> {
             if self.step_of(&save.from) != index {
                 continue;
             }
-            let places = save.expires.iter().flat_map(Expires::places).chain([&save.from]);
+            let places = save
+                .expires
+                .iter()
+                .flat_map(Expires::places)
+                .chain([&save.from]);
             for name in places.filter_map(Location::var) {
                 // One that cannot be worked out is found nowhere.
                 let _ = self.work_out(name);
             }
-            let found =
-                self.find(&save.from).as_ref().and_then(scalar).filter(|text| !text.trim().is_empty());
+            let found = self
+                .find(&save.from)
+                .as_ref()
+                .and_then(scalar)
+                .filter(|text| !text.trim().is_empty());
             let Some(text) = found else { continue };
             // An expiry that cannot be read is none that is known.
-            if let Some(Ok(Expiry::In(life))) =
-                save.expires.as_ref().map(|expires| self.expiry(expires, &text))
+            if let Some(Ok(Expiry::In(life))) = save
+                .expires
+                .as_ref()
+                .map(|expires| self.expiry(expires, &text))
             {
                 saved.expires_at = Some(self.facts.now.plus(life));
             }
@@ -222,7 +300,8 @@ impl Run<'_> {
     fn step_of(&self, place: &Location) -> usize {
         let last = self.requests.len().saturating_sub(1);
         let var = place.var().and_then(|name| step_of_var(self.form, name));
-        var.unwrap_or_else(|| place.step(self.requests.len())).min(last)
+        var.unwrap_or_else(|| place.step(self.requests.len()))
+            .min(last)
     }
 
     /// Works out the vars that token, expiry and outputs are made of.
@@ -241,7 +320,10 @@ impl Run<'_> {
     }
 
     /// Works out the vars among these places; one that lacks a value of an answer is found nowhere.
-    fn work_out_found<'b>(&mut self, places: impl Iterator<Item = &'b Location>) -> Result<(), Failure> {
+    fn work_out_found<'b>(
+        &mut self,
+        places: impl Iterator<Item = &'b Location>,
+    ) -> Result<(), Failure> {
         for name in places.filter_map(Location::var) {
             match self.work_out(name) {
                 Err(failure) if !is_absence(&failure.detail) => return Err(failure),
@@ -253,7 +335,11 @@ impl Run<'_> {
 
     /// The token with its life and outputs.
     pub(super) fn answer(&self) -> Result<Answer, Failure> {
-        let token = self.form.token.iter().find_map(|place| self.find(place).as_ref().and_then(token_text));
+        let token = self
+            .form
+            .token
+            .iter()
+            .find_map(|place| self.find(place).as_ref().and_then(token_text));
         let token = token.ok_or_else(|| self.no_token())?;
         let expiry = self.expiry(&self.form.expires, &token)?;
         let mut outputs = Vec::new();
@@ -264,7 +350,12 @@ impl Run<'_> {
             };
             outputs.extend(value.map(|value| (name.clone(), value)));
         }
-        Ok(Answer { token: TokenText::from(token), expiry, outputs, grant_expires_at: None })
+        Ok(Answer {
+            token: TokenText::from(token),
+            expiry,
+            outputs,
+            grant_expires_at: None,
+        })
     }
 
     /// An output that is made; one that lacks something is left out.
@@ -283,26 +374,48 @@ impl Run<'_> {
     fn no_token(&self) -> Failure {
         let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
         let Some(last) = self.steps.last() else {
-            return Failure::new(FailureKind::Config, format!("the token at {} is empty", places.join(", ")));
+            return Failure::new(
+                FailureKind::Config,
+                format!("the token at {} is empty", places.join(", ")),
+            );
         };
         let says = self.says(last);
-        let has_class = says.code.as_deref().and_then(|code| self.class_of(code)).is_some();
+        let has_class = says
+            .code
+            .as_deref()
+            .and_then(|code| self.class_of(code))
+            .is_some();
         // Where the realm says what success looks like, and it does, the realm looks for the token in the wrong place.
-        let was_tested = self.form.success_when.iter().any(|condition| condition.location().is_some());
+        let was_tested = self
+            .form
+            .success_when
+            .iter()
+            .any(|condition| condition.location().is_some());
         if has_class || (says != ProviderSays::default() && !was_tested) {
             return self.refusal(last);
         }
         let status = last.status;
-        let detail = format!("the provider's answer (HTTP {status}) has no token at {}", places.join(", "));
-        Failure { provider: says, is_answer: true, ..Failure::new(FailureKind::Malformed, detail) }
+        let detail = format!(
+            "the provider's answer (HTTP {status}) has no token at {}",
+            places.join(", ")
+        );
+        Failure {
+            provider: says,
+            is_answer: true,
+            ..Failure::new(FailureKind::Malformed, detail)
+        }
     }
 }
 
 /// Whether a text fits a pattern in which each `*` stands for any text.
 fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
     for part in parts {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
@@ -326,7 +439,11 @@ struct WithToken<'a, 'b> {
 
 impl crate::realm::template::Scope for WithToken<'_, '_> {
     fn value(&self, name: &str) -> Option<minijinja::Value> {
-        if name == "token" { Some(self.token.into()) } else { self.run.value(name) }
+        if name == "token" {
+            Some(self.token.into())
+        } else {
+            self.run.value(name)
+        }
     }
 
     fn is_secret(&self, _: &str) -> bool {

@@ -61,14 +61,30 @@ pub struct TlsMaterial {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.url.host_str().unwrap_or_default())
+        write!(
+            f,
+            "{} {}",
+            self.method,
+            self.url.host_str().unwrap_or_default()
+        )
     }
 }
 
 impl fmt::Debug for TlsMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [("certificate", &self.certificate), ("key", &self.key), ("ca", &self.ca)];
-        f.debug_list().entries(parts.iter().filter(|(_, part)| part.is_some()).map(|(name, _)| name)).finish()
+        let parts = [
+            ("certificate", &self.certificate),
+            ("key", &self.key),
+            ("ca", &self.ca),
+        ];
+        f.debug_list()
+            .entries(
+                parts
+                    .iter()
+                    .filter(|(_, part)| part.is_some())
+                    .map(|(name, _)| name),
+            )
+            .finish()
     }
 }
 
@@ -85,20 +101,39 @@ pub(super) fn request(
     let (mut headers, mut shown_headers) = headers(run, form)?;
     let body = body(run, form)?;
     let media_type = body.as_ref().map(|(media_type, _)| *media_type);
-    let is_named = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let is_named = headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     if let Some(media_type) = media_type.filter(|_| !is_named) {
         let header = ("content-type".to_owned(), media_type.to_owned());
         headers.push(header.clone());
         shown_headers.push(header);
     }
-    let (body, shown_body) = body.map(|(_, text)| (Body { text: text.real }, text.shown)).unzip();
-    let shown = Shown { url: shown_url, headers: shown_headers, body: shown_body };
-    Ok(Request { method: form.method.clone(), url, headers, body, shown, tls, spends })
+    let (body, shown_body) = body
+        .map(|(_, text)| (Body { text: text.real }, text.shown))
+        .unzip();
+    let shown = Shown {
+        url: shown_url,
+        headers: shown_headers,
+        body: shown_body,
+    };
+    Ok(Request {
+        method: form.method.clone(),
+        url,
+        headers,
+        body,
+        shown,
+        tls,
+        spends,
+    })
 }
 
 fn url(run: &Run<'_>, form: &RequestForm) -> Result<(Url, String), Wrong> {
     let at = form.url.pointer();
-    let rendered = form.url.text(run)?.ok_or_else(|| format!("{at}: has no value"))?;
+    let rendered = form
+        .url
+        .text(run)?
+        .ok_or_else(|| format!("{at}: has no value"))?;
     let query = rendered_pairs(run, &form.query)?;
     let with_query = |base: &str, query: &[(String, String)]| -> Option<Url> {
         let mut url = Url::parse(base).ok()?;
@@ -112,8 +147,15 @@ fn url(run: &Run<'_>, form: &RequestForm) -> Result<(Url, String), Wrong> {
     };
     let url = with_query(&rendered.real, &query.real);
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or_else(|| format!("{at}: does not make an http or https URL with these values"))?;
-    let shown_query = pairs(&query.shown, |text| if text == MASK { text.to_owned() } else { rfc3986(text) });
+    let url =
+        url.ok_or_else(|| format!("{at}: does not make an http or https URL with these values"))?;
+    let shown_query = pairs(&query.shown, |text| {
+        if text == MASK {
+            text.to_owned()
+        } else {
+            rfc3986(text)
+        }
+    });
     let mut shown = if rendered.shown == rendered.real && !query.real.is_empty() {
         with_query(&rendered.shown, &[]).map_or_else(|| rendered.shown.clone(), String::from)
     } else if query.real.is_empty() && rendered.shown == rendered.real {
@@ -132,7 +174,10 @@ type Pairs = Vec<(String, String)>;
 
 /// Names and values; what has no value is left out.
 fn rendered_pairs(run: &Run<'_>, list: &[(String, Template)]) -> Result<Rendered<Pairs>, Wrong> {
-    let mut all = Rendered { real: Vec::new(), shown: Vec::new() };
+    let mut all = Rendered {
+        real: Vec::new(),
+        shown: Vec::new(),
+    };
     for (name, template) in list {
         if let Some(text) = template.text(run)? {
             run.charge(template, text.real.len())?;
@@ -156,34 +201,63 @@ fn headers(run: &Run<'_>, form: &RequestForm) -> Result<(Pairs, Pairs), Wrong> {
     Ok((real, shown))
 }
 
-fn body(run: &Run<'_>, form: &RequestForm) -> Result<Option<(&'static str, Rendered<String>)>, Wrong> {
-    let json_text =
-        |json: Rendered<Json>| Rendered { real: json.real.to_string(), shown: json.shown.to_string() };
+fn body(
+    run: &Run<'_>,
+    form: &RequestForm,
+) -> Result<Option<(&'static str, Rendered<String>)>, Wrong> {
+    let json_text = |json: Rendered<Json>| Rendered {
+        real: json.real.to_string(),
+        shown: json.shown.to_string(),
+    };
     let whole_tree = |root: &Tree| {
-        let null = || Rendered { real: Json::Null, shown: Json::Null };
+        let null = || Rendered {
+            real: Json::Null,
+            shown: Json::Null,
+        };
         tree(run, root).map(|json| json_text(json.unwrap_or_else(null)))
     };
     Ok(match &form.body {
         BodyForm::None => None,
         BodyForm::Form(list) => {
             let list = rendered_pairs(run, list)?;
-            let shown = |text: &str| if text == MASK { text.to_owned() } else { form_component(text) };
-            let text = Rendered { real: pairs(&list.real, form_component), shown: pairs(&list.shown, shown) };
+            let shown = |text: &str| {
+                if text == MASK {
+                    text.to_owned()
+                } else {
+                    form_component(text)
+                }
+            };
+            let text = Rendered {
+                real: pairs(&list.real, form_component),
+                shown: pairs(&list.shown, shown),
+            };
             Some(("application/x-www-form-urlencoded", text))
         }
         BodyForm::Json(root) => Some(("application/json", whole_tree(root)?)),
         BodyForm::JsonAs(root, media_type) => Some((media_type, whole_tree(root)?)),
         BodyForm::Xml(name, root) => {
-            let inside = tree(run, root)?.unwrap_or_else(|| Rendered { real: "".into(), shown: "".into() });
+            let inside = tree(run, root)?.unwrap_or_else(|| Rendered {
+                real: "".into(),
+                shown: "".into(),
+            });
             let whole = |inside: &Json| {
                 let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>".to_owned();
                 xml(name, inside, &mut out);
                 out
             };
-            Some(("application/xml", Rendered { real: whole(&inside.real), shown: whole(&inside.shown) }))
+            Some((
+                "application/xml",
+                Rendered {
+                    real: whole(&inside.real),
+                    shown: whole(&inside.shown),
+                },
+            ))
         }
         BodyForm::Text(template) => {
-            let empty = || Rendered { real: String::new(), shown: String::new() };
+            let empty = || Rendered {
+                real: String::new(),
+                shown: String::new(),
+            };
             Some(("text/plain", template.text(run)?.unwrap_or_else(empty)))
         }
         BodyForm::Secret => Some(("application/json", secret(run))),
@@ -195,24 +269,38 @@ fn secret(run: &Run<'_>) -> Rendered<String> {
     let facts = &run.facts;
     let whole = |shown: bool| {
         let text = |value: &str| Json::from(if shown { MASK } else { value });
-        let (numbers, names): (Vec<_>, Vec<_>) =
-            facts.inputs.iter().partition(|(name, _)| numbered(name).is_some());
+        let (numbers, names): (Vec<_>, Vec<_>) = facts
+            .inputs
+            .iter()
+            .partition(|(name, _)| numbered(name).is_some());
         let mut body = Map::new();
         body.insert("realm".to_owned(), facts.secret.realm.clone().into());
         body.insert("key".to_owned(), facts.secret.key.clone().into());
-        body.extend(numbers.into_iter().map(|(name, value)| (name.to_owned(), text(value))));
-        let names: Map<_, _> =
-            names.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
+        body.extend(
+            numbers
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), text(value))),
+        );
+        let names: Map<_, _> = names
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), text(value)))
+            .collect();
         body.insert("credentials".to_owned(), names.into());
         Json::Object(body).to_string()
     };
-    Rendered { real: whole(false), shown: whole(true) }
+    Rendered {
+        real: whole(false),
+        shown: whole(true),
+    }
 }
 
 /// JSON; a member whose value is a single expression without value is left out.
 pub(super) fn tree(run: &Run<'_>, root: &Tree) -> Result<Option<Rendered<Json>>, Wrong> {
     match root {
-        Tree::Null => Ok(Some(Rendered { real: Json::Null, shown: Json::Null })),
+        Tree::Null => Ok(Some(Rendered {
+            real: Json::Null,
+            shown: Json::Null,
+        })),
         Tree::Leaf(template) => {
             let value = template.json(run)?;
             if let Some(text) = value.as_ref().and_then(|value| value.real.as_str()) {
@@ -228,11 +316,17 @@ pub(super) fn tree(run: &Run<'_>, root: &Tree) -> Result<Option<Rendered<Json>>,
                     shown.push(item.shown);
                 }
             }
-            Ok(Some(Rendered { real: real.into(), shown: shown.into() }))
+            Ok(Some(Rendered {
+                real: real.into(),
+                shown: shown.into(),
+            }))
         }
         Tree::Object(members) => {
             let members = object(run, members)?;
-            Ok(Some(Rendered { real: members.real.into(), shown: members.shown.into() }))
+            Ok(Some(Rendered {
+                real: members.real.into(),
+                shown: members.shown.into(),
+            }))
         }
     }
 }
@@ -260,7 +354,9 @@ pub(super) fn jwt(run: &Run<'_>, form: &Jwt) -> Result<String, Wrong> {
         let now = run.facts.now.epoch_ms().div_euclid(1000);
         let whole = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         claims.entry("iat").or_insert_with(|| now.into());
-        claims.entry("exp").or_insert_with(|| now.saturating_add(whole).into());
+        claims
+            .entry("exp")
+            .or_insert_with(|| now.saturating_add(whole).into());
     }
     sign_jwt(form.algorithm, &key, &header, &claims)
 }
@@ -287,7 +383,10 @@ fn xml(name: &str, value: &Json, out: &mut String) {
     match members {
         None => out.push_str(&escape(xml_text(value))),
         Some(members) => {
-            for (member, value) in members.iter().filter(|(member, _)| !member.starts_with('@')) {
+            for (member, value) in members
+                .iter()
+                .filter(|(member, _)| !member.starts_with('@'))
+            {
                 if member == "#text" {
                     out.push_str(&escape(xml_text(value)));
                 } else {
@@ -306,16 +405,22 @@ fn xml_text(value: &Json) -> String {
     let text = match value {
         Json::Null => String::new(),
         Json::String(text) => text.clone(),
-        other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => other.to_string(),
+        other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+            other.to_string()
+        }
     };
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect()
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
+        .collect()
 }
 
 /// The requests with `policy.force` over the first: what it names is replaced where it is, or added to the body, or to
 /// the query where there is none.
 pub(super) fn forced(requests: &[RequestForm], force: &Map<String, Json>) -> Vec<RequestForm> {
     let mut requests = requests.to_vec();
-    let Some(first) = requests.first_mut() else { return requests };
+    let Some(first) = requests.first_mut() else {
+        return requests;
+    };
     for (name, value) in force {
         let value = Template::literal(value.clone(), "/config/policy/force");
         force_one(first, name, value);

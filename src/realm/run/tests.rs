@@ -48,12 +48,29 @@ fn inherited(method: &str) -> Value {
 
 #[test]
 fn inherited_arguments_go_to_their_places() {
-    let request = first(&inherited("POST"), facts(&[("key_1", "a b&c~"), ("corp", "s")])).unwrap();
-    assert_eq!(request.url.as_str(), "https://idp.example.com/token?v=1&q=a%20b%26c~");
+    let request = first(
+        &inherited("POST"),
+        facts(&[("key_1", "a b&c~"), ("corp", "s")]),
+    )
+    .unwrap();
+    assert_eq!(
+        request.url.as_str(),
+        "https://idp.example.com/token?v=1&q=a%20b%26c~"
+    );
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(request.headers, [header("X-Key", "a b&c~"), header("content-type", "application/json")]);
+    assert_eq!(
+        request.headers,
+        [
+            header("X-Key", "a b&c~"),
+            header("content-type", "application/json")
+        ]
+    );
     assert_eq!(request.body.unwrap().text, r#"{"n":1,"secret":"s"}"#);
-    assert!(!format!("{:?}", request.shown).contains("a b"), "{:?}", request.shown);
+    assert!(
+        !format!("{:?}", request.shown).contains("a b"),
+        "{:?}",
+        request.shown
+    );
 
     let request = first(&inherited("GET"), facts(&[("key_1", "x"), ("corp", "s")])).unwrap();
     assert_eq!(request.url.query(), Some("v=1&q=x&n=1&secret=s"));
@@ -64,8 +81,18 @@ fn inherited_arguments_go_to_their_places() {
 fn a_missing_numbered_credential_fails_and_names_both_ends() {
     let failure = first(&inherited("GET"), facts(&[("corp", "s")])).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Config);
-    assert!(failure.detail.contains("$key_1 at /config/arguments/0/value"), "{failure}");
-    assert!(failure.detail.contains("secret r/k has no credential key_1"), "{failure}");
+    assert!(
+        failure
+            .detail
+            .contains("$key_1 at /config/arguments/0/value"),
+        "{failure}"
+    );
+    assert!(
+        failure
+            .detail
+            .contains("secret r/k has no credential key_1"),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -84,25 +111,51 @@ fn a_credential_that_is_no_header_value_is_refused() {
 #[test]
 fn a_function_gets_the_secret_as_json() {
     let definition = Definition::read(None, Some("https://fn.example.com/")).unwrap();
-    let mut run = definition.form().unwrap().begin(facts(&[("key_1", "a"), ("corpid", "b")])).unwrap();
+    let mut run = definition
+        .form()
+        .unwrap()
+        .begin(facts(&[("key_1", "a"), ("corpid", "b")]))
+        .unwrap();
     let body = run.next_request().unwrap().unwrap().body.unwrap().text;
-    assert_eq!(body, r#"{"realm":"r","key":"k","key_1":"a","credentials":{"corpid":"b"}}"#);
+    assert_eq!(
+        body,
+        r#"{"realm":"r","key":"k","key_1":"a","credentials":{"corpid":"b"}}"#
+    );
 }
 
 #[test]
 fn good_answers_give_token_and_life() {
     for (body, seconds) in [
         (json!({"access_token": "t", "expires_in": 7200}), Some(7200)),
-        (json!({"access_token": "t", "expires_in": "7200"}), Some(7200)),
-        (json!({"errcode": 0, "errmsg": "ok", "access_token": "t", "expires_in": 7200.0}), Some(7200)),
-        (json!({"errcode": "0", "error": null, "access_token": "t"}), None),
+        (
+            json!({"access_token": "t", "expires_in": "7200"}),
+            Some(7200),
+        ),
+        (
+            json!({"errcode": 0, "errmsg": "ok", "access_token": "t", "expires_in": 7200.0}),
+            Some(7200),
+        ),
+        (
+            json!({"errcode": "0", "error": null, "access_token": "t"}),
+            None,
+        ),
         (json!({"access_token": "t"}), None),
         (json!({"access_token": "t", "expires_in": null}), None),
     ] {
-        let answer = answered(&inherited("GET"), facts(&[("key_1", "x")]), &[(200, body.clone())]).unwrap();
-        let expected =
-            seconds.map_or(Expiry::Untold, |seconds| Expiry::In(std::time::Duration::from_secs(seconds)));
-        assert_eq!((answer.token.expose(), answer.expiry), ("t", expected), "{body}");
+        let answer = answered(
+            &inherited("GET"),
+            facts(&[("key_1", "x")]),
+            &[(200, body.clone())],
+        )
+        .unwrap();
+        let expected = seconds.map_or(Expiry::Untold, |seconds| {
+            Expiry::In(std::time::Duration::from_secs(seconds))
+        });
+        assert_eq!(
+            (answer.token.expose(), answer.expiry),
+            ("t", expected),
+            "{body}"
+        );
     }
 }
 
@@ -114,9 +167,17 @@ fn what_a_var_takes_out_of_an_answer_is_not_shown() {
     let definition = definition(&config);
     let mut run = definition.form().unwrap().begin(facts(&[])).unwrap();
     run.next_request().unwrap();
-    run.take(RawAnswer { status: 200, headers: Vec::new(), body: b"ok\nAuth=MARKED".to_vec() }).unwrap();
+    run.take(RawAnswer {
+        status: 200,
+        headers: Vec::new(),
+        body: b"ok\nAuth=MARKED".to_vec(),
+    })
+    .unwrap();
     let shown = run.shown_answer().unwrap().to_string();
-    assert!(shown.contains("Auth=") && !shown.contains("MARKED"), "{shown}");
+    assert!(
+        shown.contains("Auth=") && !shown.contains("MARKED"),
+        "{shown}"
+    );
     assert_eq!(run.conclude().unwrap().token.expose(), "MARKED");
 }
 
@@ -124,14 +185,38 @@ fn what_a_var_takes_out_of_an_answer_is_not_shown() {
 fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
     let definition = definition(&inherited("GET"));
     for (status, body, words) in [
-        (503, "<html>", "the provider is overloaded or broken (HTTP 503): its answer is HTML or XML"),
-        (429, "slow down", "the provider is overloaded or broken (HTTP 429): its answer is not JSON"),
-        (403, "", "the provider refused (HTTP 403): its answer is empty"),
-        (200, "<html>", "the provider's answer (HTTP 200) is HTML or XML"),
+        (
+            503,
+            "<html>",
+            "the provider is overloaded or broken (HTTP 503): its answer is HTML or XML",
+        ),
+        (
+            429,
+            "slow down",
+            "the provider is overloaded or broken (HTTP 429): its answer is not JSON",
+        ),
+        (
+            403,
+            "",
+            "the provider refused (HTTP 403): its answer is empty",
+        ),
+        (
+            200,
+            "<html>",
+            "the provider's answer (HTTP 200) is HTML or XML",
+        ),
     ] {
-        let mut run = definition.form().unwrap().begin(facts(&[("key_1", "x")])).unwrap();
+        let mut run = definition
+            .form()
+            .unwrap()
+            .begin(facts(&[("key_1", "x")]))
+            .unwrap();
         run.next_request().unwrap();
-        let raw = RawAnswer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let raw = RawAnswer {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        };
         let failure = run.take(raw).unwrap_err();
         assert!(failure.detail.starts_with(words), "{}", failure.detail);
     }
@@ -143,10 +228,18 @@ fn bad_answers_are_failures_of_the_right_kind() {
     let definition = definition(&inherited("GET"));
     for (status, body, kind) in [
         (200, r#"{"errcode":40013,"errmsg":"invalid appid"}"#, Config),
-        (200, r#"{"errcode":40001,"errmsg":"bad","access_token":"stale","expires_in":7200}"#, Config),
+        (
+            200,
+            r#"{"errcode":40001,"errmsg":"bad","access_token":"stale","expires_in":7200}"#,
+            Config,
+        ),
         (200, r#"{"errcode":-1,"errmsg":"system busy"}"#, Busy),
         (200, r#"{"errcode":41001,"errmsg":"other"}"#, Refused),
-        (200, r#"{"error":"invalid_grant","access_token":"stale"}"#, Refused),
+        (
+            200,
+            r#"{"error":"invalid_grant","access_token":"stale"}"#,
+            Refused,
+        ),
         (200, r#"{"access_token":"t","expires_in":0.5}"#, Malformed),
         (200, r#"{"access_token":""}"#, Malformed),
         (200, r#"{"access_token":["t"]}"#, Malformed),
@@ -166,9 +259,17 @@ fn bad_answers_are_failures_of_the_right_kind() {
         (429, "slow down", Busy),
         (503, "<html>", Busy),
     ] {
-        let mut run = definition.form().unwrap().begin(facts(&[("key_1", "x")])).unwrap();
+        let mut run = definition
+            .form()
+            .unwrap()
+            .begin(facts(&[("key_1", "x")]))
+            .unwrap();
         run.next_request().unwrap();
-        let raw = RawAnswer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let raw = RawAnswer {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        };
         let outcome = run.take(raw).and_then(|_| run.conclude());
         assert_eq!(outcome.unwrap_err().kind, kind, "{status} {body}");
     }
@@ -182,7 +283,10 @@ fn what_has_no_value_is_left_out_and_types_are_kept() {
     let request = first(&config, facts(&[("id", "42")])).unwrap();
     assert_eq!(request.method, http::Method::POST);
     assert_eq!(request.url.as_str(), "https://idp.example.com/");
-    assert_eq!(request.body.unwrap().text, r#"{"id":42,"at":1760000000,"text":"1760000000","ok":true}"#);
+    assert_eq!(
+        request.body.unwrap().text,
+        r#"{"id":42,"at":1760000000,"text":"1760000000","ok":true}"#
+    );
 }
 
 #[test]
@@ -191,15 +295,34 @@ fn later_requests_use_the_answers_of_earlier_ones() {
         "outputs": {"header": "Bearer {{ token }}", "first": "steps[0].body.n", "absent": "$.absent"},
         "requests": [{"url": "https://one.example"}, {"url": "https://two.example", "text": "{{ got }}"}]});
     let definition = definition(&config);
-    let mut run = definition.form().unwrap().begin(facts(&[("id", "x")])).unwrap();
+    let mut run = definition
+        .form()
+        .unwrap()
+        .begin(facts(&[("id", "x")]))
+        .unwrap();
     run.next_request().unwrap().unwrap();
-    run.take(RawAnswer::json(200, &json!({"a": {"b-c": "v"}, "n": 7}))).unwrap();
-    assert_eq!(run.next_request().unwrap().unwrap().body.unwrap().text, "v!");
-    run.take(RawAnswer::json(200, &json!({"token": "t"}))).unwrap();
+    run.take(RawAnswer::json(200, &json!({"a": {"b-c": "v"}, "n": 7})))
+        .unwrap();
+    assert_eq!(
+        run.next_request().unwrap().unwrap().body.unwrap().text,
+        "v!"
+    );
+    run.take(RawAnswer::json(200, &json!({"token": "t"})))
+        .unwrap();
     let answer = run.conclude().unwrap();
-    assert_eq!(answer.outputs, [("header".to_owned(), json!("Bearer t")), ("first".to_owned(), json!(7))]);
+    assert_eq!(
+        answer.outputs,
+        [
+            ("header".to_owned(), json!("Bearer t")),
+            ("first".to_owned(), json!(7))
+        ]
+    );
 
-    let mut run = definition.form().unwrap().begin(facts(&[("id", "x")])).unwrap();
+    let mut run = definition
+        .form()
+        .unwrap()
+        .begin(facts(&[("id", "x")]))
+        .unwrap();
     run.next_request().unwrap().unwrap();
     run.take(RawAnswer::json(200, &json!({}))).unwrap();
     assert_eq!(
@@ -215,17 +338,41 @@ fn codes_decide_the_class_then_the_status() {
         "errors": {"code": "$.code", "message": "$.msg", "config": [40013, "Auth*"], "busy": [-1], "quota": ["45009"],
             "dependency": [40001]}});
     for (status, body, kind, code) in [
-        (200, json!({"code": 40013, "msg": "m"}), FailureKind::Config, Some("40013")),
-        (200, json!({"code": "AuthFailure.Expired"}), FailureKind::Config, Some("AuthFailure.Expired")),
+        (
+            200,
+            json!({"code": 40013, "msg": "m"}),
+            FailureKind::Config,
+            Some("40013"),
+        ),
+        (
+            200,
+            json!({"code": "AuthFailure.Expired"}),
+            FailureKind::Config,
+            Some("AuthFailure.Expired"),
+        ),
         (200, json!({"code": -1}), FailureKind::Busy, Some("-1")),
-        (500, json!({"code": "45009"}), FailureKind::Quota, Some("45009")),
-        (200, json!({"code": 40001}), FailureKind::Dependency, Some("40001")),
+        (
+            500,
+            json!({"code": "45009"}),
+            FailureKind::Quota,
+            Some("45009"),
+        ),
+        (
+            200,
+            json!({"code": 40001}),
+            FailureKind::Dependency,
+            Some("40001"),
+        ),
         (200, json!({"code": 1}), FailureKind::Refused, Some("1")),
         (403, json!({"code": 1}), FailureKind::Config, Some("1")),
         (200, json!({}), FailureKind::Refused, None),
     ] {
         let failure = answered(&config, facts(&[]), &[(status, body.clone())]).unwrap_err();
-        assert_eq!((failure.kind, failure.provider.code.as_deref()), (kind, code), "{body}");
+        assert_eq!(
+            (failure.kind, failure.provider.code.as_deref()),
+            (kind, code),
+            "{body}"
+        );
     }
 }
 
@@ -236,16 +383,30 @@ fn what_rotates_is_told_when_its_step_succeeded() {
         "requests": [{"url": "https://one.example", "form": {"refresh_token": "{{ refresh_token }}"}},
                      {"url": "https://two.example"}]});
     let definition = definition(&config);
-    let mut run = definition.form().unwrap().begin(facts(&[("refresh_token", "old")])).unwrap();
+    let mut run = definition
+        .form()
+        .unwrap()
+        .begin(facts(&[("refresh_token", "old")]))
+        .unwrap();
     assert!(run.next_request().unwrap().unwrap().spends);
-    let saved = run.take(RawAnswer::json(200, &json!({"r": "new", "left": 100}))).unwrap();
+    let saved = run
+        .take(RawAnswer::json(200, &json!({"r": "new", "left": 100})))
+        .unwrap();
     assert_eq!(saved.values.get("refresh_token"), Some("new"));
-    assert_eq!(saved.expires_at, Some(Timestamp::from_epoch_ms(1_760_000_100_500)));
+    assert_eq!(
+        saved.expires_at,
+        Some(Timestamp::from_epoch_ms(1_760_000_100_500))
+    );
     assert!(!run.next_request().unwrap().unwrap().spends);
     let failure = {
-        let mut run = definition.form().unwrap().begin(facts(&[("refresh_token", "old")])).unwrap();
+        let mut run = definition
+            .form()
+            .unwrap()
+            .begin(facts(&[("refresh_token", "old")]))
+            .unwrap();
         run.next_request().unwrap();
-        run.take(RawAnswer::json(400, &json!({"error": "invalid_grant"}))).unwrap_err()
+        run.take(RawAnswer::json(400, &json!({"error": "invalid_grant"})))
+            .unwrap_err()
     };
     assert_eq!(failure.kind, FailureKind::Reauthorise);
 }
@@ -263,23 +424,46 @@ fn secrets_are_masked_in_what_is_shown() {
     for hidden in ["hunter2", "YXBw", "base-token"] {
         assert!(!shown.contains(hidden), "{shown}");
     }
-    assert_eq!(request.shown.body.as_deref(), Some(r#"{"id":"app","key":"******************"}"#));
-    assert_eq!(request.shown.url, "https://x.example/app?t=******************&id=app");
+    assert_eq!(
+        request.shown.body.as_deref(),
+        Some(r#"{"id":"app","key":"******************"}"#)
+    );
+    assert_eq!(
+        request.shown.url,
+        "https://x.example/app?t=******************&id=app"
+    );
 }
 
 #[test]
 fn oauth2_is_expanded_as_the_rfc_says() {
     let config = json!({"oauth2": {"token_endpoint": "https://as.example/token", "scope": ["a", "b"], "audience": "https://api"}});
-    let request = first(&config, facts(&[("client_id", "i d"), ("client_secret", "s:+")])).unwrap();
+    let request = first(
+        &config,
+        facts(&[("client_id", "i d"), ("client_secret", "s:+")]),
+    )
+    .unwrap();
     assert_eq!(
         request.body.unwrap().text,
         "grant_type=client_credentials&scope=a+b&audience=https%3A%2F%2Fapi"
     );
-    assert_eq!(request.headers[0], ("Authorization".to_owned(), "Basic aStkOnMlM0ElMkI=".to_owned()));
+    assert_eq!(
+        request.headers[0],
+        (
+            "Authorization".to_owned(),
+            "Basic aStkOnMlM0ElMkI=".to_owned()
+        )
+    );
     let post = json!({"oauth2": {"token_endpoint": "https://as.example/token", "grant_type": "refresh_token",
         "token_endpoint_auth_method": "client_secret_post"}});
-    let request =
-        first(&post, facts(&[("client_id", "i"), ("client_secret", "s"), ("refresh_token", "r")])).unwrap();
+    let request = first(
+        &post,
+        facts(&[
+            ("client_id", "i"),
+            ("client_secret", "s"),
+            ("refresh_token", "r"),
+        ]),
+    )
+    .unwrap();
     assert_eq!(
         request.body.unwrap().text,
         "grant_type=refresh_token&refresh_token=r&client_id=i&client_secret=s"
@@ -297,7 +481,8 @@ fn a_secret_is_masked_also_as_it_was_sent() {
         .begin(facts(&[("client_id", "id"), ("client_secret", "hunter2")]))
         .unwrap();
     let sent = run.next_request().unwrap().unwrap().headers[0].1.clone();
-    let echoed = json!({"error": "invalid_client", "error_description": format!("{sent} is wrong")});
+    let echoed =
+        json!({"error": "invalid_client", "error_description": format!("{sent} is wrong")});
     let failure = run.take(RawAnswer::json(401, &echoed)).unwrap_err();
     let shown = run.masked(failure).provider.message.unwrap();
     assert_eq!(shown, "Basic ****************** is wrong");

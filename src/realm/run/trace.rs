@@ -37,7 +37,10 @@ impl Run<'_> {
     /// The last answer as it may be shown: `{"status", "headers", "body"}`.
     #[must_use]
     pub fn shown_answer(&self) -> Option<Json> {
-        self.refused.as_ref().or(self.steps.last()).map(|answer| self.shown(answer))
+        self.refused
+            .as_ref()
+            .or(self.steps.last())
+            .map(|answer| self.shown(answer))
     }
 
     fn shown(&self, answer: &StepAnswer) -> Json {
@@ -57,22 +60,42 @@ impl Run<'_> {
     /// Values that are secret for sure: what goes in, and what the realm takes out.
     fn known_secrets(&self, answer: &StepAnswer) -> Vec<String> {
         let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
-        let inputs =
-            self.facts.inputs.iter().filter(|(name, _)| !declared(name)).map(|(_, value)| value.to_owned());
-        let tokens = self.facts.tokens.values().map(|token| token.expose().to_owned());
+        let inputs = self
+            .facts
+            .inputs
+            .iter()
+            .filter(|(name, _)| !declared(name))
+            .map(|(_, value)| value.to_owned());
+        let tokens = self
+            .facts
+            .tokens
+            .values()
+            .map(|token| token.expose().to_owned());
         let found = |location| self.find_in(location, answer).as_ref().and_then(scalar);
         let taken = self.form.taken().filter_map(found);
         let sent: Vec<String> = self.secret_texts.borrow().iter().cloned().collect();
-        inputs.chain(tokens).chain(taken).chain(sent).filter(|text| text.len() >= 4).collect()
+        inputs
+            .chain(tokens)
+            .chain(taken)
+            .chain(sent)
+            .filter(|text| text.len() >= 4)
+            .collect()
     }
 
     /// What was looked for, where, and whether it was found.
     #[must_use]
     pub fn findings(&self, answer: Option<&Answer>) -> Vec<Json> {
-        let mut all: Vec<Json> =
-            self.form.success_when.iter().filter_map(|condition| self.tested(condition)).collect();
-        let found =
-            self.form.token.iter().find(|place| self.find(place).is_some_and(|value| !value.is_null()));
+        let mut all: Vec<Json> = self
+            .form
+            .success_when
+            .iter()
+            .filter_map(|condition| self.tested(condition))
+            .collect();
+        let found = self
+            .form
+            .token
+            .iter()
+            .find(|place| self.find(place).is_some_and(|value| !value.is_null()));
         let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
         all.push(json!({"what": "token", "from": found.map_or(places.join(", "), |place| place.as_str().to_owned()),
             "found": answer.is_some()}));
@@ -82,7 +105,8 @@ impl Run<'_> {
                 Output::Found(place) => place.as_str(),
                 Output::Made(_) => "a template",
             };
-            let found = answer.is_some_and(|answer| answer.outputs.iter().any(|(other, _)| other == name));
+            let found =
+                answer.is_some_and(|answer| answer.outputs.iter().any(|(other, _)| other == name));
             all.push(json!({"what": format!("outputs.{name}"), "from": from, "found": found}));
         }
         for save in &self.form.save {
@@ -98,26 +122,36 @@ impl Run<'_> {
         let answer = self.refused.as_ref().or(self.steps.last())?;
         let (from, wanted) = match condition {
             Condition::Status(statuses) => ("status", format!("one of {statuses:?}")),
-            Condition::Equals { at, values, missing_ok } => {
+            Condition::Equals {
+                at,
+                values,
+                missing_ok,
+            } => {
                 let or_missing = if *missing_ok { " or nothing" } else { "" };
                 (at.as_str(), format!("{}{or_missing}", values.join(", ")))
             }
-            Condition::NotEquals { at, values } => (at.as_str(), format!("not {}", values.join(", "))),
+            Condition::NotEquals { at, values } => {
+                (at.as_str(), format!("not {}", values.join(", ")))
+            }
             Condition::Absent(at) => (at.as_str(), "nothing".to_owned()),
             Condition::Present(at) => (at.as_str(), "anything".to_owned()),
         };
-        let value =
-            condition.location().and_then(|at| self.find_in(at, answer)).map(|value| hidden("", &value, &[]));
-        Some(json!({"what": "success_when", "from": from, "wanted": wanted, "value": value,
-            "found": self.holds(condition, answer)}))
+        let value = condition
+            .location()
+            .and_then(|at| self.find_in(at, answer))
+            .map(|value| hidden("", &value, &[]));
+        Some(
+            json!({"what": "success_when", "from": from, "wanted": wanted, "value": value,
+            "found": self.holds(condition, answer)}),
+        )
     }
 
     fn expiry_finding(&self) -> Option<Json> {
         match &self.form.expires {
             Expires::Told { at, unit, .. } => {
-                let found = at
-                    .iter()
-                    .find_map(|place| Some((place, self.find(place).filter(|value| !value.is_null())?)));
+                let found = at.iter().find_map(|place| {
+                    Some((place, self.find(place).filter(|value| !value.is_null())?))
+                });
                 let from: Vec<_> = at.iter().map(Location::as_str).collect();
                 let (from, value) = found.map_or((from.join(", "), None), |(place, value)| {
                     (place.as_str().to_owned(), Some(cut(&value.to_string())))
@@ -129,9 +163,9 @@ impl Run<'_> {
             Expires::Lifetime(lifetime) => Some(
                 json!({"what": "expires", "from": "lifetime", "value": lifetime.as_secs(), "found": true}),
             ),
-            Expires::JwtExp { .. } => {
-                Some(json!({"what": "expires", "from": "the exp claim of the token", "found": true}))
-            }
+            Expires::JwtExp { .. } => Some(
+                json!({"what": "expires", "from": "the exp claim of the token", "found": true}),
+            ),
             Expires::Never => Some(json!({"what": "expires", "from": "never", "found": true})),
             Expires::Untold => None,
         }
@@ -140,7 +174,8 @@ impl Run<'_> {
 
 fn is_hidden(name: &str) -> bool {
     let name = name.to_lowercase();
-    HIDDEN.iter().any(|part| name.contains(part)) && !HARMLESS.iter().any(|part| name.contains(part))
+    HIDDEN.iter().any(|part| name.contains(part))
+        && !HARMLESS.iter().any(|part| name.contains(part))
 }
 
 fn hidden(name: &str, value: &Json, known: &[String]) -> Json {
@@ -166,7 +201,9 @@ fn hidden_text(name: &str, text: &str, known: &[String]) -> String {
 }
 
 fn without(text: &str, known: &[String]) -> String {
-    known.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+    known.iter().fold(text.to_owned(), |text, secret| {
+        text.replace(secret.as_str(), MASK)
+    })
 }
 
 fn cut(text: &str) -> String {

@@ -33,14 +33,19 @@ impl Run<'_> {
 
     /// Works out the vars that these templates need, each once.
     pub(super) fn work_out_for(&mut self, templates: &[&Template]) -> Result<(), Failure> {
-        let names = templates.iter().flat_map(|template| template.names()).map(top);
+        let names = templates
+            .iter()
+            .flat_map(|template| template.names())
+            .map(top);
         names.into_iter().try_for_each(|name| self.work_out(name))
     }
 
     /// Works out a var and those it needs. None depends on itself: that was checked when it was saved.
     pub(super) fn work_out(&mut self, name: &str) -> Result<(), Failure> {
         let form = self.form;
-        let Some(var) = form.vars.iter().find(|var| var.name == name) else { return Ok(()) };
+        let Some(var) = form.vars.iter().find(|var| var.name == name) else {
+            return Ok(());
+        };
         if self.vars.contains_key(name) {
             return Ok(());
         }
@@ -48,10 +53,14 @@ impl Run<'_> {
         self.work_out_for(&templates)?;
         let value = match &var.value {
             VarValue::Template(template) => template.value(self),
-            VarValue::Json(tree) => render::tree(self, tree)
-                .map(|json| Value::from(json.map(|json| json.real).unwrap_or_default().to_string())),
+            VarValue::Json(tree) => render::tree(self, tree).map(|json| {
+                Value::from(json.map(|json| json.real).unwrap_or_default().to_string())
+            }),
             VarValue::Jwt(jwt) => render::jwt(self, jwt).map(Value::from).map_err(|wrong| {
-                format!("{}: {wrong}", crate::realm::issue::pointer("/config/vars", &var.name))
+                format!(
+                    "{}: {wrong}",
+                    crate::realm::issue::pointer("/config/vars", &var.name)
+                )
             }),
         };
         let value = value.map_err(|wrong| self.wrong(&templates, wrong))?;

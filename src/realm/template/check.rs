@@ -22,16 +22,23 @@ pub(super) fn check(source: &str) -> Result<Option<&'static str>, String> {
         return Err("{{ }} has no expression in it".to_owned());
     }
     if source.len() > LONGEST {
-        return Err(format!("an expression must not be longer than {LONGEST} bytes: use vars"));
+        return Err(format!(
+            "an expression must not be longer than {LONGEST} bytes: use vars"
+        ));
     }
     let mut state = State::default();
     let mut rest = source;
     while !rest.is_empty() {
-        let token = next(rest).ok_or_else(|| format!("{{{{ {source} }}}}: a text has no closing quote"))?;
-        state.take(token).map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
+        let token =
+            next(rest).ok_or_else(|| format!("{{{{ {source} }}}}: a text has no closing quote"))?;
+        state
+            .take(token)
+            .map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
         rest = &rest[token.len()..];
     }
-    state.demand_argument("").map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
+    state
+        .demand_argument("")
+        .map_err(|wrong| format!("{{{{ {source} }}}}: {wrong}"))?;
     Ok(state.made_bytes)
 }
 
@@ -48,7 +55,10 @@ pub(super) fn end_of_expression(inside: &str) -> Result<usize, String> {
         let quote = || rest.chars().next().unwrap_or_default();
         at += next(rest)
             .ok_or_else(|| {
-                format!("{{{{ without its }}}}: the text that begins with {} has no end", quote())
+                format!(
+                    "{{{{ without its }}}}: the text that begins with {} has no end",
+                    quote()
+                )
             })?
             .len();
     }
@@ -95,12 +105,17 @@ impl State {
         }
         match first {
             '(' if matches!(before, Before::Name) => {
-                return Err("there are no functions: a filter is written value | filter(argument)".to_owned());
+                return Err(
+                    "there are no functions: a filter is written value | filter(argument)"
+                        .to_owned(),
+                );
             }
             '(' | '[' => self.depth += 1,
             ')' | ']' => self.depth = self.depth.saturating_sub(1),
             ':' if before == Before::Filter => {
-                return Err("a filter's argument stands in brackets: value | filter(argument)".to_owned());
+                return Err(
+                    "a filter's argument stands in brackets: value | filter(argument)".to_owned(),
+                );
             }
             '{' | '}' => return Err("braces are not part of the language".to_owned()),
             '*' | '/' | '%' => return Err(format!("{first} is not part of the language")),
@@ -110,7 +125,10 @@ impl State {
             '-' => self.before = Before::Minus,
             _ => {}
         }
-        if matches!(first, '|' | '+' | '-' | '~' | '=' | '<' | '>' | '!' | '[' | '.') {
+        if matches!(
+            first,
+            '|' | '+' | '-' | '~' | '=' | '<' | '>' | '!' | '[' | '.'
+        ) {
             self.operators += 1;
         }
         self.demand_small()
@@ -126,7 +144,9 @@ impl State {
             }
             Before::Bar => {
                 self.before = Before::Filter;
-                let among = |filters: &[&'static str]| filters.iter().copied().find(|filter| *filter == word);
+                let among = |filters: &[&'static str]| {
+                    filters.iter().copied().find(|filter| *filter == word)
+                };
                 self.open_filter = among(filters::WITH_ARGUMENT);
                 if self.depth == 0 {
                     self.made_bytes = among(filters::MAKING_BYTES);
@@ -139,7 +159,11 @@ impl State {
                 }
                 let is_operator = matches!(word, "and" | "or" | "not" | "if" | "else" | "in");
                 self.operators += usize::from(is_operator);
-                self.before = if is_operator { Before::Other } else { Before::Name };
+                self.before = if is_operator {
+                    Before::Other
+                } else {
+                    Before::Name
+                };
             }
         }
         self.demand_small()
@@ -148,9 +172,9 @@ impl State {
     /// A filter that needs an argument is followed by a bracket.
     fn demand_argument(&mut self, token: &str) -> Result<(), String> {
         match self.open_filter.take() {
-            Some(filter) if !matches!(token, "(" | ":") => {
-                Err(format!("the filter {filter} needs an argument: {filter}(…)"))
-            }
+            Some(filter) if !matches!(token, "(" | ":") => Err(format!(
+                "the filter {filter} needs an argument: {filter}(…)"
+            )),
             Some(_) | None => Ok(()),
         }
     }
@@ -182,7 +206,8 @@ fn next(rest: &str) -> Option<&str> {
     let end = if is_word(first) {
         rest.find(|c| !is_word(c)).unwrap_or(rest.len())
     } else if first.is_whitespace() {
-        rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())
+        rest.find(|c: char| !c.is_whitespace())
+            .unwrap_or(rest.len())
     } else {
         first.len_utf8()
     };
@@ -251,7 +276,10 @@ pub(super) fn with_joined_texts(source: &str) -> String {
             ")" | "]" => drop(joins.pop()),
             _ => {}
         }
-        if let Some(joining) = joins.last_mut().filter(|_| ends_operand && !matches!(token, ")" | "]")) {
+        if let Some(joining) = joins
+            .last_mut()
+            .filter(|_| ends_operand && !matches!(token, ")" | "]"))
+        {
             *joining = token == "~";
         }
         out.push_str(token);
@@ -267,14 +295,18 @@ const TO_TEXT: &str = "|string ";
 
 /// The answers that a checked expression names with an index that is written out.
 pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
-    let tokens: Vec<_> =
-        tokens(source).into_iter().filter(|token| !token.starts_with(char::is_whitespace)).collect();
+    let tokens: Vec<_> = tokens(source)
+        .into_iter()
+        .filter(|token| !token.starts_with(char::is_whitespace))
+        .collect();
     let uses = tokens.iter().enumerate().filter_map(|(at, token)| {
         let before = at.checked_sub(1).and_then(|before| tokens.get(before));
         if *token != "steps" || before == Some(&".") {
             return None;
         }
-        let ["[", index, "]", after @ ..] = tokens.get(at + 1..)? else { return None };
+        let ["[", index, "]", after @ ..] = tokens.get(at + 1..)? else {
+            return None;
+        };
         let member = match after {
             [".", name, ..] => Some((*name).to_owned()),
             ["[", quoted, "]", ..] if quoted.starts_with(['\'', '"']) => {
@@ -282,7 +314,10 @@ pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
             }
             _ => None,
         };
-        Some(StepUse { index: index.parse().ok()?, member })
+        Some(StepUse {
+            index: index.parse().ok()?,
+            member,
+        })
     });
     uses.collect()
 }

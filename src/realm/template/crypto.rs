@@ -24,7 +24,9 @@ pub(super) fn md5(data: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn sha1(data: &[u8]) -> Vec<u8> {
-    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data).as_ref().to_vec()
+    digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, data)
+        .as_ref()
+        .to_vec()
 }
 
 pub(super) fn sha256(data: &[u8]) -> Vec<u8> {
@@ -40,7 +42,9 @@ pub(super) fn sha512(data: &[u8]) -> Vec<u8> {
 }
 
 fn mac(algorithm: hmac::Algorithm, key: &[u8], data: &[u8]) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(algorithm, key), data).as_ref().to_vec()
+    hmac::sign(&hmac::Key::new(algorithm, key), data)
+        .as_ref()
+        .to_vec()
 }
 
 pub(super) fn hmac_sha1(key: &[u8], data: &[u8]) -> Vec<u8> {
@@ -62,7 +66,11 @@ pub(super) fn hmac_sha512(key: &[u8], data: &[u8]) -> Vec<u8> {
 /// HMAC of RFC 2104 over MD5, which the library leaves out.
 pub(super) fn hmac_md5(key: &[u8], data: &[u8]) -> Vec<u8> {
     const BLOCK: usize = 64;
-    let mut block = if key.len() > BLOCK { md5(key) } else { key.to_vec() };
+    let mut block = if key.len() > BLOCK {
+        md5(key)
+    } else {
+        key.to_vec()
+    };
     block.resize(BLOCK, 0);
     let padded = |with: u8| block.iter().map(move |byte| byte ^ with);
     let inner: Vec<u8> = padded(0x36).chain(data.iter().copied()).collect();
@@ -72,14 +80,20 @@ pub(super) fn hmac_md5(key: &[u8], data: &[u8]) -> Vec<u8> {
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
 }
 
 pub(super) fn zlib(data: &[u8]) -> Option<Vec<u8>> {
@@ -134,7 +148,10 @@ pub(super) fn rsa_encrypt_oaep(digest: &str, pem: &str, data: &[u8]) -> Result<V
     let key = keys::public_rsa(pem)?;
     let key = OaepPublicEncryptingKey::new(key).map_err(|_| keys::unusable())?;
     let mut out = vec![0; key.ciphertext_size()];
-    let length = key.encrypt(algorithm, data, &mut out, None).map_err(|_| too_long())?.len();
+    let length = key
+        .encrypt(algorithm, data, &mut out, None)
+        .map_err(|_| too_long())?
+        .len();
     out.truncate(length);
     Ok(out)
 }
@@ -184,7 +201,10 @@ impl JwtAlgorithm {
     }
 
     pub(in crate::realm) fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, algorithm)| *algorithm == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, algorithm)| *algorithm == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -195,8 +215,9 @@ pub(in crate::realm) fn sign_jwt(
     header: &Map<String, Json>,
     claims: &Map<String, Json>,
 ) -> Result<String, String> {
-    let encoded =
-        |part: &Map<String, Json>| URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).unwrap_or_default());
+    let encoded = |part: &Map<String, Json>| {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).unwrap_or_default())
+    };
     let signed = format!("{}.{}", encoded(header), encoded(claims));
     let signature = jwt_signature(algorithm, key, signed.as_bytes())?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
@@ -214,15 +235,24 @@ fn jwt_signature(algorithm: JwtAlgorithm, key: &[u8], signed: &[u8]) -> Result<V
         JwtAlgorithm::Ps256 => rsa_sign(pem()?, &signature::RSA_PSS_SHA256, signed),
         JwtAlgorithm::Ps384 => rsa_sign(pem()?, &signature::RSA_PSS_SHA384, signed),
         JwtAlgorithm::Ps512 => rsa_sign(pem()?, &signature::RSA_PSS_SHA512, signed),
-        JwtAlgorithm::Es256 => {
-            ecdsa_sign(pem()?, &signature::ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", signed)
-        }
-        JwtAlgorithm::Es384 => {
-            ecdsa_sign(pem()?, &signature::ECDSA_P384_SHA384_FIXED_SIGNING, "P-384", signed)
-        }
-        JwtAlgorithm::Es512 => {
-            ecdsa_sign(pem()?, &signature::ECDSA_P521_SHA512_FIXED_SIGNING, "P-521", signed)
-        }
+        JwtAlgorithm::Es256 => ecdsa_sign(
+            pem()?,
+            &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+            "P-256",
+            signed,
+        ),
+        JwtAlgorithm::Es384 => ecdsa_sign(
+            pem()?,
+            &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+            "P-384",
+            signed,
+        ),
+        JwtAlgorithm::Es512 => ecdsa_sign(
+            pem()?,
+            &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
+            "P-521",
+            signed,
+        ),
         JwtAlgorithm::EdDsa => ed25519(pem()?, signed),
     }
 }
@@ -236,13 +266,20 @@ fn ecdsa_sign(
     let der = keys::private(pem)?;
     let key = EcdsaKeyPair::from_private_key_der(algorithm, der.secret_der());
     let key = key.map_err(|_| format!("the key is not a {curve} private key"))?;
-    let signature = key.sign(&SystemRandom::new(), data).map_err(|_| keys::unusable())?;
+    let signature = key
+        .sign(&SystemRandom::new(), data)
+        .map_err(|_| keys::unusable())?;
     Ok(signature.as_ref().to_vec())
 }
 
 /// ECDSA over SHA-256 by a P-256 key, as DER.
 pub(super) fn ecdsa_sha256(pem: &str, data: &[u8]) -> Result<Vec<u8>, String> {
-    ecdsa_sign(pem, &signature::ECDSA_P256_SHA256_ASN1_SIGNING, "P-256", data)
+    ecdsa_sign(
+        pem,
+        &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+        "P-256",
+        data,
+    )
 }
 
 /// Ed25519 (RFC 8032).

@@ -59,13 +59,24 @@ impl Expression {
         let made_bytes = check::check(source)?;
         let meant = check::with_joined_texts(source);
         let compiled = ENVIRONMENT.compile_expression(&meant);
-        let compiled = compiled.map_err(|error| format!("{{{{ {source} }}}}: {}", syntax(&error)))?;
+        let compiled =
+            compiled.map_err(|error| format!("{{{{ {source} }}}}: {}", syntax(&error)))?;
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
         drop(compiled);
         let steps = check::steps_used(source);
-        let expression = Self { source: source.to_owned(), meant, names, made_bytes, steps };
+        let expression = Self {
+            source: source.to_owned(),
+            meant,
+            names,
+            made_bytes,
+            steps,
+        };
         // What hangs on nothing but the time is wrong now or never: a zone, a format.
-        if expression.names.iter().all(|name| SampleTime.value(name).is_some()) {
+        if expression
+            .names
+            .iter()
+            .all(|name| SampleTime.value(name).is_some())
+        {
             expression.eval(&SampleTime)?;
         }
         Ok(expression)
@@ -74,7 +85,9 @@ impl Expression {
     /// Checks that it does not end in bytes.
     pub(super) fn demand_text(&self) -> Result<(), Wrong> {
         let told = |filter| {
-            self.told(&format!("{filter} makes bytes, where text is made: end with | hex or | base64"))
+            self.told(&format!(
+                "{filter} makes bytes, where text is made: end with | hex or | base64"
+            ))
         };
         self.made_bytes.map_or(Ok(()), |filter| Err(told(filter)))
     }
@@ -87,12 +100,15 @@ impl Expression {
         let tops: BTreeSet<&str> = self.names.iter().map(|name| top(name)).collect();
         let mut values = BTreeMap::new();
         for name in tops {
-            let value = scope.value(name).ok_or_else(|| format!("{name} is not known here"))?;
+            let value = scope
+                .value(name)
+                .ok_or_else(|| format!("{name} is not known here"))?;
             values.insert(name, value);
         }
         let context = Value::from(values);
-        let evaluated =
-            ENVIRONMENT.compile_expression(&self.meant).and_then(|compiled| compiled.eval(context));
+        let evaluated = ENVIRONMENT
+            .compile_expression(&self.meant)
+            .and_then(|compiled| compiled.eval(context));
         let value = evaluated.map_err(|error| self.told(&filters::words(&error)))?;
         if value.is_undefined() {
             return Err(self.told(filters::NO_SUCH_VALUE));
@@ -106,5 +122,7 @@ impl Expression {
 }
 
 fn syntax(error: &minijinja::Error) -> String {
-    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+    error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned)
 }

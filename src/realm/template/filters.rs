@@ -126,12 +126,19 @@ pub(super) fn add_all(environment: &mut Environment<'static>) {
         ("rsa_sha512", crypto::rsa_sha512),
     ];
     for (name, work) in by_key {
-        environment.add_filter(name, move |value: Value, key: Value| bytes_with_key(&value, &key, work));
+        environment.add_filter(name, move |value: Value, key: Value| {
+            bytes_with_key(&value, &key, work)
+        });
     }
-    environment.add_filter("rsa_encrypt_oaep", |value: Value, key: Value, digest: Option<Value>| {
-        let digest = digest.map_or_else(|| Ok("sha256".to_owned()), |digest| text(&digest))?;
-        bytes_with_key(&value, &key, |pem, data| crypto::rsa_encrypt_oaep(&digest, pem, data))
-    });
+    environment.add_filter(
+        "rsa_encrypt_oaep",
+        |value: Value, key: Value, digest: Option<Value>| {
+            let digest = digest.map_or_else(|| Ok("sha256".to_owned()), |digest| text(&digest))?;
+            bytes_with_key(&value, &key, |pem, data| {
+                crypto::rsa_encrypt_oaep(&digest, pem, data)
+            })
+        },
+    );
     environment.add_filter("spki_sha256", |pem: Value| -> Outcome {
         let spki = keys::public_key_info(&text(&pem)?).map_err(|wrong| ours(&wrong))?;
         Ok(Bytes::value(crypto::sha256(&spki)))
@@ -139,28 +146,44 @@ pub(super) fn add_all(environment: &mut Environment<'static>) {
 }
 
 fn add_encodings(environment: &mut Environment<'static>) {
-    environment.add_filter("base64", |value: Value| -> Outcome { Ok(STANDARD.encode(data(&value)?).into()) });
+    environment.add_filter("base64", |value: Value| -> Outcome {
+        Ok(STANDARD.encode(data(&value)?).into())
+    });
     environment.add_filter("base64url", |value: Value| -> Outcome {
         Ok(URL_SAFE_NO_PAD.encode(data(&value)?).into())
     });
-    environment.add_filter("hex", |value: Value| -> Outcome { Ok(crypto::hex(&data(&value)?).into()) });
+    environment.add_filter("hex", |value: Value| -> Outcome {
+        Ok(crypto::hex(&data(&value)?).into())
+    });
     environment.add_filter("from_base64", |value: Value| -> Outcome {
         let text = text(&value)?;
         let text = text.trim_end_matches('=');
-        STANDARD_NO_PAD.decode(text).map(Bytes::value).map_err(|_| ours("is not base64"))
+        STANDARD_NO_PAD
+            .decode(text)
+            .map(Bytes::value)
+            .map_err(|_| ours("is not base64"))
     });
     environment.add_filter("from_base64url", |value: Value| -> Outcome {
         let text = text(&value)?;
         let text = text.trim_end_matches('=');
-        URL_SAFE_NO_PAD.decode(text).map(Bytes::value).map_err(|_| ours("is not base64url"))
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .map(Bytes::value)
+            .map_err(|_| ours("is not base64url"))
     });
     environment.add_filter("from_hex", |value: Value| -> Outcome {
-        crypto::from_hex(&text(&value)?).map(Bytes::value).ok_or_else(|| ours("is not hex"))
+        crypto::from_hex(&text(&value)?)
+            .map(Bytes::value)
+            .ok_or_else(|| ours("is not hex"))
     });
     environment.add_filter("utf8", |value: Value| -> Outcome {
-        String::from_utf8(data(&value)?).map(Value::from).map_err(|_| ours("is not UTF-8"))
+        String::from_utf8(data(&value)?)
+            .map(Value::from)
+            .map_err(|_| ours("is not UTF-8"))
     });
-    environment.add_filter("urlencode", |value: Value| -> Outcome { Ok(rfc3986(&text(&value)?).into()) });
+    environment.add_filter("urlencode", |value: Value| -> Outcome {
+        Ok(rfc3986(&text(&value)?).into())
+    });
     environment.add_filter("form_urlencode", |value: Value| -> Outcome {
         Ok(form_component(&text(&value)?).into())
     });
@@ -174,7 +197,9 @@ fn add_encodings(environment: &mut Environment<'static>) {
         Ok(value_of(&json))
     });
     environment.add_filter("zlib", |value: Value| -> Outcome {
-        Ok(Bytes::value(crypto::zlib(&data(&value)?).ok_or_else(|| ours("cannot be compressed"))?))
+        Ok(Bytes::value(
+            crypto::zlib(&data(&value)?).ok_or_else(|| ours("cannot be compressed"))?,
+        ))
     });
 }
 
@@ -187,8 +212,9 @@ fn add_digests(environment: &mut Environment<'static>) {
         ("sha512", crypto::sha512),
     ];
     for (name, digest) in digests {
-        environment
-            .add_filter(name, move |value: Value| -> Outcome { Ok(Bytes::value(digest(&data(&value)?))) });
+        environment.add_filter(name, move |value: Value| -> Outcome {
+            Ok(Bytes::value(digest(&data(&value)?)))
+        });
     }
     let macs: [(&str, crypto::Mac); 5] = [
         ("hmac_md5", crypto::hmac_md5),
@@ -205,49 +231,91 @@ fn add_digests(environment: &mut Environment<'static>) {
 }
 
 fn add_texts(environment: &mut Environment<'static>) {
-    environment.add_filter("upper", |value: Value| -> Outcome { sized(text(&value)?.to_uppercase()) });
-    environment.add_filter("lower", |value: Value| -> Outcome { sized(text(&value)?.to_lowercase()) });
-    environment.add_filter("trim", |value: Value| -> Outcome { Ok(text(&value)?.trim().into()) });
-    environment.add_filter("string", |value: Value| -> Outcome { text(&value).map(Value::from) });
-    environment.add_filter("split", |value: Value, separator: Value, index: Value| -> Outcome {
-        let (whole, separator) = (text(&value)?, text(&separator)?);
-        if separator.is_empty() {
-            return Err(ours("split needs a separator that is not empty"));
-        }
-        let index = number(&index)?;
-        let count = i64::try_from(whole.split(&separator).count()).unwrap_or(i64::MAX);
-        let index = if index < 0 { count.saturating_add(index) } else { index };
-        let part = usize::try_from(index).ok().and_then(|index| whole.split(&separator).nth(index));
-        part.map(Value::from).ok_or_else(|| ours("split finds no part with this index"))
+    environment.add_filter("upper", |value: Value| -> Outcome {
+        sized(text(&value)?.to_uppercase())
     });
-    environment.add_filter("replace", |value: Value, from: Value, to: Value| -> Outcome {
-        let (whole, from, to) = (text(&value)?, text(&from)?, text(&to)?);
-        if from.is_empty() {
-            return Err(ours("replace needs a text to look for that is not empty"));
-        }
-        if whole.matches(&from).count().saturating_mul(to.len()) > LARGEST_VALUE {
-            return Err(ours(&super::too_large()));
-        }
-        sized(whole.replace(&from, &to))
+    environment.add_filter("lower", |value: Value| -> Outcome {
+        sized(text(&value)?.to_lowercase())
     });
-    environment.add_filter("slice", |value: Value, start: Value, length: Value| -> Outcome {
-        let whole = text(&value)?;
-        let bound = |value: &Value| {
-            number(value).and_then(|number| usize::try_from(number).map_err(|_| ours("slice counts from 0")))
-        };
-        let slice: String = whole.chars().skip(bound(&start)?).take(bound(&length)?).collect();
-        Ok(slice.into())
+    environment.add_filter("trim", |value: Value| -> Outcome {
+        Ok(text(&value)?.trim().into())
     });
+    environment.add_filter("string", |value: Value| -> Outcome {
+        text(&value).map(Value::from)
+    });
+    environment.add_filter(
+        "split",
+        |value: Value, separator: Value, index: Value| -> Outcome {
+            let (whole, separator) = (text(&value)?, text(&separator)?);
+            if separator.is_empty() {
+                return Err(ours("split needs a separator that is not empty"));
+            }
+            let index = number(&index)?;
+            let count = i64::try_from(whole.split(&separator).count()).unwrap_or(i64::MAX);
+            let index = if index < 0 {
+                count.saturating_add(index)
+            } else {
+                index
+            };
+            let part = usize::try_from(index)
+                .ok()
+                .and_then(|index| whole.split(&separator).nth(index));
+            part.map(Value::from)
+                .ok_or_else(|| ours("split finds no part with this index"))
+        },
+    );
+    environment.add_filter(
+        "replace",
+        |value: Value, from: Value, to: Value| -> Outcome {
+            let (whole, from, to) = (text(&value)?, text(&from)?, text(&to)?);
+            if from.is_empty() {
+                return Err(ours("replace needs a text to look for that is not empty"));
+            }
+            if whole.matches(&from).count().saturating_mul(to.len()) > LARGEST_VALUE {
+                return Err(ours(&super::too_large()));
+            }
+            sized(whole.replace(&from, &to))
+        },
+    );
+    environment.add_filter(
+        "slice",
+        |value: Value, start: Value, length: Value| -> Outcome {
+            let whole = text(&value)?;
+            let bound = |value: &Value| {
+                number(value).and_then(|number| {
+                    usize::try_from(number).map_err(|_| ours("slice counts from 0"))
+                })
+            };
+            let slice: String = whole
+                .chars()
+                .skip(bound(&start)?)
+                .take(bound(&length)?)
+                .collect();
+            Ok(slice.into())
+        },
+    );
     environment.add_filter("default", |value: Value, other: Value| -> Value {
-        if value.is_none() || value.is_undefined() { other } else { value }
+        if value.is_none() || value.is_undefined() {
+            other
+        } else {
+            value
+        }
     });
 }
 
 fn add_numbers(environment: &mut Environment<'static>) {
-    environment.add_filter("int", |value: Value| -> Outcome { number(&value).map(Value::from) });
+    environment.add_filter("int", |value: Value| -> Outcome {
+        number(&value).map(Value::from)
+    });
     environment.add_filter("float", |value: Value| -> Outcome {
-        let float = text(&value)?.trim().parse::<f64>().ok().filter(|float| float.is_finite());
-        float.map(Value::from).ok_or_else(|| ours("is not a number"))
+        let float = text(&value)?
+            .trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|float| float.is_finite());
+        float
+            .map(Value::from)
+            .ok_or_else(|| ours("is not a number"))
     });
     environment.add_filter("bool", |value: Value| -> Outcome {
         match text(&value)?.trim().to_lowercase().as_str() {
@@ -258,13 +326,17 @@ fn add_numbers(environment: &mut Environment<'static>) {
     });
     environment.add_filter("add", |value: Value, other: Value| -> Outcome {
         let sum = number(&value)?.checked_add(number(&other)?);
-        sum.map(Value::from).ok_or_else(|| ours("is too large a number"))
+        sum.map(Value::from)
+            .ok_or_else(|| ours("is too large a number"))
     });
-    environment.add_filter("date", |value: Value, format: Value, zone: Option<Value>| -> Outcome {
-        let zone = zone.map(|zone| text(&zone)).transpose()?;
-        let formatted = format_date(number(&value)?, &text(&format)?, zone.as_deref());
-        formatted.map(Value::from).map_err(|wrong| ours(&wrong))
-    });
+    environment.add_filter(
+        "date",
+        |value: Value, format: Value, zone: Option<Value>| -> Outcome {
+            let zone = zone.map(|zone| text(&zone)).transpose()?;
+            let formatted = format_date(number(&value)?, &text(&format)?, zone.as_deref());
+            formatted.map(Value::from).map_err(|wrong| ours(&wrong))
+        },
+    );
 }
 
 fn bytes_with_key(
@@ -272,7 +344,9 @@ fn bytes_with_key(
     key: &Value,
     work: impl Fn(&str, &[u8]) -> Result<Vec<u8>, String>,
 ) -> Outcome {
-    work(&text(key)?, &data(value)?).map(Bytes::value).map_err(|wrong| ours(&wrong))
+    work(&text(key)?, &data(value)?)
+        .map(Bytes::value)
+        .map_err(|wrong| ours(&wrong))
 }
 
 /// Text as its UTF-8, bytes as they are.
@@ -290,12 +364,20 @@ fn text(value: &Value) -> Result<String, Error> {
 }
 
 fn number(value: &Value) -> Result<i64, Error> {
-    let whole = if value.kind() == ValueKind::Number { value.as_i64() } else { integer(&text(value)?) };
+    let whole = if value.kind() == ValueKind::Number {
+        value.as_i64()
+    } else {
+        integer(&text(value)?)
+    };
     whole.ok_or_else(|| ours("is not a whole number"))
 }
 
 fn sized(text: String) -> Outcome {
-    if text.len() > LARGEST_VALUE { Err(ours(&super::too_large())) } else { Ok(text.into()) }
+    if text.len() > LARGEST_VALUE {
+        Err(ours(&super::too_large()))
+    } else {
+        Ok(text.into())
+    }
 }
 
 fn ours(words: &str) -> Error {

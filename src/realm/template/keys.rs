@@ -3,8 +3,8 @@
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, PublicEncryptingKey};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
@@ -20,10 +20,14 @@ pub(in crate::realm) fn pem(text: &str) -> String {
 
 /// What a text is that is no private key; never any of it.
 fn kind(pem: &str) -> Option<&'static str> {
-    let label = pem.lines().find_map(|line| line.trim().strip_prefix("-----BEGIN "));
+    let label = pem
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("-----BEGIN "));
     match label {
         Some(label) if label.contains("ENCRYPTED") => Some("an encrypted one: store it decrypted"),
-        Some(_) if pem.contains("Proc-Type: 4,ENCRYPTED") => Some("an encrypted one: store it decrypted"),
+        Some(_) if pem.contains("Proc-Type: 4,ENCRYPTED") => {
+            Some("an encrypted one: store it decrypted")
+        }
         Some(label) if label.contains("PUBLIC") => Some("a public key"),
         Some(label) if label.contains("CERTIFICATE") => Some("a certificate"),
         Some(_) => None,

@@ -14,10 +14,16 @@ pub(super) fn read_credentials(
 ) -> Vec<(String, Option<Patch<String>>)> {
     let mut patches = Vec::new();
     for (name, value) in object.others(|name| numbered(name).is_some()) {
-        patches.push((name.to_owned(), credential_patch(Some(value), &object.pointer_of(name), issues)));
+        patches.push((
+            name.to_owned(),
+            credential_patch(Some(value), &object.pointer_of(name), issues),
+        ));
     }
-    let named = object.member("credentials").filter(|value| !value.is_null());
-    let Some(named) = named.and_then(|value| Object::read(value, &format!("{place}/credentials"), issues))
+    let named = object
+        .member("credentials")
+        .filter(|value| !value.is_null());
+    let Some(named) =
+        named.and_then(|value| Object::read(value, &format!("{place}/credentials"), issues))
     else {
         return patches;
     };
@@ -32,7 +38,10 @@ pub(super) fn read_credentials(
         if patches.iter().any(|(other, _)| other == name) {
             issues.add(&pointer, format!("is given twice: also as {place}/{name}"));
         }
-        patches.push((name.to_owned(), credential_patch(Some(value), &pointer, issues)));
+        patches.push((
+            name.to_owned(),
+            credential_patch(Some(value), &pointer, issues),
+        ));
     }
     patches
 }
@@ -48,9 +57,14 @@ pub(super) fn credential_patch(
         Some(Value::Null) => Some(Patch::Clear),
         Some(Value::String(text)) if text.is_empty() => Some(Patch::Clear),
         Some(Value::String(text)) if is_mask(text) => None,
-        Some(Value::String(text)) if text.len() <= LARGEST_CREDENTIAL => Some(Patch::Set(text.clone())),
+        Some(Value::String(text)) if text.len() <= LARGEST_CREDENTIAL => {
+            Some(Patch::Set(text.clone()))
+        }
         Some(Value::String(_)) => {
-            issues.add(pointer, format!("must not be larger than {LARGEST_CREDENTIAL} bytes"));
+            issues.add(
+                pointer,
+                format!("must not be larger than {LARGEST_CREDENTIAL} bytes"),
+            );
             None
         }
         Some(_) => {
@@ -62,12 +76,15 @@ pub(super) fn credential_patch(
 
 /// The next credentials: only what changes is named.
 pub(super) fn read_next(next: &Value, issues: &mut Issues) -> Vec<(String, NextValue)> {
-    let Some(mut object) = Object::read(next, "/next", issues) else { return Vec::new() };
+    let Some(mut object) = Object::read(next, "/next", issues) else {
+        return Vec::new();
+    };
     let credentials = read_credentials(&mut object, "/next", issues);
     object.finish(&[], |name| numbered(name).is_some(), issues);
     if credentials.is_empty() || credentials.len() > MOST_CREDENTIALS {
-        let told =
-            format!("name 1 to {MOST_CREDENTIALS} credentials that change, or null to drop the next ones");
+        let told = format!(
+            "name 1 to {MOST_CREDENTIALS} credentials that change, or null to drop the next ones"
+        );
         issues.add("/next", told);
     }
     let mut values = Vec::new();
@@ -76,7 +93,10 @@ pub(super) fn read_next(next: &Value, issues: &mut Issues) -> Vec<(String, NextV
             None => values.push((name, NextValue::AsBefore)),
             Some(Patch::Set(value)) => values.push((name, NextValue::Given(value))),
             Some(Patch::Keep | Patch::Clear) => {
-                issues.add("/next", format!("{name} has no value: leave out what stays as it is"));
+                issues.add(
+                    "/next",
+                    format!("{name} has no value: leave out what stays as it is"),
+                );
             }
         }
     }

@@ -34,11 +34,19 @@ impl Edits {
     }
 
     pub(super) fn note_realm(&mut self, realm: &str, version: Option<i64>) {
-        self.note(Edit { realm: realm.to_owned(), key: None, version });
+        self.note(Edit {
+            realm: realm.to_owned(),
+            key: None,
+            version,
+        });
     }
 
     pub(super) fn note_secret(&mut self, id: &SecretId, version: Option<i64>) {
-        self.note(Edit { realm: id.realm.clone(), key: Some(id.key.clone()), version });
+        self.note(Edit {
+            realm: id.realm.clone(),
+            key: Some(id.key.clone()),
+            version,
+        });
     }
 
     fn note(&mut self, edit: Edit) {
@@ -57,12 +65,22 @@ impl Edits {
         realm_version: i64,
         secret_version: i64,
     ) -> bool {
-        let Some(known) = mark.checked_sub(self.forgotten) else { return false };
-        let since = self.kept.iter().skip(usize::try_from(known).unwrap_or(usize::MAX));
-        let mut of_it =
-            since.filter(|edit| edit.realm == id.realm && edit.key.as_ref().is_none_or(|key| *key == id.key));
+        let Some(known) = mark.checked_sub(self.forgotten) else {
+            return false;
+        };
+        let since = self
+            .kept
+            .iter()
+            .skip(usize::try_from(known).unwrap_or(usize::MAX));
+        let mut of_it = since.filter(|edit| {
+            edit.realm == id.realm && edit.key.as_ref().is_none_or(|key| *key == id.key)
+        });
         of_it.all(|edit| {
-            let made_with = if edit.key.is_some() { secret_version } else { realm_version };
+            let made_with = if edit.key.is_some() {
+                secret_version
+            } else {
+                realm_version
+            };
             edit.version == Some(made_with)
         })
     }

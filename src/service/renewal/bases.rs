@@ -30,7 +30,9 @@ impl Bases {
     /// By alias.
     pub(super) fn tokens(&self) -> BTreeMap<String, TokenText> {
         let pairs = self.names.iter().zip(&self.answers);
-        pairs.map(|(name, answer)| (name.alias.clone(), answer.token.clone())).collect()
+        pairs
+            .map(|(name, answer)| (name.alias.clone(), answer.token.clone()))
+            .collect()
     }
 
     /// Whether they are what the rows name now.
@@ -52,7 +54,9 @@ impl Bases {
 
 impl View {
     fn bases(&self) -> Result<Vec<BaseName>, Failure> {
-        self.definition.form().map_or(Ok(Vec::new()), |form| form.bases(&self.inputs.values))
+        self.definition
+            .form()
+            .map_or(Ok(Vec::new()), |form| form.bases(&self.inputs.values))
     }
 }
 
@@ -61,7 +65,11 @@ impl Renewal {
     ///
     /// # Errors
     /// `Fetch` when one cannot be had, with its own class and retry time; `Config` when the chain is too long or closed.
-    pub(super) async fn obtain_bases(&self, id: &SecretId, view: &View) -> Result<Bases, ServiceError> {
+    pub(super) async fn obtain_bases(
+        &self,
+        id: &SecretId,
+        view: &View,
+    ) -> Result<Bases, ServiceError> {
         let names = view.bases().map_err(ServiceError::Fetch)?;
         if names.is_empty() {
             return Ok(Bases::default());
@@ -71,24 +79,53 @@ impl Renewal {
         for name in &names {
             answers.push(self.base(id, name, Cause::Miss).await?);
         }
-        Ok(Bases { names, answers, ..Bases::default() })
+        Ok(Bases {
+            names,
+            answers,
+            ..Bases::default()
+        })
     }
 
     /// The same after the provider called one dead: each is renewed if it still is the one that was used.
-    pub(super) async fn renew_bases(&self, id: &SecretId, dead: Bases) -> Result<Bases, ServiceError> {
+    pub(super) async fn renew_bases(
+        &self,
+        id: &SecretId,
+        dead: Bases,
+    ) -> Result<Bases, ServiceError> {
         let mut answers = Vec::new();
         for (name, answer) in dead.names.iter().zip(&dead.answers) {
-            answers.push(self.base(id, name, Cause::Report { version: answer.version }).await?);
+            answers.push(
+                self.base(
+                    id,
+                    name,
+                    Cause::Report {
+                        version: answer.version,
+                    },
+                )
+                .await?,
+            );
         }
-        Ok(Bases { names: dead.names, answers, is_second: true, died: AtomicBool::new(false) })
+        Ok(Bases {
+            names: dead.names,
+            answers,
+            is_second: true,
+            died: AtomicBool::new(false),
+        })
     }
 
-    async fn base(&self, id: &SecretId, name: &BaseName, cause: Cause) -> Result<TokenAnswer, ServiceError> {
+    async fn base(
+        &self,
+        id: &SecretId,
+        name: &BaseName,
+        cause: Cause,
+    ) -> Result<TokenAnswer, ServiceError> {
         let base = &name.secret;
         match Box::pin(self.renew(base, cause)).await {
             Err(ServiceError::Fetch(failure)) => {
-                let detail =
-                    format!("the token of {base}, on which that of {id} depends: {}", failure.detail);
+                let detail = format!(
+                    "the token of {base}, on which that of {id} depends: {}",
+                    failure.detail
+                );
                 Err(ServiceError::Fetch(Failure { detail, ..failure }))
             }
             Err(ServiceError::UnknownSecret(_)) => Err(unknown(id, base)),
@@ -103,9 +140,13 @@ impl Renewal {
             let mut next = Vec::new();
             for base in level {
                 if base == *id {
-                    let detail =
-                        format!("secret {id} depends on itself, by depends_on of its realm and others");
-                    return Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)));
+                    let detail = format!(
+                        "secret {id} depends on itself, by depends_on of its realm and others"
+                    );
+                    return Err(ServiceError::Fetch(Failure::new(
+                        FailureKind::Config,
+                        detail,
+                    )));
                 }
                 let view = match self.view(&base).await {
                     Err(ServiceError::UnknownSecret(_)) => return Err(unknown(id, &base)),
@@ -120,7 +161,10 @@ impl Renewal {
             level = next;
         }
         let detail = format!("secret {id} depends on others deeper than {DEEPEST}");
-        Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)))
+        Err(ServiceError::Fetch(Failure::new(
+            FailureKind::Config,
+            detail,
+        )))
     }
 }
 

@@ -22,7 +22,13 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_COMMIT_PAUSE: Duration = Duration::from_secs(5);
 
 impl Renewal {
-    pub(super) fn entry_of(&self, view: &View, commit: &Commit, version: i64, stale: Option<Stale>) -> Entry {
+    pub(super) fn entry_of(
+        &self,
+        view: &View,
+        commit: &Commit,
+        version: i64,
+        stale: Option<Stale>,
+    ) -> Entry {
         let previous_valid_until = commit.previous.as_ref().and_then(|(_, until)| *until);
         Entry {
             due_at: commit.due_at,
@@ -33,29 +39,43 @@ impl Renewal {
     }
 
     pub(super) fn commit_of(&self, turn: Turn<'_>, answer: &Answer, started: Timestamp) -> Commit {
-        let Turn { lease, view, cause, .. } = turn;
+        let Turn {
+            lease, view, cause, ..
+        } = turn;
         let now = self.parts.clock.now();
         let expires_at = match answer.expiry {
             Expiry::In(told) => Some(started.plus(told)),
             Expiry::Untold => Some(started.plus(self.settings.default_life)),
             Expiry::Never => None,
         };
-        let mut life = Life { obtained_at: started, expires_at };
+        let mut life = Life {
+            obtained_at: started,
+            expires_at,
+        };
         let mut due = due_at(life, &view.policy, &lease.id);
         let mut repeat_count = 0;
-        let held = view.current().filter(|held| held.life.expires_at.is_none_or(|at| at > started));
+        let held = view
+            .current()
+            .filter(|held| held.life.expires_at.is_none_or(|at| at > started));
         let extends = matches!(view.policy.reissue, Reissue::Same { extends: true, .. });
         if let Some(held) = held.filter(|held| held.text == answer.token && !extends) {
             // The same token came back: its life is not longer than was told before.
-            life.expires_at = life.expires_at.min(held.life.expires_at.or(life.expires_at));
-            let whole = Life { obtained_at: held.life.obtained_at, ..life };
-            repeat_count =
-                view.row.as_ref().map_or(0, |row| row.repeat_count) + i64::from(cause == Cause::Due);
+            life.expires_at = life
+                .expires_at
+                .min(held.life.expires_at.or(life.expires_at));
+            let whole = Life {
+                obtained_at: held.life.obtained_at,
+                ..life
+            };
+            repeat_count = view.row.as_ref().map_or(0, |row| row.repeat_count)
+                + i64::from(cause == Cause::Due);
             let as_ruled = due_at(whole, &view.policy, &lease.id).filter(|due| *due > now);
             due = repeat_at(now, life, repeat_count).max(as_ruled);
         }
         // A grant that ages is used before a fifth of its life is left, though the token would live on.
-        let grant_due = answer.grant_expires_at.map(|ends| ends.minus(ends.since(started) / 5));
+        let grant_due = answer
+            .grant_expires_at
+            .map(|ends| ends.minus(ends.since(started) / 5));
         let due = due.into_iter().chain(grant_due).min();
         let previous = held.filter(|held| held.text != answer.token);
         Commit {
@@ -94,12 +114,27 @@ impl Renewal {
 
     /// The token works although it could not be stored: it is handed out, gives way to any that is stored later, and is
     /// stored as soon as the store answers, unless another was.
-    pub(super) fn unstored(&self, turn: Turn<'_>, commit: Commit, error: &StoreError) -> TokenAnswer {
-        let Turn { lease: Lease { id, .. }, view, .. } = turn;
+    pub(super) fn unstored(
+        &self,
+        turn: Turn<'_>,
+        commit: Commit,
+        error: &StoreError,
+    ) -> TokenAnswer {
+        let Turn {
+            lease: Lease { id, .. },
+            view,
+            ..
+        } = turn;
         tracing::error!(realm = id.realm, key = id.key, %error, "a fetched token could not be stored");
         let warning = "the database is not available; this token could not be stored".to_owned();
-        let stale = Some(Stale { since: commit.at, warning });
-        let entry = Entry { is_unstored: true, ..self.entry_of(view, &commit, commit.version, stale) };
+        let stale = Some(Stale {
+            since: commit.at,
+            warning,
+        });
+        let entry = Entry {
+            is_unstored: true,
+            ..self.entry_of(view, &commit, commit.version, stale)
+        };
         let answer = entry.answer(Source::Upstream);
         self.parts.memory.keep(view.mark, id, entry);
         self.store_later(turn, commit);
@@ -110,7 +145,10 @@ impl Renewal {
     fn store_later(&self, turn: Turn<'_>, commit: Commit) {
         let (lease, mark) = (turn.lease.clone(), turn.view.mark);
         let stored = self.entry_of(turn.view, &commit, commit.version, None);
-        let (store, memory) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.memory));
+        let (store, memory) = (
+            Arc::clone(&self.parts.store),
+            Arc::clone(&self.parts.memory),
+        );
         let (clock, tasks) = (Arc::clone(&self.parts.clock), self.parts.tasks.clone());
         self.parts.tasks.spawn("late commit", async move {
             let (SecretId { realm, key }, mut pause) = (&lease.id, COMMIT_PAUSE);
@@ -138,14 +176,16 @@ impl View {
     /// Whether a token died before anybody would have renewed it.
     fn was_early(&self, held: &HeldToken, now: Timestamp) -> bool {
         let due_at = self.row.as_ref().and_then(|row| row.due_at);
-        now < due_at.or(held.life.expires_at).unwrap_or(Timestamp::from_epoch_ms(i64::MAX))
+        now < due_at
+            .or(held.life.expires_at)
+            .unwrap_or(Timestamp::from_epoch_ms(i64::MAX))
     }
 
     /// The stored token, if it was made with the current versions; usable or not.
     pub(super) fn current(&self) -> Option<&HeldToken> {
         let token = self.row.as_ref()?.token.as_ref()?;
-        let is_current =
-            token.realm_version == self.realm_version && token.secret_version == self.secret.version;
+        let is_current = token.realm_version == self.realm_version
+            && token.secret_version == self.secret.version;
         is_current.then_some(token)
     }
 }
@@ -161,7 +201,11 @@ fn previous_of(
     // A provider that repeats its token, and was forced to give another, has killed the first.
     let was_killed = cause.is_forced() && matches!(view.policy.reissue, Reissue::Same { .. });
     let is_dead = was_killed || matches!(cause, Cause::Report { .. });
-    let overlap = if is_dead { Some(Duration::ZERO) } else { view.policy.overlap() };
+    let overlap = if is_dead {
+        Some(Duration::ZERO)
+    } else {
+        view.policy.overlap()
+    };
     let until = match overlap {
         None => own_end,
         Some(overlap) => Some(own_end.map_or(now.plus(overlap), |end| end.min(now.plus(overlap)))),

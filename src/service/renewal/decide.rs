@@ -19,7 +19,11 @@ pub(super) struct Held<'a> {
 impl Held<'_> {
     /// Whether it will do without a fetch.
     pub(super) fn is_good_enough(&self, cause: Cause, asked_at: i64, now: Timestamp) -> bool {
-        let left_ms = self.token.life.expires_at.map_or(i64::MAX, |at| at.epoch_ms() - now.epoch_ms());
+        let left_ms = self
+            .token
+            .life
+            .expires_at
+            .map_or(i64::MAX, |at| at.epoch_ms() - now.epoch_ms());
         match cause {
             Cause::Miss => true,
             // The next credentials bring a token of their own.
@@ -48,18 +52,22 @@ impl View {
     pub(super) fn held(&self, now: Timestamp) -> Option<Held<'_>> {
         let row = self.row.as_ref()?;
         let token = row.token.as_ref()?;
-        let is_current =
-            token.realm_version == self.realm_version && token.secret_version == self.secret.version;
+        let is_current = token.realm_version == self.realm_version
+            && token.secret_version == self.secret.version;
         // While an attempt is put off, the token is as good as it gets: it is served to its very end.
-        let next_try_at = self.failure().map(|failure| failure.next_attempt_at).max(row.due_at);
+        let next_try_at = self
+            .failure()
+            .map(|failure| failure.next_attempt_at)
+            .max(row.due_at);
         let usable = token.life.usable_while_not_due(next_try_at, now);
         (is_current && usable).then_some(Held { row, token })
     }
 
     /// Why a fetch must not be made now, if so.
     pub(super) fn hold(&self, cause: Cause, now: Timestamp) -> Option<Hold<'_>> {
-        if let Some(failure) =
-            self.failure().filter(|failure| now < failure.next_attempt_at && cause != Cause::Retry)
+        if let Some(failure) = self
+            .failure()
+            .filter(|failure| now < failure.next_attempt_at && cause != Cause::Retry)
         {
             return Some(Hold::Failed(failure));
         }
@@ -80,7 +88,11 @@ impl View {
 
     /// What callers should know of the last failure while the token lives.
     pub(super) fn stale(&self, now: Timestamp) -> Option<Stale> {
-        let due = self.row.as_ref()?.due_at.is_some_and(|due_at| now >= due_at);
+        let due = self
+            .row
+            .as_ref()?
+            .due_at
+            .is_some_and(|due_at| now >= due_at);
         self.failure().filter(|_| due).map(stale_after)
     }
 
@@ -98,16 +110,23 @@ impl View {
             | Cause::Test => self.policy.min_interval,
         };
         let floor = fetched_at.plus(interval);
-        if let Cause::MinTtl { ms } = cause { floor.max(self.min_ttl_floor(held, ms)) } else { floor }
+        if let Cause::MinTtl { ms } = cause {
+            floor.max(self.min_ttl_floor(held, ms))
+        } else {
+            floor
+        }
     }
 
     /// A grant of unknown state is left alone while the held token is good, unless somebody insists.
     fn grant_floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
         let unknown_until = match cause {
             Cause::Report { .. } | Cause::Retry => None,
-            Cause::Miss | Cause::Due | Cause::Flush | Cause::MinTtl { .. } | Cause::Next | Cause::Test => {
-                self.unknown_until(held.token.life.expires_at)
-            }
+            Cause::Miss
+            | Cause::Due
+            | Cause::Flush
+            | Cause::MinTtl { .. }
+            | Cause::Next
+            | Cause::Test => self.unknown_until(held.token.life.expires_at),
         };
         unknown_until.unwrap_or(Timestamp::from_epoch_ms(0))
     }
@@ -116,11 +135,23 @@ impl View {
     fn min_ttl_floor(&self, held: Held<'_>, ms: i64) -> Timestamp {
         let life = held.token.life;
         let never = Timestamp::from_epoch_ms(i64::MAX);
-        let Some(expires_at) = life.expires_at else { return never };
-        if let Reissue::Same { until, extends: false } = self.policy.reissue {
+        let Some(expires_at) = life.expires_at else {
+            return never;
+        };
+        if let Reissue::Same {
+            until,
+            extends: false,
+        } = self.policy.reissue
+        {
             return expires_at.minus(until);
         }
-        let whole_ms = expires_at.epoch_ms().saturating_sub(life.obtained_at.epoch_ms());
-        if whole_ms < ms { held.row.due_at.unwrap_or(expires_at) } else { life.obtained_at }
+        let whole_ms = expires_at
+            .epoch_ms()
+            .saturating_sub(life.obtained_at.epoch_ms());
+        if whole_ms < ms {
+            held.row.due_at.unwrap_or(expires_at)
+        } else {
+            life.obtained_at
+        }
     }
 }

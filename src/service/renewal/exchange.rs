@@ -50,11 +50,19 @@ impl Renewal {
         let end = tokio::time::Instant::now() + timeout;
         let mut grant = turn.view.grant();
         while let Some(request) = run.next_request()? {
-            let intent = if request.spends { Some(self.intend(turn, &mut grant).await?) } else { None };
+            let intent = if request.spends {
+                Some(self.intend(turn, &mut grant).await?)
+            } else {
+                None
+            };
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             let sent = self.parts.upstream.send(&request, left).await;
             let sent = sent.map_err(|failure| {
-                if failure.kind == FailureKind::TimedOut { timed_out(timeout) } else { failure }
+                if failure.kind == FailureKind::TimedOut {
+                    timed_out(timeout)
+                } else {
+                    failure
+                }
             });
             crash_point("step_answered");
             match sent.and_then(|raw| run.take(raw)) {
@@ -65,7 +73,10 @@ impl Renewal {
                 }
             }
         }
-        Ok(Answer { grant_expires_at: grant.expires_at, ..run.conclude()? })
+        Ok(Answer {
+            grant_expires_at: grant.expires_at,
+            ..run.conclude()?
+        })
     }
 
     /// Writes down that the grant is about to be spent.
@@ -74,14 +85,29 @@ impl Renewal {
         if grant.is_of_another(&view.inputs.seed) {
             // The operator has authorised anew: whoever still uses the grant before is fenced, lest one of the two be lost.
             let fence = self.new_intent(grant.generation, view);
-            match self.parts.store.end_spend(&lease.id, &fence, Some(&Grant::default())).await {
-                Ok(true) => *grant = Grant { generation: grant.generation + 1, ..Grant::default() },
+            match self
+                .parts
+                .store
+                .end_spend(&lease.id, &fence, Some(&Grant::default()))
+                .await
+            {
+                Ok(true) => {
+                    *grant = Grant {
+                        generation: grant.generation + 1,
+                        ..Grant::default()
+                    }
+                }
                 Ok(false) => return Err(Broken::Overtaken),
                 Err(error) => return Err(Broken::Store(error)),
             }
         }
         let intent = self.new_intent(grant.generation, view);
-        match self.parts.store.begin_spend(&lease.id, grant.intent.as_ref(), &intent).await {
+        match self
+            .parts
+            .store
+            .begin_spend(&lease.id, grant.intent.as_ref(), &intent)
+            .await
+        {
             Ok(true) => {}
             Ok(false) => return Err(Broken::Overtaken),
             Err(error) => return Err(Broken::Store(error)),
@@ -90,7 +116,10 @@ impl Renewal {
         // Whoever takes the lease over may try the same grant.
         if self.parts.clock.now() >= lease.until.minus(self.settings.lease_margin) {
             let detail = "the lease ended before the grant could be sent";
-            let failure = Failure { is_unsent: true, ..Failure::new(FailureKind::Busy, detail) };
+            let failure = Failure {
+                is_unsent: true,
+                ..Failure::new(FailureKind::Busy, detail)
+            };
             self.end_vain_spend(turn, Some(&intent), &failure).await;
             return Err(failure.into());
         }
@@ -124,7 +153,11 @@ impl Renewal {
         match self.store_grant(&lease.id, &intent, &next).await {
             Ok(true) => {
                 crash_point("grant_stored");
-                *grant = Grant { generation: intent.generation + 1, intent: None, ..next };
+                *grant = Grant {
+                    generation: intent.generation + 1,
+                    intent: None,
+                    ..next
+                };
                 Ok(())
             }
             // The secret was deleted, or the grant was spent twice, which nobody here does.
@@ -136,7 +169,12 @@ impl Renewal {
         }
     }
 
-    async fn store_grant(&self, id: &SecretId, intent: &Intent, grant: &Grant) -> Result<bool, StoreError> {
+    async fn store_grant(
+        &self,
+        id: &SecretId,
+        intent: &Intent,
+        grant: &Grant,
+    ) -> Result<bool, StoreError> {
         let mut tries = 1;
         loop {
             let outcome = self.parts.store.end_spend(id, intent, Some(grant)).await;
@@ -151,7 +189,11 @@ impl Renewal {
     /// It is the only live grant: it is tried until it is stored, also while the process is asked to stop.
     fn store_grant_later(&self, id: &SecretId, intent: Intent, grant: Grant) {
         let SecretId { realm, key } = id;
-        tracing::error!(realm, key, "a new grant could not be stored yet; its token is not handed out");
+        tracing::error!(
+            realm,
+            key,
+            "a new grant could not be stored yet; its token is not handed out"
+        );
         let (store, id) = (Arc::clone(&self.parts.store), id.clone());
         self.parts.tasks.spawn("late grant", async move {
             let mut pause = SAVE_PAUSE;
@@ -159,7 +201,11 @@ impl Renewal {
                 tokio::time::sleep(pause).await;
                 match store.end_spend(&id, &intent, Some(&grant)).await {
                     Ok(true) => {
-                        return tracing::info!(realm = id.realm, key = id.key, "the new grant is stored");
+                        return tracing::info!(
+                            realm = id.realm,
+                            key = id.key,
+                            "the new grant is stored"
+                        );
                     }
                     Ok(false) => {
                         return tracing::warn!(
@@ -176,8 +222,15 @@ impl Renewal {
 
     /// A use that brought nothing: where it is certain that the grant is unspent, nothing more is unknown.
     async fn end_vain_spend(&self, turn: Turn<'_>, intent: Option<&Intent>, failure: &Failure) {
-        let Some(intent) = intent.filter(|_| is_unspent(failure)) else { return };
-        if let Err(error) = self.parts.store.end_spend(&turn.lease.id, intent, None).await {
+        let Some(intent) = intent.filter(|_| is_unspent(failure)) else {
+            return;
+        };
+        if let Err(error) = self
+            .parts
+            .store
+            .end_spend(&turn.lease.id, intent, None)
+            .await
+        {
             tracing::warn!(%error, "that a grant was not spent could not be noted; it is tried again near expiry");
         }
     }
@@ -186,27 +239,46 @@ impl Renewal {
     /// login: the caller goes round again.
     pub(super) async fn is_replaceable(&self, turn: Turn<'_>) -> Result<bool, StoreError> {
         let (id, before) = (&turn.lease.id, turn.view.grant());
-        let now = self.parts.store.find_token(id).await?.map(|row| row.grant).unwrap_or_default();
+        let now = self
+            .parts
+            .store
+            .find_token(id)
+            .await?
+            .map(|row| row.grant)
+            .unwrap_or_default();
         if now.generation != before.generation {
             return Ok(true);
         }
-        let logs_in = turn.view.definition.form().is_some_and(crate::realm::Form::logs_in);
+        let logs_in = turn
+            .view
+            .definition
+            .form()
+            .is_some_and(crate::realm::Form::logs_in);
         if !logs_in || !turn.view.inputs.has_saved {
             return Ok(false);
         }
         let intent = self.new_intent(before.generation, turn.view);
-        self.parts.store.end_spend(id, &intent, Some(&Grant::default())).await
+        self.parts
+            .store
+            .end_spend(id, &intent, Some(&Grant::default()))
+            .await
     }
 }
 
 /// The grant after a step: what was saved over what was there.
 fn next_grant(before: &Grant, view: &View, saved: &Saved) -> Grant {
     let is_same = before.seed == view.inputs.seed;
-    let mut values = if is_same { before.values.clone() } else { crate::secret::Credentials::default() };
+    let mut values = if is_same {
+        before.values.clone()
+    } else {
+        crate::secret::Credentials::default()
+    };
     for (name, value) in saved.values.iter() {
         values.set(name, value);
     }
-    let kept = before.expires_at.filter(|_| is_same && saved.values.is_empty());
+    let kept = before
+        .expires_at
+        .filter(|_| is_same && saved.values.is_empty());
     Grant {
         generation: before.generation + 1,
         values,
@@ -238,7 +310,11 @@ impl View {
         let grant = &self.row.as_ref()?.grant;
         let intent = grant.intent.as_ref()?;
         let is_current = intent.generation == grant.generation && intent.seed == self.inputs.seed;
-        is_current.then(|| expires_at.map_or(Timestamp::from_epoch_ms(i64::MAX), |at| at.minus(LAST_CHANCE)))
+        is_current.then(|| {
+            expires_at.map_or(Timestamp::from_epoch_ms(i64::MAX), |at| {
+                at.minus(LAST_CHANCE)
+            })
+        })
     }
 }
 

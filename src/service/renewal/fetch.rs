@@ -31,7 +31,9 @@ impl Renewal {
     /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and there is nothing newer:
     /// the caller goes round again.
     pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
-        let Turn { lease, view, cause, .. } = turn;
+        let Turn {
+            lease, view, cause, ..
+        } = turn;
         let Some(form) = view.definition.form() else {
             return self.note_failure(turn, nothing_to_fetch()).await;
         };
@@ -41,7 +43,8 @@ impl Renewal {
         // The life counts from before the request.
         let started = self.parts.clock.now();
         let forced = cause.is_forced() && view.held(started).is_some();
-        let mut run = match form.begin(view.facts(&lease.id, forced, started, turn.bases.tokens())) {
+        let mut run = match form.begin(view.facts(&lease.id, forced, started, turn.bases.tokens()))
+        {
             Ok(run) => run,
             Err(failure) => return self.note_failure(turn, failure).await,
         };
@@ -50,7 +53,10 @@ impl Renewal {
             return self.conclude_fetch(turn, outcome, started).await;
         }
         let by_hand = cause == Cause::Retry;
-        let pass = match self.circuits.enter(&lease.id.realm, view.realm_version, by_hand, started) {
+        let pass = match self
+            .circuits
+            .enter(&lease.id.realm, view.realm_version, by_hand, started)
+        {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.release(Some(lease)).await;
@@ -85,7 +91,11 @@ impl Renewal {
             Ok(answer) => {
                 crash_point("provider_answered");
                 let commit = self.commit_of(turn, &answer, started);
-                if !commit.token.life.usable_while_not_due(commit.due_at, self.parts.clock.now()) {
+                if !commit
+                    .token
+                    .life
+                    .usable_while_not_due(commit.due_at, self.parts.clock.now())
+                {
                     return self.note_failure(turn, came_too_late()).await;
                 }
                 self.store_answer(turn, commit, &answer).await
@@ -124,19 +134,39 @@ impl Renewal {
         self.note_failure(turn, failure).await
     }
 
-    async fn call_upstream(&self, turn: Turn<'_>, run: &mut Run<'_>, call: &str) -> Result<Answer, Broken> {
-        let Turn { lease, view, cause, .. } = turn;
+    async fn call_upstream(
+        &self,
+        turn: Turn<'_>,
+        run: &mut Run<'_>,
+        call: &str,
+    ) -> Result<Answer, Broken> {
+        let Turn {
+            lease, view, cause, ..
+        } = turn;
         let began = tokio::time::Instant::now();
-        let left = lease.until.minus(self.settings.lease_margin).since(self.parts.clock.now());
+        let left = lease
+            .until
+            .minus(self.settings.lease_margin)
+            .since(self.parts.clock.now());
         let timeout = self.timeout(view).min(left);
-        let outcome = self.exchange(turn, run, timeout).await.map_err(|broken| match broken {
-            Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
-            other @ (Broken::Store(_) | Broken::Overtaken) => other,
-        });
+        let outcome = self
+            .exchange(turn, run, timeout)
+            .await
+            .map_err(|broken| match broken {
+                Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
+                other @ (Broken::Store(_) | Broken::Overtaken) => other,
+            });
         let (took, code) = (began.elapsed(), Self::outcome_code(&outcome));
         let SecretId { realm, key } = &lease.id;
         self.parts.metrics.count_upstream(realm, code, took);
-        tracing::info!(realm, key, cause = cause.as_str(), outcome = code, ?took, "asked the provider");
+        tracing::info!(
+            realm,
+            key,
+            cause = cause.as_str(),
+            outcome = code,
+            ?took,
+            "asked the provider"
+        );
         if run.steps() == 0 && matches!(outcome, Err(Broken::Store(_) | Broken::Overtaken)) {
             // Nothing was sent.
             if let Err(error) = self.parts.store.withdraw_fetch(call).await {
@@ -150,17 +180,29 @@ impl Renewal {
     }
 
     /// A quota is used up: the held token, or a failure that lasts until the quota allows another call.
-    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<Option<TokenAnswer>, ServiceError> {
+    async fn withhold(
+        &self,
+        turn: Turn<'_>,
+        until: Timestamp,
+    ) -> Result<Option<TokenAnswer>, ServiceError> {
         let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.held(now) {
             self.release(Some(lease)).await;
             let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
-            return Ok(Some(TokenAnswer { renewed: false, retry_after, ..answer }));
+            return Ok(Some(TokenAnswer {
+                renewed: false,
+                retry_after,
+                ..answer
+            }));
         }
-        let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
-        let failure = Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) };
+        let detail =
+            "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
+        let failure = Failure {
+            retry_after,
+            ..Failure::new(FailureKind::Quota, detail)
+        };
         self.note_failure(turn, failure).await
     }
 
@@ -170,7 +212,9 @@ impl Renewal {
         commit: Commit,
         answer: &Answer,
     ) -> Result<Option<TokenAnswer>, ServiceError> {
-        let Turn { lease, view, cause, .. } = turn;
+        let Turn {
+            lease, view, cause, ..
+        } = turn;
         if cause == Cause::Next && !self.promote(turn).await? {
             return Ok(None);
         }
@@ -190,7 +234,11 @@ impl Renewal {
                 }
                 let answer = entry.answer(Source::Upstream);
                 self.parts.memory.keep(view.mark, &lease.id, entry);
-                Ok(Some(TokenAnswer { warning, renewed, ..answer }))
+                Ok(Some(TokenAnswer {
+                    warning,
+                    renewed,
+                    ..answer
+                }))
             }
             Ok(false) => self.fenced(turn).await,
             Err(error) => Ok(Some(self.unstored(turn, commit, &error))),
@@ -199,11 +247,18 @@ impl Renewal {
 
     /// Queues the token's renewal, unless nobody has asked for it for long.
     fn plan_renewal(&self, id: &SecretId, commit: &Commit) {
-        let asked = self.parts.memory.find(id.borrowed()).map(|entry| entry.asked.at());
+        let asked = self
+            .parts
+            .memory
+            .find(id.borrowed())
+            .map(|entry| entry.asked.at());
         let is_idle = asked.is_none_or(|asked| commit.at.since(asked) > self.settings.idle_after);
         if let Some(due_at) = commit.due_at.filter(|_| commit.was_asked || !is_idle) {
             // Without a refresher (a function) nobody listens.
-            let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at });
+            let _ = self.parts.schedule.send(DueToken {
+                id: id.clone(),
+                due_at,
+            });
         }
     }
 
@@ -232,7 +287,11 @@ impl Renewal {
     /// The lease had passed to another: what that one stored counts, what came of our fetch does not.
     async fn fenced(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
         let (id, asked_at) = (&turn.lease.id, turn.asked_at);
-        tracing::warn!(realm = id.realm, key = id.key, "a fetch came too late: its outcome was not stored");
+        tracing::warn!(
+            realm = id.realm,
+            key = id.key,
+            "a fetch came too late: its outcome was not stored"
+        );
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let newer = view.held(now).filter(|held| held.row.version > asked_at);
@@ -245,7 +304,9 @@ impl Renewal {
         turn: Turn<'_>,
         failure: Failure,
     ) -> Result<Option<TokenAnswer>, ServiceError> {
-        let Turn { lease, view, cause, .. } = turn;
+        let Turn {
+            lease, view, cause, ..
+        } = turn;
         if cause == Cause::Next {
             return self.note_next_failure(turn, failure).await.map(Some);
         }
@@ -253,7 +314,11 @@ impl Renewal {
         tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.parts.clock.now();
         if view.grant_ends_soon(at) {
-            tracing::warn!(realm = id.realm, key = id.key, "less than a fifth of the grant's life is left");
+            tracing::warn!(
+                realm = id.realm,
+                key = id.key,
+                "less than a fifth of the grant's life is left"
+            );
         }
         let count = view.failure().map_or(0, |failure| failure.count) + 1;
         let wait = back_off(failure.kind, count, &view.policy, id);
@@ -270,21 +335,44 @@ impl Renewal {
         match self.parts.store.release_lease(lease, Some(&recorded)).await {
             Ok(true) => {}
             Ok(false) => return self.fenced(turn).await,
-            Err(error) => tracing::warn!(%error, "a lease could not be given back; it ends by itself"),
+            Err(error) => {
+                tracing::warn!(%error, "a lease could not be given back; it ends by itself")
+            }
         }
         if cause == Cause::Due {
             // Without a refresher (a function) nobody listens.
-            let _ = self.parts.schedule.send(DueToken { id: id.clone(), due_at: next_attempt_at });
+            let _ = self.parts.schedule.send(DueToken {
+                id: id.clone(),
+                due_at: next_attempt_at,
+            });
         }
         let retry_after = Some(next_attempt_at.since(at));
         // The store may have taken its time.
         let now = self.parts.clock.now();
-        let lives = |held: &Held<'_>| held.token.life.expires_at.is_none_or(|expires_at| now < expires_at);
-        let Some(held) = view.held(at).filter(lives) else {
-            return Err(ServiceError::Fetch(Failure { retry_after, ..recorded.failure }));
+        let lives = |held: &Held<'_>| {
+            held.token
+                .life
+                .expires_at
+                .is_none_or(|expires_at| now < expires_at)
         };
-        let answer = self.keep(id, view, held, Some(next_attempt_at), Some(stale_after(&recorded)));
-        Ok(Some(TokenAnswer { renewed: false, retry_after, ..answer }))
+        let Some(held) = view.held(at).filter(lives) else {
+            return Err(ServiceError::Fetch(Failure {
+                retry_after,
+                ..recorded.failure
+            }));
+        };
+        let answer = self.keep(
+            id,
+            view,
+            held,
+            Some(next_attempt_at),
+            Some(stale_after(&recorded)),
+        );
+        Ok(Some(TokenAnswer {
+            renewed: false,
+            retry_after,
+            ..answer
+        }))
     }
 }
 
@@ -294,5 +382,8 @@ fn came_too_late() -> Failure {
 }
 
 fn nothing_to_fetch() -> Failure {
-    Failure::new(FailureKind::Config, "the realm is fixed: there is nothing to fetch")
+    Failure::new(
+        FailureKind::Config,
+        "the realm is fixed: there is nothing to fetch",
+    )
 }

@@ -49,29 +49,58 @@ impl Renewal {
             asked: Arc::default(),
             previous_valid_until: None,
             outputs: token.outputs.clone(),
-            token_use: view.definition.form().and_then(Form::token_use).map(Arc::from),
+            token_use: view
+                .definition
+                .form()
+                .and_then(Form::token_use)
+                .map(Arc::from),
             is_fixed: false,
             is_unstored: false,
-            trust_for: self.settings.trust_for.max(view.policy.overlap().unwrap_or_default() / 2),
-            dies_when_renewed: view.policy.overlap().is_some_and(|overlap| overlap.is_zero()),
+            trust_for: self
+                .settings
+                .trust_for
+                .max(view.policy.overlap().unwrap_or_default() / 2),
+            dies_when_renewed: view
+                .policy
+                .overlap()
+                .is_some_and(|overlap| overlap.is_zero()),
         }
     }
 
     /// Another instance renews; what is held is good until its token is seen.
-    pub(super) fn leave_to_holder(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
+    pub(super) fn leave_to_holder(
+        &self,
+        id: &SecretId,
+        view: &View,
+    ) -> Result<TokenAnswer, ServiceError> {
         let now = self.parts.clock.now();
         let held = view.held(now).ok_or(ServiceError::Waited(Duration::ZERO))?;
         Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
     }
 
-    pub(super) fn give_fixed(&self, id: &SecretId, view: &View) -> Result<TokenAnswer, ServiceError> {
+    pub(super) fn give_fixed(
+        &self,
+        id: &SecretId,
+        view: &View,
+    ) -> Result<TokenAnswer, ServiceError> {
         let now = self.parts.clock.now();
-        let config = |detail: String| Err(ServiceError::Fetch(Failure::new(FailureKind::Config, detail)));
+        let config = |detail: String| {
+            Err(ServiceError::Fetch(Failure::new(
+                FailureKind::Config,
+                detail,
+            )))
+        };
         let Some(fixed) = &view.secret.content.fixed else {
-            return config(format!("realm {} is fixed, and secret {id} has no token: save one", id.realm));
+            return config(format!(
+                "realm {} is fixed, and secret {id} has no token: save one",
+                id.realm
+            ));
         };
         // Its life is the operator's business: no margin is taken off.
-        let life = Life { obtained_at: fixed.expires_at.unwrap_or(now), expires_at: fixed.expires_at };
+        let life = Life {
+            obtained_at: fixed.expires_at.unwrap_or(now),
+            expires_at: fixed.expires_at,
+        };
         if !life.usable_at(now) {
             return config(format!(
                 "the token that the operator gave for secret {id} has expired: save a new one"
@@ -84,7 +113,10 @@ impl Renewal {
             secret_version: view.secret.version,
             outputs: Outputs::default(),
         };
-        let entry = Entry { is_fixed: true, ..self.entry(view, &token, view.secret.version) };
+        let entry = Entry {
+            is_fixed: true,
+            ..self.entry(view, &token, view.secret.version)
+        };
         let answer = entry.answer(Source::Fixed);
         self.parts.memory.keep(view.mark, id, entry);
         Ok(answer)

@@ -24,11 +24,23 @@ pub(in crate::service) struct Inputs {
 
 impl Renewal {
     /// The values of a secret: stored, pushed, rotated, or read from files.
-    pub(super) async fn inputs(&self, form: &Form, secret: &SecretRow, row: Option<&TokenRow>) -> Inputs {
+    pub(super) async fn inputs(
+        &self,
+        form: &Form,
+        secret: &SecretRow,
+        row: Option<&TokenRow>,
+    ) -> Inputs {
         let stored = &secret.content.credentials;
         let seed = seed(form, stored);
-        let grant = row.map(|row| &row.grant).filter(|grant| grant.seed == seed && !grant.values.is_empty());
-        let mut inputs = Inputs { values: stored.clone(), failure: None, has_saved: grant.is_some(), seed };
+        let grant = row
+            .map(|row| &row.grant)
+            .filter(|grant| grant.seed == seed && !grant.values.is_empty());
+        let mut inputs = Inputs {
+            values: stored.clone(),
+            failure: None,
+            has_saved: grant.is_some(),
+            seed,
+        };
         for (name, value) in secret.pushed.iter() {
             inputs.values.set(name, value);
         }
@@ -36,7 +48,9 @@ impl Renewal {
             inputs.values.set(name, value);
         }
         for input in form.inputs_from(Origin::File) {
-            let Some(name) = stored.get(&input.name).or(input.default.as_deref()) else { continue };
+            let Some(name) = stored.get(&input.name).or(input.default.as_deref()) else {
+                continue;
+            };
             match self.parts.files.read(&input.name, name).await {
                 Ok(content) => inputs.values.set(&input.name, content),
                 Err(failure) => inputs.failure = inputs.failure.take().or(Some(failure)),
@@ -48,7 +62,13 @@ impl Renewal {
 
 impl View {
     /// What a fetch starts from.
-    pub(super) fn facts(&self, id: &SecretId, forced: bool, now: Timestamp, tokens: Tokens) -> Facts {
+    pub(super) fn facts(
+        &self,
+        id: &SecretId,
+        forced: bool,
+        now: Timestamp,
+        tokens: Tokens,
+    ) -> Facts {
         Facts {
             secret: id.clone(),
             inputs: self.inputs.values.clone(),
@@ -63,7 +83,10 @@ impl View {
 
     /// The grant as stored; a blank one before the first use.
     pub(super) fn grant(&self) -> Grant {
-        self.row.as_ref().map(|row| row.grant.clone()).unwrap_or_default()
+        self.row
+            .as_ref()
+            .map(|row| row.grant.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -73,7 +96,12 @@ type Tokens = std::collections::BTreeMap<String, TokenText>;
 fn seed(form: &Form, stored: &Credentials) -> String {
     let mut text = String::new();
     for input in form.inputs_from(Origin::Rotating) {
-        for part in [&input.name, "\0", stored.get(&input.name).unwrap_or_default(), "\0"] {
+        for part in [
+            &input.name,
+            "\0",
+            stored.get(&input.name).unwrap_or_default(),
+            "\0",
+        ] {
             text.push_str(part);
         }
     }
@@ -88,17 +116,30 @@ pub(super) fn settings_mark(
     secret: &SecretRow,
     inputs: &Inputs,
 ) -> i64 {
-    let config =
-        realm.config.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    let of = |name: &str| config.as_ref().and_then(|config| config.get(name).map(ToString::to_string));
+    let config = realm
+        .config
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let of = |name: &str| {
+        config
+            .as_ref()
+            .and_then(|config| config.get(name).map(ToString::to_string))
+    };
     let mut text = of("policy").unwrap_or_default();
     text.push_str(&of("errors").unwrap_or_default());
     if secret.pushed_version > 0 {
         text.push_str(&secret.pushed_version.to_string());
     }
-    let files = definition.form().into_iter().flat_map(|form| form.inputs_from(Origin::File));
+    let files = definition
+        .form()
+        .into_iter()
+        .flat_map(|form| form.inputs_from(Origin::File));
     for input in files {
         text.push_str(inputs.values.get(&input.name).unwrap_or_default());
     }
-    if text.is_empty() { 0 } else { hash(text.bytes()).cast_signed() }
+    if text.is_empty() {
+        0
+    } else {
+        hash(text.bytes()).cast_signed()
+    }
 }

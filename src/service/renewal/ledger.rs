@@ -64,7 +64,10 @@ impl Withheld {
         if noted.len() >= MOST_NOTED {
             noted.clear();
         }
-        noted.insert(id.clone(), ((view.realm_version, view.settings_mark), until));
+        noted.insert(
+            id.clone(),
+            ((view.realm_version, view.settings_mark), until),
+        );
     }
 
     fn locked(&self) -> MutexGuard<'_, HashMap<SecretId, Noted>> {
@@ -85,8 +88,10 @@ impl Renewal {
             self.parts.store.insert_fetch(&row).await?;
             return Ok(Admission::Go(row.id));
         }
-        if let Some(until) =
-            self.withheld.until(id, view, self.parts.clock.now()).filter(|_| !cause.is_essential())
+        if let Some(until) = self
+            .withheld
+            .until(id, view, self.parts.clock.now())
+            .filter(|_| !cause.is_essential())
         {
             return Ok(Admission::Withheld(until));
         }
@@ -102,14 +107,20 @@ impl Renewal {
                 }
                 Verdict::UsedUp(until) => {
                     self.set_outcome(&row.id, FetchRow::WITHHELD).await?;
-                    self.parts.metrics.count_upstream(&id.realm, FetchRow::WITHHELD, Duration::ZERO);
+                    self.parts.metrics.count_upstream(
+                        &id.realm,
+                        FetchRow::WITHHELD,
+                        Duration::ZERO,
+                    );
                     self.withheld.note(id, view, until);
                     return Ok(Admission::Withheld(until));
                 }
                 Verdict::Contended => self.parts.store.withdraw_fetch(&row.id).await?,
             }
             if tokio::time::Instant::now() >= give_up_at {
-                return Ok(Admission::Withheld(self.parts.clock.now().plus(Duration::from_secs(1))));
+                return Ok(Admission::Withheld(
+                    self.parts.clock.now().plus(Duration::from_secs(1)),
+                ));
             }
             // Random, so that those that ask together come back apart.
             let share = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
@@ -133,12 +144,20 @@ impl Renewal {
     }
 
     async fn set_outcome(&self, call: &str, outcome: &str) -> Result<(), StoreError> {
-        let outcome = FetchOutcome { outcome: outcome.to_owned(), ..FetchOutcome::default() };
+        let outcome = FetchOutcome {
+            outcome: outcome.to_owned(),
+            ..FetchOutcome::default()
+        };
         self.parts.store.finish_fetch(call, &outcome).await
     }
 
     /// What all quotas say together; the one that frees last counts.
-    async fn judge(&self, row: &FetchRow, view: &View, cause: Cause) -> Result<Verdict, StoreError> {
+    async fn judge(
+        &self,
+        row: &FetchRow,
+        view: &View,
+        cause: Cause,
+    ) -> Result<Verdict, StoreError> {
         let SecretId { realm, key } = &row.secret;
         let (mut used_up, mut is_contended) = (None::<Timestamp>, false);
         let mut crossed = Vec::new();
@@ -146,7 +165,11 @@ impl Renewal {
             let of_key = (quota.scope == Scope::Secret).then_some(key.as_str());
             let usage = self.usage(realm, of_key, quota, row.at).await?;
             let limit = quota.limit;
-            let allowed = if cause.is_essential() { limit } else { limit.saturating_sub(quota.reserve) };
+            let allowed = if cause.is_essential() {
+                limit
+            } else {
+                limit.saturating_sub(quota.reserve)
+            };
             if usage.made >= allowed {
                 used_up = used_up.max(Some(quota.window.frees_at(row.at, usage.oldest_at)));
             } else if usage.count > allowed {
@@ -179,18 +202,29 @@ impl Renewal {
         now: Timestamp,
     ) -> Result<Usage, StoreError> {
         let since = quota.window.counts_after(now);
-        self.parts.store.fetch_usage(realm, key, since, now.minus(ASKING_COUNTS)).await
+        self.parts
+            .store
+            .fetch_usage(realm, key, since, now.minus(ASKING_COUNTS))
+            .await
     }
 
     /// How much of each quota of a secret is used.
-    pub(super) async fn quota_use(&self, id: &SecretId, view: &View) -> Result<Vec<QuotaUse>, StoreError> {
+    pub(super) async fn quota_use(
+        &self,
+        id: &SecretId,
+        view: &View,
+    ) -> Result<Vec<QuotaUse>, StoreError> {
         let now = self.parts.clock.now();
         let mut all = Vec::new();
         for quota in &view.policy.quotas {
             let key = (quota.scope == Scope::Secret).then_some(id.key.as_str());
             let usage = self.usage(&id.realm, key, quota, now).await?;
             let frees_at = (usage.made > 0).then(|| quota.window.frees_at(now, usage.oldest_at));
-            all.push(QuotaUse { quota: quota.clone(), used: usage.made, frees_at });
+            all.push(QuotaUse {
+                quota: quota.clone(),
+                used: usage.made,
+                frees_at,
+            });
         }
         Ok(all)
     }
@@ -217,8 +251,16 @@ impl Renewal {
         let outcome = match outcome {
             Ok(answer) => {
                 let is_repeated = held.is_some_and(|held| *held == answer.token);
-                let outcome = if is_repeated { FetchRow::REPEATED } else { FetchRow::OK };
-                FetchOutcome { outcome: outcome.to_owned(), duration_ms, ..FetchOutcome::default() }
+                let outcome = if is_repeated {
+                    FetchRow::REPEATED
+                } else {
+                    FetchRow::OK
+                };
+                FetchOutcome {
+                    outcome: outcome.to_owned(),
+                    duration_ms,
+                    ..FetchOutcome::default()
+                }
             }
             Err(Broken::Failed(failure)) => FetchOutcome {
                 outcome: failure.kind.code().to_owned(),

@@ -34,7 +34,13 @@ impl Renewal {
                     return Ok(());
                 };
                 let asked_at = next.row.as_ref().map_or(0, |row| row.version);
-                let turn = Turn { lease: &lease, view: &next, bases: &bases, cause: Cause::Next, asked_at };
+                let turn = Turn {
+                    lease: &lease,
+                    view: &next,
+                    bases: &bases,
+                    cause: Cause::Next,
+                    asked_at,
+                };
                 // `None`: the secret was edited meanwhile; what was edited is tried anew.
                 if self.fetch(turn).await?.is_some() {
                     return Ok(());
@@ -55,16 +61,28 @@ impl Renewal {
         let Turn { lease, view, .. } = turn;
         let SecretId { realm, key } = &lease.id;
         let now = self.parts.clock.now();
-        let row = SecretRow { updated_at: now, changed_at: now, ..view.secret.clone() };
+        let row = SecretRow {
+            updated_at: now,
+            changed_at: now,
+            ..view.secret.clone()
+        };
         let promoted = self.parts.store.update_secret(&row, row.revision - 1).await;
         if promoted.is_err() {
             self.release(Some(lease)).await;
         }
         if promoted? {
-            tracing::info!(realm, key, "the next credentials work and are the current ones now");
+            tracing::info!(
+                realm,
+                key,
+                "the next credentials work and are the current ones now"
+            );
             return Ok(true);
         }
-        tracing::info!(realm, key, "the secret was edited while its next credentials were tried");
+        tracing::info!(
+            realm,
+            key,
+            "the secret was edited while its next credentials were tried"
+        );
         self.release(Some(lease)).await;
         Ok(false)
     }
@@ -82,9 +100,14 @@ impl Renewal {
         let stored = self.parts.store.find_secret(&lease.id).await?;
         // An edit meanwhile is tried by itself.
         let stored = stored.filter(|stored| stored.revision == view.secret.revision - 1);
-        if let Some((stored, next)) = stored.and_then(|row| row.next.clone().map(|next| (row, next))) {
+        if let Some((stored, next)) =
+            stored.and_then(|row| row.next.clone().map(|next| (row, next)))
+        {
             let row = self.after_failure(stored, next, view, &failure);
-            self.parts.store.update_secret(&row, row.revision - 1).await?;
+            self.parts
+                .store
+                .update_secret(&row, row.revision - 1)
+                .await?;
         }
         Err(ServiceError::Fetch(failure))
     }
@@ -99,7 +122,11 @@ impl Renewal {
         let at = self.parts.clock.now();
         let failure_count = next.failure_count + 1;
         // What the provider refuses is mended by an operator, here or there: it is not asked each few minutes.
-        let kind = if failure.kind == FailureKind::Refused { FailureKind::Config } else { failure.kind };
+        let kind = if failure.kind == FailureKind::Refused {
+            FailureKind::Config
+        } else {
+            failure.kind
+        };
         let wait = back_off(kind, failure_count, &view.policy, &stored.id);
         let due_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
         let recorded = RecordedFailure {
@@ -111,16 +138,29 @@ impl Renewal {
             count: failure_count,
             failure: failure.clone(),
         };
-        let next = NextCredentials { due_at, failure: Some(recorded), failure_count, ..next };
+        let next = NextCredentials {
+            due_at,
+            failure: Some(recorded),
+            failure_count,
+            ..next
+        };
         // No instance need look for it: it is not marked as changed.
-        SecretRow { revision: stored.revision + 1, next: Some(next), ..stored }
+        SecretRow {
+            revision: stored.revision + 1,
+            next: Some(next),
+            ..stored
+        }
     }
 }
 
 impl View {
     /// The same with the next credentials in force; `None`: there are none, or their time has not come.
     fn with_next(&self, now: Timestamp) -> Option<Self> {
-        let next = self.secret.next.as_ref().filter(|next| next.due_at <= now)?;
+        let next = self
+            .secret
+            .next
+            .as_ref()
+            .filter(|next| next.due_at <= now)?;
         let mut secret = SecretRow {
             next: None,
             version: self.secret.version + 1,
@@ -132,6 +172,10 @@ impl View {
             secret.content.credentials.set(name, value);
             inputs.values.set(name, value);
         }
-        Some(Self { inputs, secret, ..self.clone() })
+        Some(Self {
+            inputs,
+            secret,
+            ..self.clone()
+        })
     }
 }

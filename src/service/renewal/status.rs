@@ -67,8 +67,11 @@ impl View {
 
     /// Whether less than a fifth of the grant's life is left; it began with the token.
     pub(super) fn grant_ends_soon(&self, now: Timestamp) -> bool {
-        let obtained_at =
-            self.row.as_ref().and_then(|row| row.token.as_ref()).map(|token| token.life.obtained_at);
+        let obtained_at = self
+            .row
+            .as_ref()
+            .and_then(|row| row.token.as_ref())
+            .map(|token| token.life.obtained_at);
         let ends = self.grant().expires_at.zip(obtained_at);
         ends.is_some_and(|(ends, began)| now >= ends.minus(ends.since(began) / 5))
     }
@@ -123,7 +126,9 @@ impl Renewal {
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let failed = view.failure().is_some();
-        let is_gone = view.failure().is_some_and(|failure| failure.failure.kind == FailureKind::Reauthorise);
+        let is_gone = view
+            .failure()
+            .is_some_and(|failure| failure.failure.kind == FailureKind::Reauthorise);
         let state = match (view.held(now), view.current()) {
             (None, _) if is_gone => TokenState::Reauthorise,
             (Some(_), _) if failed => TokenState::Stale,
@@ -144,7 +149,12 @@ impl Renewal {
             row.token = view.current().cloned();
             row.failure = view.failure().cloned();
         }
-        let fixed = view.secret.content.fixed.as_ref().filter(|_| view.definition == Definition::Fixed);
+        let fixed = view
+            .secret
+            .content
+            .fixed
+            .as_ref()
+            .filter(|_| view.definition == Definition::Fixed);
         Ok(SecretStatus {
             fixed: fixed.map(|fixed| (view.secret.version, fixed.expires_at)),
             id: id.clone(),

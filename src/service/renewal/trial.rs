@@ -63,9 +63,15 @@ impl Renewal {
     ///
     /// # Errors
     /// `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a base token cannot be had.
-    pub(in crate::service) async fn try_definition(&self, trial: Trial) -> Result<TrialReport, ServiceError> {
+    pub(in crate::service) async fn try_definition(
+        &self,
+        trial: Trial,
+    ) -> Result<TrialReport, ServiceError> {
         let Some(form) = trial.definition.form() else {
-            return Err(ServiceError::invalid("/config", "a fixed realm fetches nothing"));
+            return Err(ServiceError::invalid(
+                "/config",
+                "a fixed realm fetches nothing",
+            ));
         };
         let (view, mut warnings) = match &trial.with {
             TrialInputs::Stored(id) => {
@@ -76,7 +82,8 @@ impl Renewal {
             TrialInputs::Given { .. } => (None, Vec::new()),
         };
         if view.is_some() && form.rotates() {
-            let detail = "this realm spends a grant that works once: give inputs with one that may be spent";
+            let detail =
+                "this realm spends a grant that works once: give inputs with one that may be spent";
             return Err(ServiceError::invalid("/inputs", detail));
         }
         warnings.extend(trial.definition.warnings());
@@ -88,7 +95,8 @@ impl Renewal {
         let began = tokio::time::Instant::now();
         let report = self.go_through(form, facts, warnings).await;
         if let Some(call) = call {
-            self.conclude_trial(&call, began.elapsed(), report.failure.as_ref()).await;
+            self.conclude_trial(&call, began.elapsed(), report.failure.as_ref())
+                .await;
         }
         Ok(report)
     }
@@ -139,17 +147,21 @@ impl Renewal {
         match self.admit(id, view, Cause::Test).await? {
             Admission::Go(call) => Ok(call),
             Admission::Withheld(until) => {
-                let detail =
-                    "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
+                let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
                 let retry_after = Some(until.since(self.parts.clock.now()));
-                Err(ServiceError::Fetch(Failure { retry_after, ..Failure::new(FailureKind::Quota, detail) }))
+                Err(ServiceError::Fetch(Failure {
+                    retry_after,
+                    ..Failure::new(FailureKind::Quota, detail)
+                }))
             }
         }
     }
 
     async fn conclude_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
         let outcome = crate::store::FetchOutcome {
-            outcome: failure.map_or(FetchRow::OK, |failure| failure.kind.code()).to_owned(),
+            outcome: failure
+                .map_or(FetchRow::OK, |failure| failure.kind.code())
+                .to_owned(),
             provider_code: failure.and_then(|failure| failure.provider.code.clone()),
             provider_message: failure.and_then(|failure| failure.provider.message.clone()),
             duration_ms: Some(millis(took)),
@@ -160,11 +172,21 @@ impl Renewal {
     }
 
     async fn go_through(&self, form: &Form, facts: Facts, warnings: Vec<String>) -> TrialReport {
-        let mut report =
-            TrialReport { steps: Vec::new(), findings: Vec::new(), token: None, failure: None, warnings };
+        let mut report = TrialReport {
+            steps: Vec::new(),
+            findings: Vec::new(),
+            token: None,
+            failure: None,
+            warnings,
+        };
         let mut run = match form.begin(facts) {
             Ok(run) => run,
-            Err(failure) => return TrialReport { failure: Some(failure), ..report },
+            Err(failure) => {
+                return TrialReport {
+                    failure: Some(failure),
+                    ..report
+                };
+            }
         };
         let outcome = self.send_all(&mut run, &mut report.steps).await;
         report.findings = run.findings(outcome.as_ref().ok());
@@ -181,7 +203,11 @@ impl Renewal {
         while let Some(request) = run.next_request()? {
             let began = tokio::time::Instant::now();
             let shown = Rehearsed::of(&request, false);
-            let sent = self.parts.upstream.send(&request, end.saturating_duration_since(began)).await;
+            let sent = self
+                .parts
+                .upstream
+                .send(&request, end.saturating_duration_since(began))
+                .await;
             let duration_ms = millis(began.elapsed());
             let came = sent.is_ok();
             let taken = sent.and_then(|raw| run.take(raw));

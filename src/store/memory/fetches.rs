@@ -13,7 +13,8 @@ pub(super) fn usage(
     since: Timestamp,
     asking_since: Timestamp,
 ) -> Usage {
-    let is_of = |row: &&FetchRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
+    let is_of =
+        |row: &&FetchRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
     let mut usage = Usage::default();
     for row in fetches.values().filter(is_of).filter(|row| row.at > since) {
         match row.outcome.as_str() {
@@ -31,7 +32,9 @@ pub(super) fn usage(
 
 /// The latest ids first.
 pub(super) fn matching(fetches: &Fetches, filter: &FetchFilter) -> Vec<FetchRow> {
-    let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+    let is = |wanted: &Option<String>, value: &str| {
+        wanted.as_deref().is_none_or(|wanted| wanted == value)
+    };
     let matches = |row: &&FetchRow| {
         is(&filter.realm, &row.secret.realm)
             && is(&filter.key, &row.secret.key)

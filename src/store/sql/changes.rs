@@ -28,28 +28,70 @@ pub(super) async fn list(store: &SqlStore, since: Timestamp) -> StoreResult<Chan
     })
 }
 
-async fn read_realms(store: &SqlStore, query: Select<realm::Entity>) -> StoreResult<Versions<String>> {
+async fn read_realms(
+    store: &SqlStore,
+    query: Select<realm::Entity>,
+) -> StoreResult<Versions<String>> {
     use realm::Column;
-    let query = query.select_only().columns([Column::Id, Column::Version, Column::DeletedAt]);
-    let rows = store.run(|| query.clone().into_tuple::<(String, i64, Option<i64>)>().all(&store.db)).await?;
-    Ok(rows.into_iter().map(|(id, version, deleted)| (id, live(version, deleted))).collect())
+    let query = query
+        .select_only()
+        .columns([Column::Id, Column::Version, Column::DeletedAt]);
+    let rows = store
+        .run(|| {
+            query
+                .clone()
+                .into_tuple::<(String, i64, Option<i64>)>()
+                .all(&store.db)
+        })
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, version, deleted)| (id, live(version, deleted)))
+        .collect())
 }
 
-async fn read_secrets(store: &SqlStore, query: Select<secret::Entity>) -> StoreResult<Versions<SecretId>> {
+async fn read_secrets(
+    store: &SqlStore,
+    query: Select<secret::Entity>,
+) -> StoreResult<Versions<SecretId>> {
     use secret::Column;
-    let query = query.select_only().columns([Column::Realm, Column::Key, Column::Version, Column::DeletedAt]);
-    let rows =
-        store.run(|| query.clone().into_tuple::<(String, String, i64, Option<i64>)>().all(&store.db)).await?;
+    let query = query.select_only().columns([
+        Column::Realm,
+        Column::Key,
+        Column::Version,
+        Column::DeletedAt,
+    ]);
+    let rows = store
+        .run(|| {
+            query
+                .clone()
+                .into_tuple::<(String, String, i64, Option<i64>)>()
+                .all(&store.db)
+        })
+        .await?;
     let named = |(realm, key, version, deleted)| (SecretId { realm, key }, live(version, deleted));
     Ok(rows.into_iter().map(named).collect())
 }
 
-async fn read_tokens(store: &SqlStore, query: Select<token::Entity>) -> StoreResult<Versions<SecretId>> {
+async fn read_tokens(
+    store: &SqlStore,
+    query: Select<token::Entity>,
+) -> StoreResult<Versions<SecretId>> {
     use token::Column;
-    let query =
-        query.select_only().columns([Column::Realm, Column::Key, Column::Version, Column::ObtainedAt]);
-    let rows =
-        store.run(|| query.clone().into_tuple::<(String, String, i64, Option<i64>)>().all(&store.db)).await?;
+    let query = query.select_only().columns([
+        Column::Realm,
+        Column::Key,
+        Column::Version,
+        Column::ObtainedAt,
+    ]);
+    let rows = store
+        .run(|| {
+            query
+                .clone()
+                .into_tuple::<(String, String, i64, Option<i64>)>()
+                .all(&store.db)
+        })
+        .await?;
     let named = |(realm, key, version, held): (_, _, i64, Option<i64>)| {
         (SecretId { realm, key }, held.map(|_| version))
     };
@@ -65,16 +107,25 @@ pub(super) async fn list_current(store: &SqlStore, ids: &[SecretId]) -> StoreRes
     let mut current = Changes::default();
     for ids in ids.chunks(NAMES_AT_ONCE) {
         let realm_ids: BTreeSet<&str> = ids.iter().map(|id| id.realm.as_str()).collect();
-        let realms = realm::Entity::find().filter(realm::Column::Id.is_in(realm_ids.iter().copied()));
-        let secrets = secret::Entity::find().filter(named(secret::Column::Realm, secret::Column::Key, ids));
-        let tokens = token::Entity::find().filter(named(token::Column::Realm, token::Column::Key, ids));
+        let realms =
+            realm::Entity::find().filter(realm::Column::Id.is_in(realm_ids.iter().copied()));
+        let secrets =
+            secret::Entity::find().filter(named(secret::Column::Realm, secret::Column::Key, ids));
+        let tokens =
+            token::Entity::find().filter(named(token::Column::Realm, token::Column::Key, ids));
         let realms: HashMap<_, _> = read_realms(store, realms).await?.into_iter().collect();
         let secrets: HashMap<_, _> = read_secrets(store, secrets).await?.into_iter().collect();
         let tokens: HashMap<_, _> = read_tokens(store, tokens).await?.into_iter().collect();
         let found = |realm: &&str| (realm.to_string(), realms.get(*realm).copied().flatten());
         current.realms.extend(realm_ids.iter().map(found));
-        current.secrets.extend(ids.iter().map(|id| (id.clone(), secrets.get(id).copied().flatten())));
-        current.tokens.extend(ids.iter().map(|id| (id.clone(), tokens.get(id).copied().flatten())));
+        current.secrets.extend(
+            ids.iter()
+                .map(|id| (id.clone(), secrets.get(id).copied().flatten())),
+        );
+        current.tokens.extend(
+            ids.iter()
+                .map(|id| (id.clone(), tokens.get(id).copied().flatten())),
+        );
     }
     Ok(current)
 }
@@ -88,7 +139,13 @@ pub(super) async fn delete_tombstones(store: &SqlStore, before: Timestamp) -> St
     let before_ms = before.epoch_ms();
     let secrets = secret::Entity::delete_many().filter(secret::Column::DeletedAt.lt(before_ms));
     let realms = realm::Entity::delete_many().filter(realm::Column::DeletedAt.lt(before_ms));
-    let secrets = store.run(|| secrets.clone().exec(&store.db)).await?.rows_affected;
-    let realms = store.run(|| realms.clone().exec(&store.db)).await?.rows_affected;
+    let secrets = store
+        .run(|| secrets.clone().exec(&store.db))
+        .await?
+        .rows_affected;
+    let realms = store
+        .run(|| realms.clone().exec(&store.db))
+        .await?
+        .rows_affected;
     Ok(secrets + realms)
 }

@@ -38,7 +38,10 @@ pub(super) fn blob_column(backend: DbBackend, name: &'static str) -> ColumnDef {
 }
 
 fn custom(name: &'static str, sql: String) -> ColumnDef {
-    ColumnDef::new_with_type(Alias::new(name), ColumnType::Custom(Alias::new(sql).into_iden()))
+    ColumnDef::new_with_type(
+        Alias::new(name),
+        ColumnType::Custom(Alias::new(sql).into_iden()),
+    )
 }
 
 /// On a Galera cluster a node lags behind what was written at the others; with this its reads (1), updates and deletes
@@ -69,7 +72,9 @@ pub(super) fn is_conflict(error: &DbErr) -> bool {
     else {
         return false;
     };
-    let Some(code) = inner.as_database_error().and_then(|error| error.code().map(|code| code.to_string()))
+    let Some(code) = inner
+        .as_database_error()
+        .and_then(|error| error.code().map(|code| code.to_string()))
     else {
         return false;
     };

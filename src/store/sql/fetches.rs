@@ -3,8 +3,8 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
 };
 
 use super::super::{FetchFilter, FetchOutcome, FetchRow, Listed, Page, StoreResult, Usage};
@@ -39,7 +39,10 @@ pub(super) async fn finish(store: &SqlStore, id: &str, outcome: &FetchOutcome) -
         ..Default::default()
     };
     let statement = Entity::update_many().set(row).filter(Column::Id.eq(id));
-    store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
+    store
+        .run(|| statement.clone().exec(&store.db))
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn usage(
@@ -64,21 +67,40 @@ pub(super) async fn usage(
     if let Some(key) = key {
         query = query.filter(Column::Key.eq(key));
     }
-    let rows = store.run(|| query.clone().into_tuple::<(String, i64, Option<i64>)>().all(&store.db)).await?;
-    Ok(rows.into_iter().fold(Usage::default(), |usage, (outcome, count, oldest_at)| {
-        let count = u64::try_from(count).unwrap_or_default();
-        if outcome == FetchRow::ASKING {
-            return Usage { count: usage.count + count, ..usage };
-        }
-        let oldest_at = oldest_at.map(Timestamp::from_epoch_ms);
-        let oldest_at = usage.oldest_at.into_iter().chain(oldest_at).min();
-        Usage { made: usage.made + count, count: usage.count + count, oldest_at }
-    }))
+    let rows = store
+        .run(|| {
+            query
+                .clone()
+                .into_tuple::<(String, i64, Option<i64>)>()
+                .all(&store.db)
+        })
+        .await?;
+    Ok(rows
+        .into_iter()
+        .fold(Usage::default(), |usage, (outcome, count, oldest_at)| {
+            let count = u64::try_from(count).unwrap_or_default();
+            if outcome == FetchRow::ASKING {
+                return Usage {
+                    count: usage.count + count,
+                    ..usage
+                };
+            }
+            let oldest_at = oldest_at.map(Timestamp::from_epoch_ms);
+            let oldest_at = usage.oldest_at.into_iter().chain(oldest_at).min();
+            Usage {
+                made: usage.made + count,
+                count: usage.count + count,
+                oldest_at,
+            }
+        }))
 }
 
 pub(super) async fn withdraw(store: &SqlStore, id: &str) -> StoreResult<()> {
     let statement = Entity::delete_many().filter(Column::Id.eq(id));
-    store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
+    store
+        .run(|| statement.clone().exec(&store.db))
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn list(
@@ -87,9 +109,13 @@ pub(super) async fn list(
     page: Page,
 ) -> StoreResult<Listed<FetchRow>> {
     if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
-        return Ok(Listed { items: Vec::new(), total: 0 });
+        return Ok(Listed {
+            items: Vec::new(),
+            total: 0,
+        });
     }
-    let equals = |column: Column, value: &Option<String>| value.as_ref().map(|value| column.eq(value));
+    let equals =
+        |column: Column, value: &Option<String>| value.as_ref().map(|value| column.eq(value));
     let wanted = Condition::all()
         .add_option(equals(Column::Realm, &filter.realm))
         .add_option(equals(Column::Key, &filter.key))
@@ -105,19 +131,30 @@ pub(super) async fn list(
         .limit(page.limit);
     let items = store.run(|| rows.clone().all(&store.db)).await?;
     let total = store.run(|| query.clone().count(&store.db)).await?;
-    Ok(Listed { items: items.into_iter().map(FetchRow::from).collect(), total })
+    Ok(Listed {
+        items: items.into_iter().map(FetchRow::from).collect(),
+        total,
+    })
 }
 
 /// In batches by id, since not all databases delete with a limit.
 pub(super) async fn delete(store: &SqlStore, before: Timestamp, most: u64) -> StoreResult<u64> {
-    let old =
-        Entity::find().select_only().column(Column::Id).filter(Column::At.lt(before.epoch_ms())).limit(most);
-    let ids: Vec<String> = store.run(|| old.clone().into_tuple::<String>().all(&store.db)).await?;
+    let old = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::At.lt(before.epoch_ms()))
+        .limit(most);
+    let ids: Vec<String> = store
+        .run(|| old.clone().into_tuple::<String>().all(&store.db))
+        .await?;
     if ids.is_empty() {
         return Ok(0);
     }
     let statement = Entity::delete_many().filter(Column::Id.is_in(ids));
-    Ok(store.run(|| statement.clone().exec(&store.db)).await?.rows_affected)
+    Ok(store
+        .run(|| statement.clone().exec(&store.db))
+        .await?
+        .rows_affected)
 }
 
 impl From<Model> for FetchRow {

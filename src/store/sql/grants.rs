@@ -18,12 +18,18 @@ pub(super) async fn begin_spend(
     before: Option<&Intent>,
     intent: &Intent,
 ) -> StoreResult<bool> {
-    let row = ActiveModel { state_intent: Set(Some(text(intent))), ..Default::default() };
+    let row = ActiveModel {
+        state_intent: Set(Some(text(intent))),
+        ..Default::default()
+    };
     let is_before = match before {
         None => Condition::all().add(Column::StateIntent.is_null()),
         Some(before) => Condition::all().add(Column::StateIntent.eq(text(before))),
     };
-    let statement = of(id).set(row).filter(Column::StateGeneration.eq(intent.generation)).filter(is_before);
+    let statement = of(id)
+        .set(row)
+        .filter(Column::StateGeneration.eq(intent.generation))
+        .filter(is_before);
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
 }
@@ -34,7 +40,10 @@ pub(super) async fn end_spend(
     intent: &Intent,
     grant: Option<&Grant>,
 ) -> StoreResult<bool> {
-    let mut row = ActiveModel { state_intent: Set(None), ..Default::default() };
+    let mut row = ActiveModel {
+        state_intent: Set(None),
+        ..Default::default()
+    };
     let mut is_latest = Condition::all().add(Column::StateGeneration.eq(intent.generation));
     match grant {
         Some(grant) => {
@@ -56,13 +65,20 @@ fn text(intent: &Intent) -> String {
 }
 
 pub(super) fn open(model: &Model, place: Place<'_>) -> Result<Grant, StoreError> {
-    let (values, seed) =
-        model.state.as_deref().map(|bytes| read_grant(bytes, place)).transpose()?.unwrap_or_default();
+    let (values, seed) = model
+        .state
+        .as_deref()
+        .map(|bytes| read_grant(bytes, place))
+        .transpose()?
+        .unwrap_or_default();
     Ok(Grant {
         generation: model.state_generation,
         values,
         seed,
         expires_at: model.state_expires_at.map(Timestamp::from_epoch_ms),
-        intent: model.state_intent.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        intent: model
+            .state_intent
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok()),
     })
 }

@@ -75,7 +75,11 @@ impl SqlStore {
         Ok(present)
     }
 
-    async fn append_secrets(&self, realms: &[String], secrets: &mut Vec<SecretRow>) -> StoreResult<()> {
+    async fn append_secrets(
+        &self,
+        realms: &[String],
+        secrets: &mut Vec<SecretRow>,
+    ) -> StoreResult<()> {
         use secret::Column;
         let query = secret::Entity::find().filter(Column::Realm.is_in(realms));
         let mut read_to = None;
@@ -89,7 +93,9 @@ impl SqlStore {
                     cursor.first(ROWS_AT_ONCE).all(&self.db).await
                 })
                 .await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
             read_to = Some((last.realm.clone(), last.key.clone()));
             for model in page {
                 secrets.push(secrets::open(model)?);
@@ -97,7 +103,11 @@ impl SqlStore {
         }
     }
 
-    async fn append_tokens(&self, realms: &[String], tokens: &mut Vec<TokenRow>) -> StoreResult<()> {
+    async fn append_tokens(
+        &self,
+        realms: &[String],
+        tokens: &mut Vec<TokenRow>,
+    ) -> StoreResult<()> {
         use token::Column;
         let query = token::Entity::find().filter(Column::Realm.is_in(realms));
         let mut read_to = None;
@@ -111,7 +121,9 @@ impl SqlStore {
                     cursor.first(ROWS_AT_ONCE).all(&self.db).await
                 })
                 .await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
             read_to = Some((last.realm.clone(), last.key.clone()));
             for model in page {
                 let id = SecretId::new(&model.realm, &model.key);

@@ -26,7 +26,13 @@ impl MigrationState {
     #[must_use]
     pub fn all_missing() -> Vec<Self> {
         let known = Migrations::migrations();
-        known.iter().map(|migration| Self { name: migration.name().to_owned(), applied: false }).collect()
+        known
+            .iter()
+            .map(|migration| Self {
+                name: migration.name().to_owned(),
+                applied: false,
+            })
+            .collect()
     }
 }
 
@@ -55,11 +61,17 @@ impl SqlStore {
     pub async fn migration_state(&self) -> StoreResult<Vec<MigrationState>> {
         let known = Migrations::migrations();
         let applied = self.applied_migrations().await?;
-        let names: Vec<_> = known.iter().map(|migration| migration.name().to_owned()).collect();
+        let names: Vec<_> = known
+            .iter()
+            .map(|migration| migration.name().to_owned())
+            .collect();
         if let Some(unknown) = applied.iter().find(|name| !names.contains(name)) {
             return Err(StoreError::NewerSchema(unknown.clone()));
         }
-        let state = |name: String| MigrationState { applied: applied.contains(&name), name };
+        let state = |name: String| MigrationState {
+            applied: applied.contains(&name),
+            name,
+        };
         Ok(names.into_iter().map(state).collect())
     }
 
@@ -72,21 +84,29 @@ impl SqlStore {
         let look = || async {
             let manager = sea_orm_migration::SchemaManager::new(&self.db);
             let theirs = manager.has_table("realm").await? && manager.has_table("secret").await?;
-            let ours = super::entities::realm::Entity::find().limit(1).one(&self.db).await?;
+            let ours = super::entities::realm::Entity::find()
+                .limit(1)
+                .one(&self.db)
+                .await?;
             Ok(theirs && ours.is_none())
         };
         self.run(look).await
     }
 
     async fn applied_migrations(&self) -> StoreResult<Vec<String>> {
-        let select = Query::select().column("version").from(Alias::new("ts_migration")).to_owned();
+        let select = Query::select()
+            .column("version")
+            .from(Alias::new("ts_migration"))
+            .to_owned();
         let query = || async {
             let manager = sea_orm_migration::SchemaManager::new(&self.db);
             if !manager.has_table("ts_migration").await? {
                 return Ok(Vec::new());
             }
             let rows = self.db.query_all(&select).await?;
-            rows.iter().map(|row| row.try_get::<String>("", "version")).collect::<Result<Vec<_>, DbErr>>()
+            rows.iter()
+                .map(|row| row.try_get::<String>("", "version"))
+                .collect::<Result<Vec<_>, DbErr>>()
         };
         self.run(query).await
     }
@@ -100,7 +120,12 @@ impl SqlStore {
         let owner = Uuid::now_v7().to_string();
         let mut waited = Duration::ZERO;
         loop {
-            let missing = self.migration_state().await?.iter().filter(|state| !state.applied).count();
+            let missing = self
+                .migration_state()
+                .await?
+                .iter()
+                .filter(|state| !state.applied)
+                .count();
             if missing == 0 {
                 return Ok(Migrated::default());
             }
@@ -119,8 +144,15 @@ impl SqlStore {
 
     async fn migrate_as(&self, owner: &str) -> StoreResult<Migrated> {
         // Counted again: the instance that held the lock before may have done it.
-        let missing = self.migration_state().await?.iter().filter(|state| !state.applied).count();
-        let outcome = Migrations::up(&self.db, None).await.map_err(|error| fault(&error));
+        let missing = self
+            .migration_state()
+            .await?
+            .iter()
+            .filter(|state| !state.applied)
+            .count();
+        let outcome = Migrations::up(&self.db, None)
+            .await
+            .map_err(|error| fault(&error));
         let release = Query::update()
             .table(Alias::new(LOCK))
             .value("until_ms", 0)

@@ -13,7 +13,10 @@ pub(super) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_realm_secret_token::Migration), Box::new(m0002_fetch::Migration)]
+        vec![
+            Box::new(m0001_realm_secret_token::Migration),
+            Box::new(m0002_fetch::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -26,9 +26,14 @@ pub(super) async fn list(
 ) -> StoreResult<Listed<RealmRow>> {
     // PostgreSQL refuses the sign, SQLite ends a pattern with it.
     if keyword.is_some_and(|keyword| keyword.contains('\0')) {
-        return Ok(Listed { items: Vec::new(), total: 0 });
+        return Ok(Listed {
+            items: Vec::new(),
+            total: 0,
+        });
     }
-    let query = Entity::find().filter(Column::DeletedAt.is_null()).filter(mentions(keyword));
+    let query = Entity::find()
+        .filter(Column::DeletedAt.is_null())
+        .filter(mentions(keyword));
     let rows = query
         .clone()
         .order_by_desc(Column::UpdatedAt)
@@ -37,7 +42,10 @@ pub(super) async fn list(
         .limit(page.limit);
     let items = store.run(|| rows.clone().all(&store.db)).await?;
     let total = store.run(|| query.clone().count(&store.db)).await?;
-    Ok(Listed { items: items.into_iter().map(RealmRow::from).collect(), total })
+    Ok(Listed {
+        items: items.into_iter().map(RealmRow::from).collect(),
+        total,
+    })
 }
 
 /// Comment or id has the keyword in it, whatever its case.
@@ -45,24 +53,43 @@ pub(super) async fn list(
 /// The database makes both sides lower case, since SQLite knows that of ASCII only, and PostgreSQL in the id. A text is
 /// found by itself in any script.
 fn mentions(keyword: Option<&str>) -> Condition {
-    let Some(keyword) = keyword.filter(|keyword| !keyword.is_empty()) else { return Condition::all() };
-    let escaped = keyword.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let Some(keyword) = keyword.filter(|keyword| !keyword.is_empty()) else {
+        return Condition::all();
+    };
+    let escaped = keyword
+        .replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_");
     let pattern = Expr::val(format!("%{escaped}%"));
     let like = |text: Expr, pattern: Expr| {
-        text.binary(BinOper::Like, pattern.binary(BinOper::Escape, Expr::Constant('!'.into())))
+        text.binary(
+            BinOper::Like,
+            pattern.binary(BinOper::Escape, Expr::Constant('!'.into())),
+        )
     };
-    [Column::Comment, Column::Id].into_iter().fold(Condition::any(), |any, column| {
-        let text = Expr::col(column);
-        let lower = like(Func::lower(text.clone()).into(), Func::lower(pattern.clone()).into());
-        any.add(lower).add(like(text, pattern.clone()))
-    })
+    [Column::Comment, Column::Id]
+        .into_iter()
+        .fold(Condition::any(), |any, column| {
+            let text = Expr::col(column);
+            let lower = like(
+                Func::lower(text.clone()).into(),
+                Func::lower(pattern.clone()).into(),
+            );
+            any.add(lower).add(like(text, pattern.clone()))
+        })
 }
 
 pub(super) async fn insert(store: &SqlStore, row: &RealmRow) -> StoreResult<bool> {
-    store.insert(ActiveModel::from(Model::from(row.clone()))).await
+    store
+        .insert(ActiveModel::from(Model::from(row.clone())))
+        .await
 }
 
-pub(super) async fn update(store: &SqlStore, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
+pub(super) async fn update(
+    store: &SqlStore,
+    row: &RealmRow,
+    expected_revision: i64,
+) -> StoreResult<bool> {
     let statement = Entity::update_many()
         .set(Model::from(row.clone()).into_active_model().reset_all())
         .filter(Column::Id.eq(&row.id))

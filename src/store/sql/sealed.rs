@@ -42,10 +42,16 @@ struct StoredContent {
 }
 
 pub(super) fn write_content(content: &SecretContent) -> Vec<u8> {
-    let credentials = content.credentials.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let credentials = content
+        .credentials
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let stored = StoredContent {
         credentials: credentials.collect(),
-        token: content.fixed.as_ref().map(|fixed| fixed.token.expose().to_owned()),
+        token: content
+            .fixed
+            .as_ref()
+            .map(|fixed| fixed.token.expose().to_owned()),
         expires_at: content.fixed.as_ref().and_then(|fixed| fixed.expires_at),
     };
     write_json(&stored)
@@ -53,9 +59,14 @@ pub(super) fn write_content(content: &SecretContent) -> Vec<u8> {
 
 pub(super) fn read_content(bytes: &[u8], place: Place<'_>) -> Result<SecretContent, StoreError> {
     let stored: StoredContent = read_json(bytes, place)?;
-    let fixed =
-        stored.token.map(|token| FixedToken { token: TokenText::from(token), expires_at: stored.expires_at });
-    Ok(SecretContent { credentials: stored.credentials.into_iter().collect(), fixed })
+    let fixed = stored.token.map(|token| FixedToken {
+        token: TokenText::from(token),
+        expires_at: stored.expires_at,
+    });
+    Ok(SecretContent {
+        credentials: stored.credentials.into_iter().collect(),
+        fixed,
+    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,7 +80,10 @@ struct StoredNext {
 }
 
 pub(super) fn write_next(next: &NextCredentials) -> Vec<u8> {
-    let credentials = next.credentials.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let credentials = next
+        .credentials
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let stored = StoredNext {
         credentials: credentials.collect(),
         since: next.since,
@@ -102,12 +116,21 @@ struct StoredGrant {
 }
 
 pub(super) fn write_grant(grant: &Grant) -> Vec<u8> {
-    let values = grant.values.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    write_json(&StoredGrant { values: values.collect(), seed: grant.seed.clone() })
+    let values = grant
+        .values
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    write_json(&StoredGrant {
+        values: values.collect(),
+        seed: grant.seed.clone(),
+    })
 }
 
 /// The values and the seed.
-pub(super) fn read_grant(bytes: &[u8], place: Place<'_>) -> Result<(Credentials, String), StoreError> {
+pub(super) fn read_grant(
+    bytes: &[u8],
+    place: Place<'_>,
+) -> Result<(Credentials, String), StoreError> {
     let stored: StoredGrant = read_json(bytes, place)?;
     Ok((stored.values.into_iter().collect(), stored.seed))
 }
@@ -138,7 +161,10 @@ fn write_json(value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8], place: Place<'_>) -> Result<T, StoreError> {
+fn read_json<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    place: Place<'_>,
+) -> Result<T, StoreError> {
     serde_json::from_slice(plain(bytes, place)?)
         .map_err(|_| place.corrupt("its content is not the JSON that this program writes"))
 }
@@ -157,7 +183,9 @@ pub(super) fn read_token(bytes: &[u8], place: Place<'_>) -> Result<TokenText, St
 fn plain<'a>(bytes: &'a [u8], place: Place<'_>) -> Result<&'a [u8], StoreError> {
     match bytes.split_first() {
         Some((&PLAIN, value)) => Ok(value),
-        Some((format, _)) => Err(place.corrupt(format!("format {format} is unknown to this version"))),
+        Some((format, _)) => {
+            Err(place.corrupt(format!("format {format} is unknown to this version")))
+        }
         None => Err(place.corrupt("empty")),
     }
 }

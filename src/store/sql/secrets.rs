@@ -21,7 +21,9 @@ pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<
         return Ok(None);
     }
     let key = (id.realm.clone(), id.key.clone());
-    let found = store.run(|| Entity::find_by_id(key.clone()).one(&store.db)).await?;
+    let found = store
+        .run(|| Entity::find_by_id(key.clone()).one(&store.db))
+        .await?;
     found.map(open).transpose()
 }
 
@@ -31,7 +33,10 @@ pub(super) async fn list(
     page: Page,
 ) -> StoreResult<Listed<SecretRow>> {
     if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
-        return Ok(Listed { items: Vec::new(), total: 0 });
+        return Ok(Listed {
+            items: Vec::new(),
+            total: 0,
+        });
     }
     let mut query = Entity::find().filter(Column::DeletedAt.is_null());
     if let Some(realm) = &filter.realm {
@@ -49,14 +54,21 @@ pub(super) async fn list(
         .limit(page.limit);
     let items = store.run(|| rows.clone().all(&store.db)).await?;
     let total = store.run(|| query.clone().count(&store.db)).await?;
-    Ok(Listed { items: items.into_iter().map(open).collect::<Result<_, _>>()?, total })
+    Ok(Listed {
+        items: items.into_iter().map(open).collect::<Result<_, _>>()?,
+        total,
+    })
 }
 
 pub(super) async fn insert(store: &SqlStore, row: &SecretRow) -> StoreResult<bool> {
     store.insert(ActiveModel::from(seal(row))).await
 }
 
-pub(super) async fn update(store: &SqlStore, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+pub(super) async fn update(
+    store: &SqlStore,
+    row: &SecretRow,
+    expected_revision: i64,
+) -> StoreResult<bool> {
     let statement = Entity::update_many()
         .set(ActiveModel {
             pushed: NotSet,
@@ -93,15 +105,29 @@ pub(super) async fn update_pushed(
     Ok(outcome.rows_affected == 1)
 }
 
-pub(super) async fn list_next_due(store: &SqlStore, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
+pub(super) async fn list_next_due(
+    store: &SqlStore,
+    by: Timestamp,
+    most: u64,
+) -> StoreResult<Vec<SecretId>> {
     let query = Entity::find()
         .select_only()
         .columns([Column::Realm, Column::Key])
         .filter(Column::NextDueAt.lte(by.epoch_ms()))
         .order_by_asc(Column::NextDueAt)
         .limit(most);
-    let rows = store.run(|| query.clone().into_tuple::<(String, String)>().all(&store.db)).await?;
-    Ok(rows.into_iter().map(|(realm, key)| SecretId { realm, key }).collect())
+    let rows = store
+        .run(|| {
+            query
+                .clone()
+                .into_tuple::<(String, String)>()
+                .all(&store.db)
+        })
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(realm, key)| SecretId { realm, key })
+        .collect())
 }
 
 pub(super) async fn delete(
@@ -116,11 +142,17 @@ pub(super) async fn delete(
     let now_ms = now.epoch_ms();
     let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
     let statement = Entity::update_many()
-        .col_expr(Column::Content, Expr::value(write_content(&SecretContent::default())))
+        .col_expr(
+            Column::Content,
+            Expr::value(write_content(&SecretContent::default())),
+        )
         .col_expr(Column::NextContent, Expr::value(None::<Vec<u8>>))
         .col_expr(Column::NextDueAt, Expr::value(None::<i64>))
         .col_expr(Column::Pushed, Expr::value(None::<Vec<u8>>))
-        .col_expr(Column::PushedVersion, Expr::col(Column::PushedVersion).add(1))
+        .col_expr(
+            Column::PushedVersion,
+            Expr::col(Column::PushedVersion).add(1),
+        )
         .col_expr(Column::Version, Expr::col(Column::Version).add(1))
         .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
         .col_expr(Column::UpdatedAt, Expr::value(now_ms))
@@ -153,15 +185,29 @@ pub(super) fn seal(row: &SecretRow) -> Model {
 
 pub(super) fn open(model: Model) -> StoreResult<SecretRow> {
     let id = SecretId::new(model.realm, model.key);
-    let place = |column| Place { table: "ts_secret", column, key: &id };
+    let place = |column| Place {
+        table: "ts_secret",
+        column,
+        key: &id,
+    };
     let content = read_content(&model.content, place("content"))?;
     let next = model
         .next_content
         .as_deref()
         .zip(model.next_due_at)
-        .map(|(bytes, due_at)| read_next(bytes, Timestamp::from_epoch_ms(due_at), place("next_content")));
+        .map(|(bytes, due_at)| {
+            read_next(
+                bytes,
+                Timestamp::from_epoch_ms(due_at),
+                place("next_content"),
+            )
+        });
     let next = next.transpose()?;
-    let pushed = model.pushed.as_deref().map(|bytes| read_credentials(bytes, place("pushed"))).transpose()?;
+    let pushed = model
+        .pushed
+        .as_deref()
+        .map(|bytes| read_credentials(bytes, place("pushed")))
+        .transpose()?;
     Ok(SecretRow {
         id,
         content,

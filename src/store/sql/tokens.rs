@@ -3,8 +3,8 @@
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    UpdateMany,
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, UpdateMany,
 };
 
 use super::super::{
@@ -18,7 +18,10 @@ use crate::secret::SecretId;
 use crate::token::Life;
 
 pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<TokenRow>> {
-    find_model(store, id).await?.map(|model| open(id, &model)).transpose()
+    find_model(store, id)
+        .await?
+        .map(|model| open(id, &model))
+        .transpose()
 }
 
 async fn find_model(store: &SqlStore, id: &SecretId) -> StoreResult<Option<Model>> {
@@ -26,7 +29,9 @@ async fn find_model(store: &SqlStore, id: &SecretId) -> StoreResult<Option<Model
         return Ok(None);
     }
     let key = (id.realm.clone(), id.key.clone());
-    store.run(|| Entity::find_by_id(key.clone()).one(&store.db)).await
+    store
+        .run(|| Entity::find_by_id(key.clone()).one(&store.db))
+        .await
 }
 
 pub(super) async fn claim_lease(
@@ -52,10 +57,17 @@ pub(super) async fn claim_lease(
         lease_until: Set(until.epoch_ms()),
         ..Default::default()
     };
-    let statement =
-        of(id).set(claim).filter(Column::LeaseEpoch.eq(epoch)).filter(Column::LeaseUntil.lte(now.epoch_ms()));
+    let statement = of(id)
+        .set(claim)
+        .filter(Column::LeaseEpoch.eq(epoch))
+        .filter(Column::LeaseUntil.lte(now.epoch_ms()));
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
-    let lease = Lease { id: id.clone(), owner: owner.to_owned(), epoch: epoch + 1, until };
+    let lease = Lease {
+        id: id.clone(),
+        owner: owner.to_owned(),
+        epoch: epoch + 1,
+        until,
+    };
     Ok((outcome.rows_affected == 1).then_some(lease))
 }
 
@@ -112,7 +124,8 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
     let mut statement = held(lease);
     if commit.is_foreign {
         row.foreign_at = Set(Some(commit.at.epoch_ms()));
-        statement = statement.col_expr(Column::ForeignCount, Expr::col(Column::ForeignCount).add(1));
+        statement =
+            statement.col_expr(Column::ForeignCount, Expr::col(Column::ForeignCount).add(1));
     }
     let statement = statement.set(row);
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
@@ -124,14 +137,19 @@ pub(super) async fn release(
     lease: &Lease,
     failure: Option<&RecordedFailure>,
 ) -> StoreResult<bool> {
-    let mut row = ActiveModel { lease_owner: Set(None), lease_until: Set(0), ..Default::default() };
+    let mut row = ActiveModel {
+        lease_owner: Set(None),
+        lease_until: Set(0),
+        ..Default::default()
+    };
     if let Some(failure) = failure {
         row.failure = Set(Some(serde_json::to_string(failure).unwrap_or_default()));
         row.next_attempt_at = Set(Some(failure.next_attempt_at.epoch_ms()));
     }
     let mut statement = held(lease).set(row);
     if failure.is_some() {
-        statement = statement.col_expr(Column::FailureCount, Expr::col(Column::FailureCount).add(1));
+        statement =
+            statement.col_expr(Column::FailureCount, Expr::col(Column::FailureCount).add(1));
     }
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
@@ -143,7 +161,11 @@ pub(super) async fn list_due(
     after: Option<&DueToken>,
     most: u64,
 ) -> StoreResult<Vec<DueToken>> {
-    let DueWindow { by, asked_since, grants_by } = window;
+    let DueWindow {
+        by,
+        asked_since,
+        grants_by,
+    } = window;
     let is_wanted = Condition::any()
         .add(Column::LastAskedAt.gte(asked_since.epoch_ms()))
         .add(Column::StateExpiresAt.lte(grants_by.epoch_ms()));
@@ -157,7 +179,14 @@ pub(super) async fn list_due(
         .order_by_asc(Column::Realm)
         .order_by_asc(Column::Key)
         .limit(most);
-    let rows = store.run(|| query.clone().into_tuple::<(String, String, i64)>().all(&store.db)).await?;
+    let rows = store
+        .run(|| {
+            query
+                .clone()
+                .into_tuple::<(String, String, i64)>()
+                .all(&store.db)
+        })
+        .await?;
     let due = |(realm, key, due_at)| DueToken {
         id: SecretId { realm, key },
         due_at: Timestamp::from_epoch_ms(due_at),
@@ -167,20 +196,34 @@ pub(super) async fn list_due(
 
 /// Behind a row in the order by (`due_at`, realm, key).
 fn later_than(after: Option<&DueToken>) -> Condition {
-    let Some(DueToken { id, due_at }) = after else { return Condition::all() };
+    let Some(DueToken { id, due_at }) = after else {
+        return Condition::all();
+    };
     let same_time = || Condition::all().add(Column::DueAt.eq(due_at.epoch_ms()));
     let behind = Condition::any()
         .add(Column::DueAt.gt(due_at.epoch_ms()))
         .add(same_time().add(Column::Realm.gt(&id.realm)))
-        .add(same_time().add(Column::Realm.eq(&id.realm)).add(Column::Key.gt(&id.key)));
+        .add(
+            same_time()
+                .add(Column::Realm.eq(&id.realm))
+                .add(Column::Key.gt(&id.key)),
+        );
     // Follows from the rest; no database takes an OR for the start of a range, and each page would read all before it.
-    Condition::all().add(Column::DueAt.gte(due_at.epoch_ms())).add(behind)
+    Condition::all()
+        .add(Column::DueAt.gte(due_at.epoch_ms()))
+        .add(behind)
 }
 
 pub(super) async fn note_asked(store: &SqlStore, id: &SecretId, at: Timestamp) -> StoreResult<()> {
-    let asked = ActiveModel { last_asked_at: Set(Some(at.epoch_ms())), ..Default::default() };
+    let asked = ActiveModel {
+        last_asked_at: Set(Some(at.epoch_ms())),
+        ..Default::default()
+    };
     let statement = of(id).set(asked);
-    store.run(|| statement.clone().exec(&store.db)).await.map(|_| ())
+    store
+        .run(|| statement.clone().exec(&store.db))
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn retire(
@@ -215,7 +258,9 @@ pub(super) async fn retire(
         ..Default::default()
     };
     let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
-    let of_realm = Entity::update_many().filter(Column::Realm.eq(realm)).filter(of_key);
+    let of_realm = Entity::update_many()
+        .filter(Column::Realm.eq(realm))
+        .filter(of_key);
     let next = |column: Column| Expr::col(column).add(1);
     let statement = of_realm
         .set(blank)
@@ -226,30 +271,50 @@ pub(super) async fn retire(
 }
 
 pub(super) fn of(id: &SecretId) -> UpdateMany<Entity> {
-    Entity::update_many().filter(Column::Realm.eq(&id.realm)).filter(Column::Key.eq(&id.key))
+    Entity::update_many()
+        .filter(Column::Realm.eq(&id.realm))
+        .filter(Column::Key.eq(&id.key))
 }
 
 /// The row, while this lease is its latest and not given back.
 fn held(lease: &Lease) -> UpdateMany<Entity> {
-    of(&lease.id).filter(Column::LeaseEpoch.eq(lease.epoch)).filter(Column::LeaseOwner.eq(&lease.owner))
+    of(&lease.id)
+        .filter(Column::LeaseEpoch.eq(lease.epoch))
+        .filter(Column::LeaseOwner.eq(&lease.owner))
 }
 
 pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
-    let place = |column| Place { table: "ts_token", column, key: id };
-    let text = model.token.as_deref().map(|bytes| read_token(bytes, place("token"))).transpose()?;
-    let outputs = model.outputs.as_deref().map(|bytes| read_outputs(bytes, place("outputs"))).transpose()?;
-    let token = text.zip(model.obtained_at).map(|(text, obtained_at)| HeldToken {
-        text,
-        outputs: outputs.unwrap_or_default(),
-        life: Life {
-            obtained_at: Timestamp::from_epoch_ms(obtained_at),
-            expires_at: model.expires_at.map(Timestamp::from_epoch_ms),
-        },
-        realm_version: model.realm_version,
-        secret_version: model.secret_version,
-    });
-    let failure: Option<RecordedFailure> =
-        model.failure.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let place = |column| Place {
+        table: "ts_token",
+        column,
+        key: id,
+    };
+    let text = model
+        .token
+        .as_deref()
+        .map(|bytes| read_token(bytes, place("token")))
+        .transpose()?;
+    let outputs = model
+        .outputs
+        .as_deref()
+        .map(|bytes| read_outputs(bytes, place("outputs")))
+        .transpose()?;
+    let token = text
+        .zip(model.obtained_at)
+        .map(|(text, obtained_at)| HeldToken {
+            text,
+            outputs: outputs.unwrap_or_default(),
+            life: Life {
+                obtained_at: Timestamp::from_epoch_ms(obtained_at),
+                expires_at: model.expires_at.map(Timestamp::from_epoch_ms),
+            },
+            realm_version: model.realm_version,
+            secret_version: model.secret_version,
+        });
+    let failure: Option<RecordedFailure> = model
+        .failure
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
     Ok(TokenRow {
         id: id.clone(),
         version: model.version,

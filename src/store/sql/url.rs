@@ -20,7 +20,9 @@ impl DatabaseUrl {
         let bad = |why: &str| {
             let expected = "expected sqlite:FILE, mysql://USER:PASSWORD@HOST:PORT/DATABASE or postgres://… \
                             (characters like @ and / of a password are percent-encoded)";
-            Err(StoreError::BadUrl(format!("database.url {why}; {expected}")))
+            Err(StoreError::BadUrl(format!(
+                "database.url {why}; {expected}"
+            )))
         };
         if text.starts_with("sqlite:") {
             return if text.len() > "sqlite:".len() {
@@ -29,9 +31,13 @@ impl DatabaseUrl {
                 bad("names no file")
             };
         }
-        let Ok(url) = url::Url::parse(text) else { return bad("is not a URL") };
+        let Ok(url) = url::Url::parse(text) else {
+            return bad("is not a URL");
+        };
         match url.scheme() {
-            "mysql" | "mariadb" | "postgres" | "postgresql" if url.has_host() && url.path().len() > 1 => {
+            "mysql" | "mariadb" | "postgres" | "postgresql"
+                if url.has_host() && url.path().len() > 1 =>
+            {
                 Ok(Self::from_text(&text.replacen("mariadb://", "mysql://", 1)))
             }
             "mysql" | "mariadb" | "postgres" | "postgresql" => bad("names no host or no database"),
@@ -62,16 +68,24 @@ impl DatabaseUrl {
     pub(super) fn create_private_file(&self) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
         // The driver reads the name, which may be percent-encoded; what it refuses it tells by itself.
-        let Ok(options) = self.expose().parse::<SqliteConnectOptions>() else { return Ok(()) };
+        let Ok(options) = self.expose().parse::<SqliteConnectOptions>() else {
+            return Ok(());
+        };
         if !self.expose().starts_with("sqlite:") || self.is_private_memory() {
             return Ok(());
         }
         let file = options.get_filename();
-        let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+        let made = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(file);
         match made {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 let file = file.display();
-                Err(std::io::Error::other(format!("the SQLite file {file} cannot be made: {error}")))
+                Err(std::io::Error::other(format!(
+                    "the SQLite file {file} cannot be made: {error}"
+                )))
             }
             Ok(_) | Err(_) => Ok(()),
         }
@@ -93,20 +107,26 @@ impl DatabaseUrl {
             "postgres" | "postgresql" => 5432,
             _ => return None,
         };
-        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+        let host = url
+            .host_str()?
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         Some((host.to_owned(), url.port().unwrap_or(default_port)))
     }
 
     /// Whether each connection would see a database of its own.
     pub(super) fn is_private_memory(&self) -> bool {
-        let is_in_memory = self.expose().contains(":memory:") || self.expose().contains("mode=memory");
+        let is_in_memory =
+            self.expose().contains(":memory:") || self.expose().contains("mode=memory");
         self.expose().starts_with("sqlite:") && is_in_memory
     }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(mut url) = url::Url::parse(self.expose()) else { return f.write_str("(database)") };
+        let Ok(mut url) = url::Url::parse(self.expose()) else {
+            return f.write_str("(database)");
+        };
         if url.password().is_some() && url.set_password(Some("***")).is_err() {
             return f.write_str("(database)");
         }
@@ -132,8 +152,14 @@ mod tests {
     fn urls_are_checked_and_redacted() {
         for (text, shown) in [
             ("sqlite:data.db", Some("sqlite:data.db")),
-            ("mysql://u:hush@db:3306/ts", Some("mysql://u:***@db:3306/ts")),
-            ("postgres://u@db/ts?password=hush", Some("postgres://u@db/ts")),
+            (
+                "mysql://u:hush@db:3306/ts",
+                Some("mysql://u:***@db:3306/ts"),
+            ),
+            (
+                "postgres://u@db/ts?password=hush",
+                Some("postgres://u@db/ts"),
+            ),
             ("mariadb://u:hush@db/ts", Some("mysql://u:***@db/ts")),
             ("mysql://db", None),
             ("sqlite:", None),

@@ -59,7 +59,11 @@ fn requests_are_what_http_can_carry() {
             "/config/requests/0/form/a",
             "found an object",
         ),
-        (with(json!({"requests": {"url": url}})), "/config/requests", "expected an array, found an object"),
+        (
+            with(json!({"requests": {"url": url}})),
+            "/config/requests",
+            "expected an array, found an object",
+        ),
         (
             with(json!({"tls": {"certificate": "{{ appid }}"}})),
             "/config/tls",
@@ -83,7 +87,9 @@ fn documents_are_bounded() {
         "/config/requests",
         "at most 10 requests",
     )]);
-    let many: Map<_, _> = (0..101).map(|number| (format!("a{number}"), json!("x"))).collect();
+    let many: Map<_, _> = (0..101)
+        .map(|number| (format!("a{number}"), json!("x")))
+        .collect();
     assert_refused(vec![(
         request(json!({"url": url, "form": many})),
         "/config/requests/0/form",
@@ -106,7 +112,11 @@ fn oauth2_makes_its_request_itself() {
     assert_eq!(issues(&oauth2(json!({}), json!({}))), []);
     let requests = json!({"requests": [{"url": "https://provider.example"}]});
     assert_refused(vec![
-        (oauth2(json!({}), requests), "/config/requests", "oauth2 makes the request"),
+        (
+            oauth2(json!({}), requests),
+            "/config/requests",
+            "oauth2 makes the request",
+        ),
         (
             oauth2(json!({"token_endpoint": null}), json!({})),
             "/config/oauth2/token_endpoint",
@@ -123,11 +133,18 @@ fn oauth2_makes_its_request_itself() {
             "required for jwt_bearer",
         ),
         (
-            oauth2(json!({"token_endpoint_auth_method": "client_secret_form"}), json!({})),
+            oauth2(
+                json!({"token_endpoint_auth_method": "client_secret_form"}),
+                json!({}),
+            ),
             "/config/oauth2/token_endpoint_auth_method",
             "expected one of: client_secret_basic",
         ),
-        (oauth2(json!({"scopes": "a"}), json!({})), "/config/oauth2/scopes", "did you mean scope?"),
+        (
+            oauth2(json!({"scopes": "a"}), json!({})),
+            "/config/oauth2/scopes",
+            "did you mean scope?",
+        ),
         (
             oauth2(
                 json!({"token_endpoint_auth_method": "private_key_jwt", "assertion_alg": "HS256"}),
@@ -143,7 +160,11 @@ fn oauth2_makes_its_request_itself() {
 fn bases_are_named_by_inputs_that_stay() {
     let base = |base: Value| with(json!({"depends_on": {"base": base}}));
     assert_refused(vec![
-        (base(json!({"realm": "wechat"})), "/config/depends_on/base/key", "required: a string"),
+        (
+            base(json!({"realm": "wechat"})),
+            "/config/depends_on/base/key",
+            "required: a string",
+        ),
         (
             base(json!({"realm": "wechat", "key": "{{ grant }}"})),
             "/config/depends_on/base/key",
@@ -183,7 +204,9 @@ fn what_rotates_is_saved_and_nothing_else_is() {
             "a rotating input has no default",
         ),
         (
-            with(json!({"inputs": {"appid": {}, "secret": {}, "grant": {"from": "rotaing"}}, "save": null})),
+            with(
+                json!({"inputs": {"appid": {}, "secret": {}, "grant": {"from": "rotaing"}}, "save": null}),
+            ),
             "/config/inputs/grant/from",
             "did you mean rotating?",
         ),
@@ -197,7 +220,11 @@ fn what_rotates_is_saved_and_nothing_else_is() {
     let unsaved = with(
         json!({"inputs": inputs, "save": null, "refresh_requests": [{"url": "https://provider.example"}]}),
     );
-    assert_refused(vec![(unsaved, "/config/refresh_requests", "save is missing")]);
+    assert_refused(vec![(
+        unsaved,
+        "/config/refresh_requests",
+        "save is missing",
+    )]);
 }
 
 #[test]
@@ -213,7 +240,10 @@ fn everything_wrong_is_told_at_once() {
         "outputs": {"o": "steps[5].body.x"}, "errors": {"code": "$.", "config": {}},
         "policy": {"refresh_ahead": "soon"},
     });
-    let mut places: Vec<_> = issues(&config).into_iter().map(|issue| issue.pointer).collect();
+    let mut places: Vec<_> = issues(&config)
+        .into_iter()
+        .map(|issue| issue.pointer)
+        .collect();
     places.sort();
     places.dedup();
     assert_eq!(

@@ -73,7 +73,10 @@ pub(super) fn template() -> impl Strategy<Value = String> {
         1 => (select(PIECES.as_slice()), 1..400_usize).prop_map(|(piece, count)| piece.repeat(count)),
     ];
     let pieces = prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat());
-    prop_oneof![pieces.clone(), pieces.prop_map(|inside| format!("{{{{ {inside} }}}}"))]
+    prop_oneof![
+        pieces.clone(),
+        pieces.prop_map(|inside| format!("{{{{ {inside} }}}}"))
+    ]
 }
 
 /// An expression that is written as it should be, whatever it means, as a template.
@@ -170,15 +173,29 @@ pub(super) fn json() -> impl Strategy<Value = Value> {
         template().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
         select(
-            ["$.a", "$..a", "header:x", "var:base", "steps[0].text", "5m", "never", "{{ now }}"].as_slice()
+            [
+                "$.a",
+                "$..a",
+                "header:x",
+                "var:base",
+                "steps[0].text",
+                "5m",
+                "never",
+                "{{ now }}"
+            ]
+            .as_slice()
         )
         .prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 24, 6, |inside| {
-        let names = prop_oneof![select(MEMBERS.as_slice()).prop_map(str::to_owned), any::<String>()];
+        let names = prop_oneof![
+            select(MEMBERS.as_slice()).prop_map(str::to_owned),
+            any::<String>()
+        ];
         prop_oneof![
             prop::collection::vec(inside.clone(), 0..6).prop_map(Value::from),
-            prop::collection::vec((names, inside), 0..6).prop_map(|members| members.into_iter().collect()),
+            prop::collection::vec((names, inside), 0..6)
+                .prop_map(|members| members.into_iter().collect()),
         ]
     })
 }
@@ -222,10 +239,14 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| places(value, &format!("{at}/{}", escaped(name)), found));
+            members
+                .iter()
+                .for_each(|(name, value)| places(value, &format!("{at}/{}", escaped(name)), found));
         }
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, value)| places(value, &format!("{at}/{index}"), found));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, value)| places(value, &format!("{at}/{index}"), found));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -283,7 +304,9 @@ pub(super) fn put(document: &mut Value, at: &str, value: Value) {
 }
 
 fn remove(document: &mut Value, at: &str) {
-    let Some((parent, name)) = at.rsplit_once('/') else { return };
+    let Some((parent, name)) = at.rsplit_once('/') else {
+        return;
+    };
     match document.pointer_mut(parent) {
         Some(Value::Object(members)) => {
             members.shift_remove(&name.replace("~1", "/").replace("~0", "~"));
@@ -304,16 +327,47 @@ pub(super) fn answer() -> impl Strategy<Value = RawAnswer> {
         json().prop_map(|json| json.to_string()),
         template(),
         (
-            select(["<a>", "</a>", "<a b='", "<![CDATA[", "&x;", "<!DOCTYPE a [", "<?x"].as_slice()),
+            select(
+                [
+                    "<a>",
+                    "</a>",
+                    "<a b='",
+                    "<![CDATA[",
+                    "&x;",
+                    "<!DOCTYPE a [",
+                    "<?x"
+                ]
+                .as_slice()
+            ),
             1..300_usize
         )
             .prop_map(|(piece, count)| piece.repeat(count)),
-        (select(["[", "{\"a\":", "a=b&", "%", "&&&START&&&"].as_slice()), 1..2000_usize)
+        (
+            select(["[", "{\"a\":", "a=b&", "%", "&&&START&&&"].as_slice()),
+            1..2000_usize
+        )
             .prop_map(|(piece, count)| piece.repeat(count)),
     ];
     let body = prop_oneof![3 => text.prop_map(String::into_bytes), 1 => any::<Vec<u8>>()];
-    let names = select(["set-cookie", "x-subject-token", "retry-after", "content-type", ""].as_slice());
+    let names = select(
+        [
+            "set-cookie",
+            "x-subject-token",
+            "retry-after",
+            "content-type",
+            "",
+        ]
+        .as_slice(),
+    );
     let headers = prop::collection::vec((names.prop_map(str::to_owned), any::<String>()), 0..4);
-    (select([200_u16, 201, 204, 302, 400, 401, 429, 500].as_slice()), headers, body)
-        .prop_map(|(status, headers, body)| RawAnswer { status, headers, body })
+    (
+        select([200_u16, 201, 204, 302, 400, 401, 429, 500].as_slice()),
+        headers,
+        body,
+    )
+        .prop_map(|(status, headers, body)| RawAnswer {
+            status,
+            headers,
+            body,
+        })
 }

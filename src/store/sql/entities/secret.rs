@@ -29,7 +29,11 @@ pub struct Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ts_secret {}/{} version {}", self.realm, self.key, self.version)
+        write!(
+            f,
+            "ts_secret {}/{} version {}",
+            self.realm, self.key, self.version
+        )
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel as _,
-    QueryFilter as _, SqlErr,
+    ActiveModelTrait, ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel as _, QueryFilter as _, SqlErr,
 };
 
 use super::super::super::{RealmRow, SecretRow, StoreError, StoreResult};
@@ -21,32 +21,58 @@ const INSERT_AT_ONCE: usize = 50;
 
 /// Writes everything.
 pub(super) async fn all(db: &DatabaseTransaction, import: &Import) -> StoreResult<()> {
-    let new = import.realms.iter().filter(|(_, replaces)| replaces.is_none());
-    insert(db, new.map(|(row, _)| realm::Model::from(row.clone()).into_active_model().reset_all())).await?;
+    let new = import
+        .realms
+        .iter()
+        .filter(|(_, replaces)| replaces.is_none());
+    insert(
+        db,
+        new.map(|(row, _)| {
+            realm::Model::from(row.clone())
+                .into_active_model()
+                .reset_all()
+        }),
+    )
+    .await?;
     for (row, revision) in replaced(&import.realms) {
         demand(update_realm(db, row, revision).await, 1, &row.id)?;
     }
     for (id, revision) in &import.needed_realms {
         demand(hold_realm(db, id, *revision).await, 1, id)?;
     }
-    let new = import.secrets.iter().filter(|(_, replaces)| replaces.is_none());
-    insert(db, new.map(|(row, _)| secrets::seal(row).into_active_model().reset_all())).await?;
+    let new = import
+        .secrets
+        .iter()
+        .filter(|(_, replaces)| replaces.is_none());
+    insert(
+        db,
+        new.map(|(row, _)| secrets::seal(row).into_active_model().reset_all()),
+    )
+    .await?;
     for (row, revision) in replaced(&import.secrets) {
         demand(update_secret(db, row, revision).await, 1, &row.id)?;
     }
     let at = import.at.unwrap_or(Timestamp::from_epoch_ms(0));
-    let new = import.tokens.iter().filter(|imported| imported.replaces.is_none());
+    let new = import
+        .tokens
+        .iter()
+        .filter(|imported| imported.replaces.is_none());
     insert(db, new.map(|imported| token_row(imported, (0, 0), at))).await?;
     for imported in &import.tokens {
         if let Some(replaces) = imported.replaces {
-            demand(update_token(db, imported, replaces, at).await, 1, &imported.id)?;
+            demand(
+                update_token(db, imported, replaces, at).await,
+                1,
+                &imported.id,
+            )?;
         }
     }
     Ok(())
 }
 
 fn replaced<T>(rows: &[super::Replacing<T>]) -> impl Iterator<Item = (&T, i64)> {
-    rows.iter().filter_map(|(row, replaces)| replaces.map(|revision| (row, revision)))
+    rows.iter()
+        .filter_map(|(row, replaces)| replaces.map(|revision| (row, revision)))
 }
 
 async fn insert<A>(db: &DatabaseTransaction, rows: impl Iterator<Item = A>) -> StoreResult<()>
@@ -55,15 +81,25 @@ where
 {
     let rows: Vec<A> = rows.collect();
     for chunk in rows.chunks(INSERT_AT_ONCE) {
-        let written = A::Entity::insert_many(chunk.to_vec()).exec_without_returning(db).await;
+        let written = A::Entity::insert_many(chunk.to_vec())
+            .exec_without_returning(db)
+            .await;
         demand(written, chunk.len(), &"a new row")?;
     }
     Ok(())
 }
 
-async fn update_realm(db: &DatabaseTransaction, row: &RealmRow, revision: i64) -> Result<u64, DbErr> {
+async fn update_realm(
+    db: &DatabaseTransaction,
+    row: &RealmRow,
+    revision: i64,
+) -> Result<u64, DbErr> {
     let statement = realm::Entity::update_many()
-        .set(realm::Model::from(row.clone()).into_active_model().reset_all())
+        .set(
+            realm::Model::from(row.clone())
+                .into_active_model()
+                .reset_all(),
+        )
         .filter(realm::Column::Id.eq(&row.id))
         .filter(realm::Column::Revision.eq(revision));
     Ok(statement.exec(db).await?.rows_affected)
@@ -79,7 +115,11 @@ async fn hold_realm(db: &DatabaseTransaction, id: &str, revision: i64) -> Result
     Ok(statement.exec(db).await?.rows_affected)
 }
 
-async fn update_secret(db: &DatabaseTransaction, row: &SecretRow, revision: i64) -> Result<u64, DbErr> {
+async fn update_secret(
+    db: &DatabaseTransaction,
+    row: &SecretRow,
+    revision: i64,
+) -> Result<u64, DbErr> {
     let statement = secret::Entity::update_many()
         .set(secrets::seal(row).into_active_model().reset_all())
         .filter(secret::Column::Realm.eq(&row.id.realm))
@@ -105,7 +145,11 @@ async fn update_token(
 
 /// The row after this version and lease epoch: a fetch that was begun before is fenced, and what its failures delayed is
 /// forgotten.
-fn token_row(imported: &ImportedToken, (version, epoch): (i64, i64), at: Timestamp) -> token::ActiveModel {
+fn token_row(
+    imported: &ImportedToken,
+    (version, epoch): (i64, i64),
+    at: Timestamp,
+) -> token::ActiveModel {
     let token = &imported.token;
     token::ActiveModel {
         realm: Set(imported.id.realm.clone()),
@@ -139,7 +183,8 @@ fn token_row(imported: &ImportedToken, (version, epoch): (i64, i64), at: Timesta
 }
 
 fn demand(written: Result<u64, DbErr>, rows: usize, what: &dyn Display) -> StoreResult<()> {
-    let changed = || StoreError::Conflict(format!("{what} was changed while the import was prepared"));
+    let changed =
+        || StoreError::Conflict(format!("{what} was changed while the import was prepared"));
     match written {
         Ok(count) if usize::try_from(count) == Ok(rows) => Ok(()),
         Ok(_) => Err(changed()),

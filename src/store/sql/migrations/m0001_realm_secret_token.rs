@@ -3,7 +3,9 @@
 //! Tables carry the prefix `ts_`, because the inherited service's tables `realm` and `secret` may be in the same
 //! database. MySQL has no transactional DDL, so each statement can run again after a crash.
 
-use sea_orm::sea_query::{Alias, ColumnDef, Index, IndexCreateStatement, Table, TableCreateStatement};
+use sea_orm::sea_query::{
+    Alias, ColumnDef, Index, IndexCreateStatement, Table, TableCreateStatement,
+};
 use sea_orm::{ConnectionTrait as _, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trait};
 
@@ -20,8 +22,14 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for mut table in [realm_table(manager), secret_table(manager), token_table(manager)] {
-            manager.create_table(table.if_not_exists().to_owned()).await?;
+        for mut table in [
+            realm_table(manager),
+            secret_table(manager),
+            token_table(manager),
+        ] {
+            manager
+                .create_table(table.if_not_exists().to_owned())
+                .await?;
         }
         let indexes = [
             ("ts_realm", "changed_at"),
@@ -42,7 +50,14 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["ts_token", "ts_secret", "ts_realm"] {
-            manager.drop_table(Table::drop().table(Alias::new(table)).if_exists().to_owned()).await?;
+            manager
+                .drop_table(
+                    Table::drop()
+                        .table(Alias::new(table))
+                        .if_exists()
+                        .to_owned(),
+                )
+                .await?;
         }
         Ok(())
     }
@@ -68,7 +83,11 @@ fn secret_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
         .table(Alias::new("ts_secret"))
         .col(name_column(backend, "realm", 50).not_null())
         .col(name_column(backend, "key", 200).not_null())
-        .primary_key(Index::create().col(Alias::new("realm")).col(Alias::new("key")))
+        .primary_key(
+            Index::create()
+                .col(Alias::new("realm"))
+                .col(Alias::new("key")),
+        )
         .col(blob_column(backend, "content").not_null())
         // A next credential set that is tried before it replaces the first.
         .col(blob_column(backend, "next_content").null())
@@ -87,7 +106,11 @@ fn token_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
         .table(Alias::new("ts_token"))
         .col(name_column(backend, "realm", 50).not_null())
         .col(name_column(backend, "key", 200).not_null())
-        .primary_key(Index::create().col(Alias::new("realm")).col(Alias::new("key")))
+        .primary_key(
+            Index::create()
+                .col(Alias::new("realm"))
+                .col(Alias::new("key")),
+        )
         .col(number("version").not_null().default(0))
         .col(blob_column(backend, "token").null())
         // Further values that are handed out with the token.
@@ -131,7 +154,13 @@ fn lease_and_failure(table: &mut TableCreateStatement, backend: sea_orm::DbBacke
 }
 
 fn versions_and_times(table: &mut TableCreateStatement) {
-    for name in ["version", "revision", "created_at", "updated_at", "changed_at"] {
+    for name in [
+        "version",
+        "revision",
+        "created_at",
+        "updated_at",
+        "changed_at",
+    ] {
         table.col(number(name).not_null());
     }
     table.col(number("deleted_at").null());

@@ -31,7 +31,11 @@ impl MigrationTrait for Migration {
             .col(name_column(backend, "outcome", 40).not_null())
             .col(text_column(backend, "provider_code").null())
             .col(text_column(backend, "provider_message").null())
-            .col(ColumnDef::new(Alias::new("duration_ms")).big_integer().null())
+            .col(
+                ColumnDef::new(Alias::new("duration_ms"))
+                    .big_integer()
+                    .null(),
+            )
             .col(name_column(backend, "instance", 100).not_null())
             .to_owned();
         manager.create_table(table).await?;
@@ -43,7 +47,10 @@ impl MigrationTrait for Migration {
             if manager.has_index(TABLE, name).await? {
                 continue;
             }
-            let mut index = Index::create().name(name).table(Alias::new(TABLE)).to_owned();
+            let mut index = Index::create()
+                .name(name)
+                .table(Alias::new(TABLE))
+                .to_owned();
             for column in columns {
                 index.col(Alias::new(*column));
             }
@@ -53,6 +60,13 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table(Alias::new(TABLE)).if_exists().to_owned()).await
+        manager
+            .drop_table(
+                Table::drop()
+                    .table(Alias::new(TABLE))
+                    .if_exists()
+                    .to_owned(),
+            )
+            .await
     }
 }
