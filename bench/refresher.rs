@@ -1,6 +1,8 @@
-//! What a look through the store costs the refresher, by how many of 100,000 secrets are due; and how fast it renews.
+//! What a look through the store costs the refresher, by how many of 100,000 secrets are due; and
+//! how fast it renews.
 //!
-//! `make bench` runs it. SQLite in a temporary file; nothing is asserted: machines differ, ratios tell.
+//! `make bench` runs it. SQLite in a temporary file; nothing is asserted: machines differ, ratios
+//! tell.
 
 #![expect(clippy::unwrap_used, reason = "a measurement fails by panicking")]
 #![expect(clippy::print_stdout, reason = "its result")]

@@ -1,4 +1,5 @@
-//! The bench's own servers, each a process of its own: one process may not have enough files for all ends.
+//! The bench's own servers, each a process of its own: one process may not have enough files for
+//! all ends.
 //!
 //! The bench starts itself again with a role, and reads the port from its standard output.
 
@@ -105,7 +106,8 @@ struct Given {
     expires_in: u64,
 }
 
-/// The reference: looks into its cache, and asks the provider where nothing is there. Who else asks is no matter to it.
+/// The reference: looks into its cache, and asks the provider where nothing is there. Who else asks
+/// is no matter to it.
 pub(crate) async fn be_naive(provider: String) {
     let client = token_server::upstream::client_builder()
         .unwrap()

@@ -1,7 +1,8 @@
-//! 10,000 callers at once, over three instances, want a token that nobody has: the service beside a naive one.
+//! 10,000 callers at once, over three instances, want a token that nobody has: the service beside a
+//! naive one.
 //!
-//! `make bench` runs it. The naive one has the same cache and neither coalescing nor lease. Nothing is asserted but that
-//! each caller is answered: machines differ, ratios tell.
+//! `make bench` runs it. The naive one has the same cache and neither coalescing nor lease. Nothing
+//! is asserted but that each caller is answered: machines differ, ratios tell.
 
 #![expect(clippy::unwrap_used, reason = "a measurement fails by panicking")]
 
@@ -146,7 +147,8 @@ async fn our_round(provider: &Role, url: &str, database: &str, number: usize) ->
     stampede(provider, &addresses, &key).await
 }
 
-/// All ask at once, and once more when the token is held: what the machine needs for so many asks is in both.
+/// All ask at once, and once more when the token is held: what the machine needs for so many asks
+/// is in both.
 async fn stampede(provider: &Role, addresses: &[&str], key: &str) -> [Round; 2] {
     let request = format!("GET /api/token?realm=r&key={key} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     let mut callers = Vec::with_capacity(CALLERS);

@@ -46,7 +46,8 @@ pub struct Cli {
 enum Command {
     /// Run the server.
     Serve(serve::ServeArgs),
-    /// Run a server to try things with: loopback only, with a built-in fake provider; no keys needed.
+    /// Run a server to try things with: loopback only, with a built-in fake provider; no keys
+    /// needed.
     Dev(dev::DevArgs),
     /// List, show, apply and delete realms of a running server.
     Realm(realm::RealmArgs),
@@ -80,8 +81,8 @@ struct ConfigFlags {
     /// The configuration file (TOML). Default: token-server.toml, if it is there.
     #[arg(long, global = true, value_name = "FILE", env = "TOKEN_SERVER_CONFIG")]
     config: Option<PathBuf>,
-    /// The database: sqlite:FILE, mysql://… or postgres://… (shown to other users of this machine while the program
-    /// runs; a password is better given in the environment).
+    /// The database: sqlite:FILE, mysql://… or postgres://… (shown to other users of this machine
+    /// while the program runs; a password is better given in the environment).
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
 }

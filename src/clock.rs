@@ -1,7 +1,8 @@
 //! Time as the service sees it: a wall clock in epoch milliseconds that tests can move by hand.
 //!
-//! Safety never rests on a clock (versions and lease epochs decide what is current); clocks only decide when to try.
-//! Everything that needs the time takes a [`Clock`]; `SystemTime::now` is forbidden elsewhere.
+//! Safety never rests on a clock (versions and lease epochs decide what is current); clocks only
+//! decide when to try. Everything that needs the time takes a [`Clock`]; `SystemTime::now` is
+//! forbidden elsewhere.
 
 use std::fmt;
 use std::sync::Arc;
@@ -89,7 +90,8 @@ impl Clock for MachineClock {
 
 /// A machine's clock, corrected to the database's.
 ///
-/// All instances read leases and expiries by the database's clock, so that two machines whose clocks differ agree.
+/// All instances read leases and expiries by the database's clock, so that two machines whose
+/// clocks differ agree.
 pub struct SystemClock {
     machine: Arc<dyn Clock>,
     offset_ms: AtomicI64,

@@ -1,7 +1,8 @@
 //! The settings, and the only reader of the environment.
 //!
-//! Layers, each over the one before: defaults, a TOML file, the environment (`TOKEN_SERVER__SECTION__KEY`, and the
-//! inherited `MYSQL_*`), flags. A setting whose name ends in `_FILE` in the environment is read from that file.
+//! Layers, each over the one before: defaults, a TOML file, the environment
+//! (`TOKEN_SERVER__SECTION__KEY`, and the inherited `MYSQL_*`), flags. A setting whose name ends in
+//! `_FILE` in the environment is read from that file.
 
 mod database;
 mod environment;
@@ -179,7 +180,8 @@ fn existing(file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
     }
 }
 
-/// The setting and what was expected there; never a value that was given, which may be a secret in the wrong place.
+/// The setting and what was expected there; never a value that was given, which may be a secret in
+/// the wrong place.
 fn wrong(error: &config::ConfigError, given: &[String]) -> ConfigError {
     if let config::ConfigError::Type { expected, key, .. } = error {
         let name = key.as_deref().unwrap_or("a setting");

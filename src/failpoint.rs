@@ -1,8 +1,9 @@
 //! Places where a test stops the process, to kill it there.
 //!
-//! Only with the feature `failpoints`, which the tested program is built with and the shipped one is not: then
-//! `FAILPOINTS=lease_claimed=5000` stops it at that point for 5 s. Not the crate `fail`: it pulls in a `rand` that changes the
-//! features of half the dependencies, and all would be built twice.
+//! Only with the feature `failpoints`, which the tested program is built with and the shipped one
+//! is not: then `FAILPOINTS=lease_claimed=5000` stops it at that point for 5 s. Not the crate
+//! `fail`: it pulls in a `rand` that changes the features of half the dependencies, and all would
+//! be built twice.
 
 /// Stops here if the environment says so; tells the log first.
 #[cfg(feature = "failpoints")]

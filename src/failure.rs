@@ -1,4 +1,5 @@
-//! Why no token came: the one description of a failed fetch, from the provider's answer to the caller's problem.
+//! Why no token came: the one description of a failed fetch, from the provider's answer to the
+//! caller's problem.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,13 +13,15 @@ use crate::secret::Credentials;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// An operator must act, here or at the provider: a value is missing or does not fit, or the provider refused it.
+    /// An operator must act, here or at the provider: a value is missing or does not fit, or the
+    /// provider refused it.
     Config,
     /// The provider answered, and refused, without a class that we know.
     Refused,
     /// The provider is overloaded or broken (HTTP 5xx, 429); later may help.
     Busy,
-    /// A quota of the provider is used up, as the provider says, or as is known here: then no call was made.
+    /// A quota of the provider is used up, as the provider says, or as is known here: then no call
+    /// was made.
     Quota,
     /// The token that this one is made from is dead.
     Dependency,
@@ -28,7 +31,8 @@ pub enum FailureKind {
     Unreachable,
     /// The provider did not answer in time.
     TimedOut,
-    /// The provider's answer is not what the realm says: no JSON, no token, an impossible expiry, too large.
+    /// The provider's answer is not what the realm says: no JSON, no token, an impossible expiry,
+    /// too large.
     Malformed,
 }
 
@@ -99,11 +103,12 @@ impl Failure {
         }
     }
 
-    /// The same failure with every credential in the provider's words masked, and the words cut to 500 characters.
+    /// The same failure with every credential in the provider's words masked, and the words cut to
+    /// 500 characters.
     ///
-    /// Providers echo what they refuse (`invalid appid: wx…`), also as it was encoded in the URL or a JSON body. Masked
-    /// before it is cut, and the longest first, so that no part of one is left. What is short enough to stand in any
-    /// text is left.
+    /// Providers echo what they refuse (`invalid appid: wx…`), also as it was encoded in the URL or
+    /// a JSON body. Masked before it is cut, and the longest first, so that no part of one is left.
+    /// What is short enough to stand in any text is left.
     #[must_use]
     pub fn masked(mut self, credentials: &Credentials) -> Self {
         let mut shapes: Vec<String> = credentials

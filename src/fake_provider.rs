@@ -1,15 +1,16 @@
-//! A provider inside the process: three token APIs that behave as `WeChat`, `WeCom` and an `OAuth2` server do.
+//! A provider inside the process: three token APIs that behave as `WeChat`, `WeCom` and an `OAuth2`
+//! server do.
 //!
-//! `token-server dev` serves it on loopback, so that a newcomer gets a token without the internet or an account; the
-//! integration tests serve it with a hand-moved clock and count its calls. Each API has a way to try a token out, so
-//! that a test can see whether a token handed out works.
+//! `token-server dev` serves it on loopback, so that a newcomer gets a token without the internet
+//! or an account; the integration tests serve it with a hand-moved clock and count its calls. Each
+//! API has a way to try a token out, so that a test can see whether a token handed out works.
 //!
-//! It knows one account per API, and no state outlives it. What each API keeps is bounded: the newest two tokens of
-//! `WeChat` and `WeCom`, the newest ten thousand of `OAuth2`.
+//! It knows one account per API, and no state outlives it. What each API keeps is bounded: the
+//! newest two tokens of `WeChat` and `WeCom`, the newest ten thousand of `OAuth2`.
 //!
-//! It is not a proof that anything works with the real providers: it says what we believe about them, so a belief that
-//! is wrong here is wrong in the presets too. It knows no IP allow-lists, quotas or outages. Faults are played by the
-//! scripted provider of the integration tests.
+//! It is not a proof that anything works with the real providers: it says what we believe about
+//! them, so a belief that is wrong here is wrong in the presets too. It knows no IP allow-lists,
+//! quotas or outages. Faults are played by the scripted provider of the integration tests.
 
 mod basic_auth;
 mod errcode;
@@ -117,13 +118,15 @@ impl FakeProvider {
             .with_state(self.clone())
     }
 
-    /// How many times a token was asked for, refused requests included; trying a token out does not count.
+    /// How many times a token was asked for, refused requests included; trying a token out does not
+    /// count.
     #[must_use]
     pub fn calls(&self, which: Api) -> u64 {
         self.locked(|ledger, _| *ledger.calls.of(which))
     }
 
-    /// Does something to the ledger, at one time; the time is read under the lock and so never runs backwards in it.
+    /// Does something to the ledger, at one time; the time is read under the lock and so never runs
+    /// backwards in it.
     fn locked<R>(&self, act: impl FnOnce(&mut Ledger, Timestamp) -> R) -> R {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         act(&mut ledger, self.clock.now())

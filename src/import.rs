@@ -1,7 +1,8 @@
 //! Taking over realms, secrets and live tokens of the inherited service.
 //!
-//! [`run`] reads the inherited tables and what is here, plans (pure, see `plan`), and writes all or nothing. Called by
-//! the command line. A second run finds nothing to do; what was edited here stays unless asked otherwise.
+//! [`run`] reads the inherited tables and what is here, plans (pure, see `plan`), and writes all or
+//! nothing. Called by the command line. A second run finds nothing to do; what was edited here
+//! stays unless asked otherwise.
 
 mod error;
 mod legacy;
@@ -68,7 +69,8 @@ async fn run_once(
     Ok(Report::new(settings.dry_run, planned.lines))
 }
 
-/// The realm ids that can be here; others are not even asked for, since `PostgreSQL` refuses NUL in a text.
+/// The realm ids that can be here; others are not even asked for, since `PostgreSQL` refuses NUL in
+/// a text.
 fn realms_named_by(legacy: &Legacy) -> Vec<String> {
     let ids = legacy.realms.iter().map(|realm| &realm.id);
     let ids: BTreeSet<_> = ids

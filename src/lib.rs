@@ -1,4 +1,5 @@
-//! token-server hands applications the API tokens of third-party providers, fetched once per expiry.
+//! token-server hands applications the API tokens of third-party providers, fetched once per
+//! expiry.
 //!
 //! ```text
 //! http ──▶ service::tokens.get(realm, key)
@@ -10,8 +11,9 @@
 //! flush ──▶ the same renewal
 //! ```
 //!
-//! Modules are layers: `http → service → {realm, upstream, store}`; `realm` knows none of the others. `app` wires them,
-//! `cli` runs them. `clock`, `failure`, `secret`, `tasks`, `telemetry` and `token` are used by all.
+//! Modules are layers: `http → service → {realm, upstream, store}`; `realm` knows none of the
+//! others. `app` wires them, `cli` runs them. `clock`, `failure`, `secret`, `tasks`, `telemetry`
+//! and `token` are used by all.
 
 pub mod app;
 pub mod cli;

@@ -1,8 +1,10 @@
-//! The realm language: what an operator writes to teach the server a provider. Pure: no I/O, no clock, no store.
+//! The realm language: what an operator writes to teach the server a provider. Pure: no I/O, no
+//! clock, no store.
 //!
-//! [`Definition::read`] checks a definition when it is saved: the inherited form, `oauth2` and the general form are all
-//! read into one [`Form`]. A [`Run`] then goes through one fetch: it makes a request, takes its answer, makes the next,
-//! and concludes with a token or a failure. Whoever runs it only carries bytes.
+//! [`Definition::read`] checks a definition when it is saved: the inherited form, `oauth2` and the
+//! general form are all read into one [`Form`]. A [`Run`] then goes through one fetch: it makes a
+//! request, takes its answer, makes the next, and concludes with a token or a failure. Whoever runs
+//! it only carries bytes.
 
 mod answer;
 pub mod catalog;

@@ -38,7 +38,8 @@ impl SecretId {
         }
     }
 
-    /// Whether a secret of this name can have been saved: databases differ in how they compare other names.
+    /// Whether a secret of this name can have been saved: databases differ in how they compare
+    /// other names.
     #[must_use]
     pub fn is_savable(&self) -> bool {
         let is_plain = |name: &str| {
@@ -93,7 +94,8 @@ impl Equivalent<SecretId> for SecretRef<'_> {
     }
 }
 
-/// The credentials of a secret by name: `key_1`… and names of the operator's choice. Values never print.
+/// The credentials of a secret by name: `key_1`… and names of the operator's choice. Values never
+/// print.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials(BTreeMap<String, SecretString>);
 

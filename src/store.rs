@@ -1,8 +1,10 @@
-//! What is kept: realms, secrets and tokens, with the conditional writes that decide who is current.
+//! What is kept: realms, secrets and tokens, with the conditional writes that decide who is
+//! current.
 //!
-//! [`SqlStore`] is the one implementation for SQLite, MySQL/MariaDB and PostgreSQL; [`MemoryStore`] passes the same
-//! suite and serves simulations. Every write is a single conditional statement judged by affected rows; there is no
-//! read lock and no long transaction. Reads answer `Option`, absence is no error.
+//! [`SqlStore`] is the one implementation for SQLite, MySQL/MariaDB and PostgreSQL; [`MemoryStore`]
+//! passes the same suite and serves simulations. Every write is a single conditional statement
+//! judged by affected rows; there is no read lock and no long transaction. Reads answer `Option`,
+//! absence is no error.
 
 mod error;
 mod memory;
@@ -30,8 +32,8 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The store as the service sees it.
 ///
-/// Errors: `Unavailable` — try again; `Conflict` — too many writers at once, try again; `Corrupt` — a row cannot be
-/// read, an operator must look at it.
+/// Errors: `Unavailable` — try again; `Conflict` — too many writers at once, try again; `Corrupt` —
+/// a row cannot be read, an operator must look at it.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The store's own clock, which all instances go by.
@@ -44,7 +46,8 @@ pub trait Store: Send + Sync + 'static {
     -> StoreResult<Listed<RealmRow>>;
     /// Adds a realm; `false` if the id is taken, also by a deleted one.
     async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool>;
-    /// Writes a realm if its revision still is `expected_revision`; `false` if somebody else was first.
+    /// Writes a realm if its revision still is `expected_revision`; `false` if somebody else was
+    /// first.
     async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool>;
 
     /// A secret, also a deleted one.
@@ -57,11 +60,12 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Listed<SecretRow>>;
     /// Adds a secret; `false` if the name is taken, also by a deleted one.
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool>;
-    /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was first.
+    /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was
+    /// first.
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
 
-    /// Writes the pushed inputs of a live secret if their version still is `expected_version`; `false` if somebody else
-    /// was first.
+    /// Writes the pushed inputs of a live secret if their version still is `expected_version`;
+    /// `false` if somebody else was first.
     async fn update_pushed(
         &self,
         id: &SecretId,
@@ -72,7 +76,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Secrets whose next credentials are to be tried by `by`, at most `most`.
     async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>>;
-    /// Deletes a live secret, or all of a realm, leaving tombstones without content; answers how many. Wins over edits.
+    /// Deletes a live secret, or all of a realm, leaving tombstones without content; answers how
+    /// many. Wins over edits.
     async fn delete_secrets(
         &self,
         realm: &str,
@@ -84,7 +89,8 @@ pub trait Store: Send + Sync + 'static {
     async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>>;
     /// Takes the lease of a secret if it is free or ended by `now`; `None` if another holds it.
     ///
-    /// Exactly one of any number of contenders gets it; each lease has an epoch higher than all before.
+    /// Exactly one of any number of contenders gets it; each lease has an epoch higher than all
+    /// before.
     async fn claim_lease(
         &self,
         id: &SecretId,
@@ -92,7 +98,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         until: Timestamp,
     ) -> StoreResult<Option<Lease>>;
-    /// Writes a token and ends the lease; `false`, and nothing written, if the lease is not the latest any more.
+    /// Writes a token and ends the lease; `false`, and nothing written, if the lease is not the
+    /// latest any more.
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool>;
     /// Ends a lease without a token, noting why; `false` if the lease is not the latest any more.
     async fn release_lease(
@@ -100,16 +107,16 @@ pub trait Store: Send + Sync + 'static {
         lease: &Lease,
         failure: Option<&RecordedFailure>,
     ) -> StoreResult<bool>;
-    /// Writes down that a grant is about to be spent, in place of `before`; `false`: it is not the latest any more, or
-    /// another use of it is under way.
+    /// Writes down that a grant is about to be spent, in place of `before`; `false`: it is not the
+    /// latest any more, or another use of it is under way.
     async fn begin_spend(
         &self,
         id: &SecretId,
         before: Option<&Intent>,
         intent: &Intent,
     ) -> StoreResult<bool>;
-    /// Stores what came of a use: the new values, or with `None` that the grant was not spent. `false`: it is not the
-    /// latest any more.
+    /// Stores what came of a use: the new values, or with `None` that the grant was not spent.
+    /// `false`: it is not the latest any more.
     async fn end_spend(
         &self,
         id: &SecretId,
@@ -125,7 +132,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreResult<Vec<DueToken>>;
     /// Notes that somebody asked for a token; kept to the hour by its callers.
     async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()>;
-    /// Forgets the token of a secret, or of all of a realm, and fences whoever holds their leases; the counters stay.
+    /// Forgets the token of a secret, or of all of a realm, and fences whoever holds their leases;
+    /// the counters stay.
     async fn retire_tokens(
         &self,
         realm: &str,
@@ -141,7 +149,8 @@ pub trait Store: Send + Sync + 'static {
     async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()>;
     /// Notes what became of the call.
     async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()>;
-    /// How many calls began after `since`, of a realm or of one of its secrets; those that ask count from `asking_since` on.
+    /// How many calls began after `since`, of a realm or of one of its secrets; those that ask
+    /// count from `asking_since` on.
     async fn fetch_usage(
         &self,
         realm: &str,
@@ -156,6 +165,7 @@ pub trait Store: Send + Sync + 'static {
     -> StoreResult<Listed<FetchRow>>;
     /// Removes at most `most` calls that began before `before`; answers how many.
     async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64>;
-    /// Removes what was deleted before `before`; token rows stay, for their counters. Answers how many.
+    /// Removes what was deleted before `before`; token rows stay, for their counters. Answers how
+    /// many.
     async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64>;
 }

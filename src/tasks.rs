@@ -1,7 +1,7 @@
 //! The one place that starts background work.
 //!
-//! Two stages of stopping: *soft* tells loops to end after what they are doing, *hard* drops what is left. A fetch in
-//! flight is let finish in the soft stage: its token would be lost otherwise.
+//! Two stages of stopping: *soft* tells loops to end after what they are doing, *hard* drops what
+//! is left. A fetch in flight is let finish in the soft stage: its token would be lost otherwise.
 
 use std::future::Future;
 use std::time::Duration;

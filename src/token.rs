@@ -86,7 +86,8 @@ impl fmt::Debug for Outputs {
 
 /// When a token was asked for and until when it works.
 ///
-/// The life counts from before the request was sent, so a slow provider shortens it and never lengthens it.
+/// The life counts from before the request was sent, so a slow provider shortens it and never
+/// lengthens it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// Just before the request was sent.
@@ -114,8 +115,8 @@ impl Life {
         ))
     }
 
-    /// Whether a caller may be given the token now, or, while it is not due, up to its very end: its provider was asked
-    /// and has nothing newer, or will not have before then.
+    /// Whether a caller may be given the token now, or, while it is not due, up to its very end:
+    /// its provider was asked and has nothing newer, or will not have before then.
     #[must_use]
     pub fn usable_while_not_due(&self, due_at: Option<Timestamp>, now: Timestamp) -> bool {
         let lives = self.expires_at.is_none_or(|expires_at| now < expires_at);

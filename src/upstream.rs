@@ -1,7 +1,8 @@
-//! Carries a realm's requests to its provider and bounds what comes back; the realm makes the one and judges the other.
+//! Carries a realm's requests to its provider and bounds what comes back; the realm makes the one
+//! and judges the other.
 //!
-//! No redirects, no proxies of the environment, one attempt: retrying is the renewal's decision, since a second fetch
-//! may kill the first one's token.
+//! No redirects, no proxies of the environment, one attempt: retrying is the renewal's decision,
+//! since a second fetch may kill the first one's token.
 
 mod clients;
 mod egress;
@@ -25,9 +26,8 @@ pub use limits::Limits;
 pub trait TokenSource: Send + Sync + 'static {
     /// Sends a request once; whatever comes back is an answer.
     ///
-    /// # Errors
-    /// `Unreachable`, `TimedOut`; `Malformed` for an answer that is too large; `Config` for a certificate that cannot
-    /// be used.
+    /// # Errors `Unreachable`, `TimedOut`; `Malformed` for an answer that is too large; `Config`
+    /// for a certificate that cannot be used.
     async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure>;
 }
 
@@ -58,8 +58,9 @@ fn setup(error: &reqwest::Error) -> SetupError {
     SetupError(source.unwrap_or_else(|| "TLS or the proxy is not usable".to_owned()))
 }
 
-/// A builder of HTTP clients as this program uses them: no redirects, no proxy of the environment, the public root
-/// certificates built in beside the machine's (without any, no client can be built).
+/// A builder of HTTP clients as this program uses them: no redirects, no proxy of the environment,
+/// the public root certificates built in beside the machine's (without any, no client can be
+/// built).
 ///
 /// # Errors
 /// When the certificates cannot be read.

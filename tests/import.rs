@@ -1,7 +1,8 @@
-//! `token-server import` between real databases: from MariaDB into `SQLite`, into the inherited database itself, and, where
-//! `TEST_POSTGRES_URL` is set, into `PostgreSQL`.
+//! `token-server import` between real databases: from MariaDB into `SQLite`, into the inherited
+//! database itself, and, where `TEST_POSTGRES_URL` is set, into `PostgreSQL`.
 //!
-//! Needs `TEST_MYSQL_URL` (`tests/run` sets both): without it, a visible skip; with `CI=true` a failure.
+//! Needs `TEST_MYSQL_URL` (`tests/run` sets both): without it, a visible skip; with `CI=true` a
+//! failure.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,

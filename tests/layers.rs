@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// Types that everyone may use; they use only each other.
 const ROOT_TYPES: [&str; 4] = ["clock", "failure", "secret", "token"];
 
-/// Every other module, and what it may use besides itself and the root types: a module, or one item of it.
+/// Every other module, and what it may use besides itself and the root types: a module, or one item
+/// of it.
 const LAYERS: [(&str, &[&str]); 14] = [
     ("failpoint", &[]),
     ("json", &[]),
@@ -199,7 +200,8 @@ fn may_use(module: &str) -> Option<&'static [&'static str]> {
         .map(|(_, allowed)| *allowed)
 }
 
-/// `src/store/sql/realms.rs` is `store::sql::realms`; nothing for `lib.rs` and `main.rs`, which wire the modules up.
+/// `src/store/sql/realms.rs` is `store::sql::realms`; nothing for `lib.rs` and `main.rs`, which
+/// wire the modules up.
 fn module_of(file: &str) -> Vec<String> {
     let path = file.trim_start_matches("src/").trim_end_matches(".rs");
     let is_root = ["lib", "main"].contains(&path);
@@ -210,7 +212,8 @@ fn module_of(file: &str) -> Vec<String> {
     }
 }
 
-/// A path without its `crate` or `super`s; `None` for one that leaves the crate, as it seems to from an inline module.
+/// A path without its `crate` or `super`s; `None` for one that leaves the crate, as it seems to
+/// from an inline module.
 fn from_root(module: &[String], path: &str) -> Option<String> {
     let supers = path.split("::").take_while(|part| *part == "super").count();
     let mut parts = module[..module.len().checked_sub(supers)?].to_vec();

@@ -76,7 +76,8 @@ pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
     outcome
 }
 
-/// Defaults, flags, and `TOKEN_SERVER__LOG__…` of the environment; nothing that could name a real database.
+/// Defaults, flags, and `TOKEN_SERVER__LOG__…` of the environment; nothing that could name a real
+/// database.
 fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, ConfigError> {
     let database = format!("sqlite:{}", folder.join("token-server.db").display());
     let flags = [

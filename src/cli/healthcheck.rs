@@ -10,7 +10,8 @@ use super::output::Output;
 pub(super) struct HealthcheckArgs {
     #[command(flatten)]
     server: ServerFlags,
-    /// Fail also when the server is degraded: its database is away, but tokens in memory are served.
+    /// Fail also when the server is degraded: its database is away, but tokens in memory are
+    /// served.
     #[arg(long)]
     strict: bool,
 }

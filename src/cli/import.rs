@@ -11,12 +11,14 @@ use crate::store::{DatabaseUrl, SqlStore};
 
 /// Take over realms, secrets and live tokens of the inherited service's database.
 ///
-/// All or nothing is written, and a second run writes only what changed there since. The report names each realm, secret
-/// and token, what became of it and why. Both services may have the same database.
+/// All or nothing is written, and a second run writes only what changed there since. The report
+/// names each realm, secret and token, what became of it and why. Both services may have the same
+/// database.
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The inherited service's database: mysql://USER:PASSWORD@HOST:PORT/DATABASE (shown to other users of this machine
-    /// while the program runs; a password is better given in the environment).
+    /// The inherited service's database: mysql://USER:PASSWORD@HOST:PORT/DATABASE (shown to other
+    /// users of this machine while the program runs; a password is better given in the
+    /// environment).
     #[arg(
         long,
         value_name = "URL",
@@ -48,7 +50,8 @@ pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<Re
     Ok(import::run(&from, &store, settings).await.map_err(exit)?)
 }
 
-/// The configured store if its schema is up to date; else nothing is in it, and an empty one in memory stands for it.
+/// The configured store if its schema is up to date; else nothing is in it, and an empty one in
+/// memory stands for it.
 async fn store_to_compare(config: &Config) -> anyhow::Result<SqlStore> {
     let url = config
         .database

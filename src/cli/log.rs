@@ -28,7 +28,8 @@ pub(super) struct LogArgs {
     key: Option<String>,
     #[arg(long, help = OUTCOMES)]
     outcome: Option<String>,
-    /// Only begun at or after this time: RFC 3339, e.g. 2026-11-22T10:30:00Z, or epoch milliseconds.
+    /// Only begun at or after this time: RFC 3339, e.g. 2026-11-22T10:30:00Z, or epoch
+    /// milliseconds.
     #[arg(long, value_name = "TIME", value_parser = instant)]
     from: Option<i64>,
     /// Only begun before this time.
@@ -89,7 +90,8 @@ fn instant(text: &str) -> Result<i64, String> {
     })
 }
 
-/// A line for each call that has ended, in the order they began; what was printed is not printed again.
+/// A line for each call that has ended, in the order they began; what was printed is not printed
+/// again.
 async fn follow(
     client: &Client,
     query: Vec<(&'static str, String)>,
@@ -131,7 +133,8 @@ fn paged(query: &[(&'static str, String)], page: usize) -> Vec<(&'static str, St
         .collect()
 }
 
-/// What was printed, and which calls have not ended: as far back as the oldest of these is looked. Ids grow with time.
+/// What was printed, and which calls have not ended: as far back as the oldest of these is looked.
+/// Ids grow with time.
 #[derive(Default)]
 struct Followed {
     printed: std::collections::BTreeSet<String>,

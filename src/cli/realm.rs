@@ -36,7 +36,8 @@ enum Action {
         /// Its id.
         id: String,
     },
-    /// Create or update realms from JSON, YAML or TOML: an object, an array of them, or a list as the API answers it.
+    /// Create or update realms from JSON, YAML or TOML: an object, an array of them, or a list as
+    /// the API answers it.
     Apply {
         /// The files; - is standard input.
         #[arg(required_unless_present = "preset", value_name = "FILE")]
@@ -48,9 +49,11 @@ enum Action {
         #[arg(long, requires = "preset")]
         id: Option<String>,
     },
-    /// Check a definition without a server: what would be sent, and how recorded answers are judged.
+    /// Check a definition without a server: what would be sent, and how recorded answers are
+    /// judged.
     Check(check::CheckArgs),
-    /// Run a definition once against its provider: what was sent and answered, secrets masked; nothing is stored.
+    /// Run a definition once against its provider: what was sent and answered, secrets masked;
+    /// nothing is stored.
     Test(trial::TestArgs),
     /// Delete a realm.
     Delete {

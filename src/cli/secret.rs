@@ -84,10 +84,12 @@ struct ApplyArgs {
     /// The key, with --realm.
     #[arg(long, requires = "realm")]
     key: Option<String>,
-    /// A credential (shown to other users of this machine while the command runs; --set-file is not).
+    /// A credential (shown to other users of this machine while the command runs; --set-file is
+    /// not).
     #[arg(long, value_name = "NAME=VALUE", requires = "key")]
     set: Vec<String>,
-    /// A credential read from a file, e.g. a private key; - is standard input. A final line break is left out.
+    /// A credential read from a file, e.g. a private key; - is standard input. A final line break
+    /// is left out.
     #[arg(long, value_name = "NAME=FILE", requires = "key")]
     set_file: Vec<String>,
     /// Try these credentials first; they replace the others once they bring a token.

@@ -171,7 +171,8 @@ fn serve_metrics(listener: TcpListener, config: &Config, app: &App) {
     });
 }
 
-/// What happens between listening and being ready; in the background, so that `/healthz` answers meanwhile.
+/// What happens between listening and being ready; in the background, so that `/healthz` answers
+/// meanwhile.
 struct StartUp {
     app: App,
     store: SqlStore,

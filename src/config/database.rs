@@ -11,9 +11,9 @@ use crate::store::DatabaseUrl;
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatabaseSettings {
-    /// `sqlite:FILE`, `mysql://…` or `postgres://…`. Default `sqlite:token-server.db`, created on first start.
-    /// `TOKEN_SERVER__DATABASE__URL`, or the inherited `MYSQL_HOST`, `MYSQL_PORT`, `MYSQL_USERNAME`,
-    /// `MYSQL_PASSWORD` and `MYSQL_DATABASE`.
+    /// `sqlite:FILE`, `mysql://…` or `postgres://…`. Default `sqlite:token-server.db`, created on
+    /// first start. `TOKEN_SERVER__DATABASE__URL`, or the inherited `MYSQL_HOST`, `MYSQL_PORT`,
+    /// `MYSQL_USERNAME`, `MYSQL_PASSWORD` and `MYSQL_DATABASE`.
     pub url: String,
     /// Connections held at most. Default 10. `TOKEN_SERVER__DATABASE__MAX_CONNECTIONS`
     pub max_connections: u32,

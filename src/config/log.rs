@@ -12,7 +12,8 @@ pub struct LogSettings {
     /// Levels, as of tracing's `EnvFilter`. Default `info,sqlx=warn,sea_orm_migration=warn`.
     /// `TOKEN_SERVER__LOG__FILTER`
     pub filter: String,
-    /// `auto` (text on a terminal, JSON elsewhere), `json` or `text`. Default `auto`. `TOKEN_SERVER__LOG__FORMAT`
+    /// `auto` (text on a terminal, JSON elsewhere), `json` or `text`. Default `auto`.
+    /// `TOKEN_SERVER__LOG__FORMAT`
     pub format: LogFormat,
 }
 

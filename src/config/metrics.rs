@@ -10,8 +10,9 @@ use super::ConfigError;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSettings {
-    /// The address and port of `/metrics`, a listener of its own. Default `127.0.0.1:9464` if that port is free;
-    /// an address that is given must be free. `off`: none. `TOKEN_SERVER__METRICS__LISTEN`
+    /// The address and port of `/metrics`, a listener of its own. Default `127.0.0.1:9464` if that
+    /// port is free; an address that is given must be free. `off`: none.
+    /// `TOKEN_SERVER__METRICS__LISTEN`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
 }

@@ -10,20 +10,21 @@ use super::{ConfigError, within};
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RenewalTimes {
-    /// How long a caller waits for a token at most. Default 25 s. `TOKEN_SERVER__RENEWAL__WAIT_SECONDS`
+    /// How long a caller waits for a token at most. Default 25 s.
+    /// `TOKEN_SERVER__RENEWAL__WAIT_SECONDS`
     pub wait_seconds: f64,
     /// How often to look for what other instances wrote. Default 1 s.
     /// `TOKEN_SERVER__RENEWAL__SYNC_INTERVAL_SECONDS`
     pub sync_interval_seconds: f64,
-    /// Whether tokens are renewed ahead of their expiry in the background. Default true; false where the process is
-    /// frozen between requests, and `POST /api/cron/refresh` is called instead.
-    /// `TOKEN_SERVER__RENEWAL__BACKGROUND`
+    /// Whether tokens are renewed ahead of their expiry in the background. Default true; false
+    /// where the process is frozen between requests, and `POST /api/cron/refresh` is called
+    /// instead. `TOKEN_SERVER__RENEWAL__BACKGROUND`
     pub background: bool,
     /// Secrets nobody asked for in so many hours are not renewed ahead. Default 24.
     /// `TOKEN_SERVER__RENEWAL__IDLE_AFTER_HOURS`
     pub idle_after_hours: f64,
-    /// How often the store is looked through for tokens that other instances left due. Default 60 s.
-    /// `TOKEN_SERVER__RENEWAL__SWEEP_INTERVAL_SECONDS`
+    /// How often the store is looked through for tokens that other instances left due. Default 60
+    /// s. `TOKEN_SERVER__RENEWAL__SWEEP_INTERVAL_SECONDS`
     pub sweep_interval_seconds: f64,
     /// How long the log of fetches is kept, in days; quotas are counted in it. Default 8.
     /// `TOKEN_SERVER__RENEWAL__KEEP_LOG_DAYS`
@@ -74,7 +75,8 @@ impl RenewalTimes {
         Duration::from_secs_f64(self.sweep_interval_seconds)
     }
 
-    /// How long after the last look memory is served unasked: two looks; half the realm's overlap if that is longer.
+    /// How long after the last look memory is served unasked: two looks; half the realm's overlap
+    /// if that is longer.
     #[must_use]
     pub fn trust_for(&self) -> Duration {
         self.sync_interval() * 2

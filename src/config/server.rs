@@ -16,12 +16,12 @@ pub struct ServerSettings {
     /// Serve other machines although there is no authentication yet. Default false.
     /// `TOKEN_SERVER__SERVER__INSECURE_NO_AUTH`
     pub insecure_no_auth: bool,
-    /// Time a client has to send its request's head, the idle time of a kept connection included: more than a load
-    /// balancer keeps one (60 s is common), or it finds the connection closed under its request. Default 75 s.
-    /// `TOKEN_SERVER__SERVER__HEADER_TIMEOUT_SECONDS`
+    /// Time a client has to send its request's head, the idle time of a kept connection included:
+    /// more than a load balancer keeps one (60 s is common), or it finds the connection closed
+    /// under its request. Default 75 s. `TOKEN_SERVER__SERVER__HEADER_TIMEOUT_SECONDS`
     pub header_timeout_seconds: f64,
-    /// After TERM, time in which `/readyz` says 503 while requests are still taken, so that a load balancer notices.
-    /// Default 2 s. `TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS`
+    /// After TERM, time in which `/readyz` says 503 while requests are still taken, so that a load
+    /// balancer notices. Default 2 s. `TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS`
     pub drain_delay_seconds: f64,
     /// After that, time that requests and fetches have to finish. Default 15 s.
     /// `TOKEN_SERVER__SERVER__DRAIN_TIMEOUT_SECONDS`

@@ -11,18 +11,20 @@ use crate::upstream::{Egress, Limits};
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamSettings {
-    /// Time to connect, TLS included. Default 3 s. `TOKEN_SERVER__UPSTREAM__CONNECT_TIMEOUT_SECONDS`
+    /// Time to connect, TLS included. Default 3 s.
+    /// `TOKEN_SERVER__UPSTREAM__CONNECT_TIMEOUT_SECONDS`
     pub connect_timeout_seconds: f64,
     /// Time for the whole fetch. Default 10 s. `TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS`
     pub timeout_seconds: f64,
-    /// The largest answer read, in bytes. Default 1 MiB. `TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES`
+    /// The largest answer read, in bytes. Default 1 MiB.
+    /// `TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES`
     pub max_response_bytes: usize,
-    /// A proxy for all calls of providers, `http://HOST:PORT`. Default none; the environment's `HTTPS_PROXY` is not
-    /// read. `TOKEN_SERVER__UPSTREAM__PROXY_URL`
+    /// A proxy for all calls of providers, `http://HOST:PORT`. Default none; the environment's
+    /// `HTTPS_PROXY` is not read. `TOKEN_SERVER__UPSTREAM__PROXY_URL`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
-    /// What may be called beside public addresses, separated by commas: `loopback`, `private`, `any`, networks like
-    /// `10.1.0.0/16`. Default none. `TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS`
+    /// What may be called beside public addresses, separated by commas: `loopback`, `private`,
+    /// `any`, networks like `10.1.0.0/16`. Default none. `TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS`
     pub allow_networks: String,
 }
 

@@ -1,9 +1,11 @@
-//! HTTP Basic as `OAuth2` clients send it: RFC 7617, with both halves form-encoded first (RFC 6749 §2.3.1).
+//! HTTP Basic as `OAuth2` clients send it: RFC 7617, with both halves form-encoded first (RFC 6749
+//! §2.3.1).
 
 use axum::http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
-/// The client's id and secret in an `Authorization` header; `None` when it is not well-formed Basic.
+/// The client's id and secret in an `Authorization` header; `None` when it is not well-formed
+/// Basic.
 pub(super) fn decode(header: &HeaderValue) -> Option<(String, String)> {
     let (scheme, encoded) = header.to_str().ok()?.split_once(' ')?;
     let basic = scheme.eq_ignore_ascii_case("basic").then_some(encoded)?;

@@ -14,7 +14,8 @@ pub(super) struct Issued {
 }
 
 impl Issued {
-    /// A token that nobody has yet, about as long as the real ones: `prefix` and 96 hexadecimal digits.
+    /// A token that nobody has yet, about as long as the real ones: `prefix` and 96 hexadecimal
+    /// digits.
     pub(super) fn new(prefix: &str, now: Timestamp, life: Duration) -> Self {
         let [a, b, c] = std::array::from_fn(|_| Uuid::now_v7().simple());
         Self {

@@ -1,7 +1,8 @@
-//! An `OAuth2` server for client credentials: each token is new and all of them work until their end.
+//! An `OAuth2` server for client credentials: each token is new and all of them work until their
+//! end.
 //!
-//! Source: RFC 6749 §2.3.1 (client authentication), §4.4 (the grant), §5 (answers); RFC 6750 §3 (the challenge). A
-//! JSON body is not in the RFC; some providers want one.
+//! Source: RFC 6749 §2.3.1 (client authentication), §4.4 (the grant), §5 (answers); RFC 6750 §3
+//! (the challenge). A JSON body is not in the RFC; some providers want one.
 
 mod refusal;
 mod request;

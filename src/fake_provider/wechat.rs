@@ -1,8 +1,8 @@
-//! The token API of a `WeChat` official account, the classic one: a new token each time, the one before works on for
-//! five minutes, the one before that is dead at once.
+//! The token API of a `WeChat` official account, the classic one: a new token each time, the one
+//! before works on for five minutes, the one before that is dead at once.
 //!
-//! The codes are the vendor's; the order in which wrong parameters are reported is an assumption, except that nothing
-//! at all is known to be answered with 41002.
+//! The codes are the vendor's; the order in which wrong parameters are reported is an assumption,
+//! except that nothing at all is known to be answered with 41002.
 
 use axum::extract::{Query, State};
 use axum::routing::get;
@@ -26,7 +26,8 @@ const WRONG_TOKEN: Errcode = Errcode::new(
     "invalid credential, access_token is invalid or not latest",
 );
 
-/// The tokens of the one account: the newest, and the one it replaced. Any other is forgotten, which is to be dead.
+/// The tokens of the one account: the newest, and the one it replaced. Any other is forgotten,
+/// which is to be dead.
 #[derive(Default)]
 pub(super) struct Account {
     newest: Option<Issued>,

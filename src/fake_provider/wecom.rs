@@ -1,8 +1,9 @@
 //! The token API of a `WeCom` app: the same token while it is valid, with what is left of its life.
 //!
-//! Source: refusals and their order (a missing `corpsecret` before a missing `corpid`, the token before the other
-//! parameters) as `qyapi.weixin.qq.com` answered made-up values in a public record of 2026-09-11. 40001 for a wrong
-//! secret is from the vendor's table of codes, work.weixin.qq.com/api/doc page 90313.
+//! Source: refusals and their order (a missing `corpsecret` before a missing `corpid`, the token
+//! before the other parameters) as `qyapi.weixin.qq.com` answered made-up values in a public record
+//! of 2026-09-11. 40001 for a wrong secret is from the vendor's table of codes,
+//! work.weixin.qq.com/api/doc page 90313.
 
 use axum::extract::{Query, State};
 use axum::routing::get;
@@ -24,7 +25,8 @@ const WRONG_SECRET: Errcode = Errcode::new(40001, "invalid credential");
 const WRONG_TOKEN: Errcode = Errcode::new(40014, "invalid access_token");
 const USERID_MISSING: Errcode = Errcode::new(41009, "userid missing");
 
-/// The tokens of the one app: the newest, and the one before, remembered to be called expired and not unknown.
+/// The tokens of the one app: the newest, and the one before, remembered to be called expired and
+/// not unknown.
 #[derive(Default)]
 pub(super) struct App {
     newest: Option<Issued>,

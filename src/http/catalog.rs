@@ -1,4 +1,5 @@
-//! `/api/catalog`: providers that are described already. `/schema/realm.json`: the JSON Schema of a realm.
+//! `/api/catalog`: providers that are described already. `/schema/realm.json`: the JSON Schema of a
+//! realm.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

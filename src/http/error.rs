@@ -1,4 +1,5 @@
-//! Every error as problem+json (RFC 9457) with a stable `code`; the one place that chooses a status.
+//! Every error as problem+json (RFC 9457) with a stable `code`; the one place that chooses a
+//! status.
 
 use std::any::Any;
 use std::time::Duration;
@@ -98,7 +99,8 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown_preset", detail)
     }
 
-    /// Unknown names in a request's arguments are a bad request (inherited); in its path they are 404.
+    /// Unknown names in a request's arguments are a bad request (inherited); in its path they are
+    /// 404.
     pub(super) fn unknown_is_bad_request(mut self) -> Self {
         if self.status == StatusCode::NOT_FOUND {
             self.status = StatusCode::BAD_REQUEST;

@@ -1,9 +1,10 @@
 //! Keeps web pages away from a server that has no authentication.
 //!
-//! A page that the operator visits can send requests to 127.0.0.1, and by rebinding its own name to 127.0.0.1 read the
-//! answers too. So while there is no authentication and only loopback is listened on, a request must be addressed to
-//! this machine and must not come from a page of another origin. Browsers say so: in `Origin`, and where they send none, as
-//! for an image, in `Sec-Fetch-Site`. `--insecure-no-auth` lifts this.
+//! A page that the operator visits can send requests to 127.0.0.1, and by rebinding its own name to
+//! 127.0.0.1 read the answers too. So while there is no authentication and only loopback is
+//! listened on, a request must be addressed to this machine and must not come from a page of
+//! another origin. Browsers say so: in `Origin`, and where they send none, as for an image, in
+//! `Sec-Fetch-Site`. `--insecure-no-auth` lifts this.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -45,14 +46,15 @@ pub(super) fn refusal<B>(api: &Api, request: &http::Request<B>) -> Option<&'stat
     )
 }
 
-/// Whether a browser says that a page of another origin made the request; another port is another origin too, but the
-/// same site. Other clients say nothing.
+/// Whether a browser says that a page of another origin made the request; another port is another
+/// origin too, but the same site. Other clients say nothing.
 fn is_sent_by_another_origin(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all("sec-fetch-site").iter();
     sites.any(|site| site != "same-origin" && site != "none")
 }
 
-/// Whether a link was followed to a page that hands out nothing, like `/docs`: not in a frame, and not to the API.
+/// Whether a link was followed to a page that hands out nothing, like `/docs`: not in a frame, and
+/// not to the API.
 fn is_visit<B>(request: &http::Request<B>) -> bool {
     let says = |name: &str, word: &str| {
         request

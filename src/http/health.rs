@@ -40,8 +40,9 @@ pub(super) async fn healthz() -> Json<HealthBody> {
 
 /// Whether the process should be sent requests.
 ///
-/// 503 before the first contact with the database, before its migrations, and while draining. Later 200 `degraded`
-/// while the database is away, since tokens in memory are still served; `strict=1` makes that 503.
+/// 503 before the first contact with the database, before its migrations, and while draining. Later
+/// 200 `degraded` while the database is away, since tokens in memory are still served; `strict=1`
+/// makes that 503.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("strict" = Option<bool>, Query, description = "degraded is 503")),
     responses((status = 200, body = HealthBody), (status = 400, body = ProblemBody),

@@ -1,7 +1,7 @@
 //! The hot path: `GET /api/token` answered from memory before any routing.
 //!
-//! Measured elsewhere: a router with the usual layers costs about twice the instructions of bare hyper. What this does
-//! not answer goes to the router, which gives the same answer.
+//! Measured elsewhere: a router with the usual layers costs about twice the instructions of bare
+//! hyper. What this does not answer goes to the router, which gives the same answer.
 
 use axum::response::Response;
 use http::{Method, Request, header};

@@ -1,4 +1,5 @@
-//! `PUT /api/secret/{key}/inputs/{name}`: a value that another process pushes, e.g. `component_verify_ticket`.
+//! `PUT /api/secret/{key}/inputs/{name}`: a value that another process pushes, e.g.
+//! `component_verify_ticket`.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -33,8 +34,8 @@ pub(super) struct InputBody {
     pushed_version: i64,
 }
 
-/// Push a value of a secret that its realm declares with `"from": "pushed"`. It retires no token; a pause after a failure
-/// ends with it.
+/// Push a value of a secret that its realm declares with `"from": "pushed"`. It retires no token; a
+/// pause after a failure ends with it.
 #[utoipa::path(put, path = "/api/secret/{key}/inputs/{name}", tag = "secret", request_body = InputEditBody,
     params(("key" = String, Path), ("name" = String, Path), ("realm" = Option<String>, Query)),
     responses((status = 200, body = InputBody), (status = 400, description = "the realm has no such pushed input", body = ProblemBody),

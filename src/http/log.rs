@@ -22,9 +22,9 @@ pub(super) struct FetchBody {
     key: String,
     /// Why: `miss`, `due`, `flush`, `report`, `min_ttl`, `retry`, `next` or `test`.
     cause: String,
-    /// `ok`, `repeated` (the held token came back), a problem's code, `withheld` (a quota was used up: no call was made),
-    /// `pending` (under way, or its process died), `asking` (the quotas are being looked at) or `overtaken` (another process
-    /// used the grant meanwhile).
+    /// `ok`, `repeated` (the held token came back), a problem's code, `withheld` (a quota was used
+    /// up: no call was made), `pending` (under way, or its process died), `asking` (the quotas are
+    /// being looked at) or `overtaken` (another process used the grant meanwhile).
     outcome: String,
     /// The provider's own code.
     provider_code: Option<String>,

@@ -33,7 +33,8 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
 /// The media type of a problem.
 const PROBLEM: &str = "application/problem+json";
 
-/// Adds the answers that do not come from a handler: of the guard, of the bound on bodies, of the store.
+/// Adds the answers that do not come from a handler: of the guard, of the bound on bodies, of the
+/// store.
 pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for (path, item) in &mut description.paths.paths {
         for operation in operations(item) {
@@ -78,7 +79,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     .flatten()
 }
 
-/// Names an operation by its tag and its handler, `realm_list`: handlers alone have one name in several modules.
+/// Names an operation by its tag and its handler, `realm_list`: handlers alone have one name in
+/// several modules.
 fn name(operation: &mut Operation) {
     let tag = operation.tags.as_deref().and_then(<[String]>::first);
     if let Some((tag, handler)) = tag.zip(operation.operation_id.as_mut()) {

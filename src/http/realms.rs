@@ -51,11 +51,13 @@ pub(super) struct RealmEditBody {
     /// 1–50 characters, no control characters, no blanks at the ends.
     #[schema(example = "wxgzh")]
     id: String,
-    /// How to fetch a token, in one of three forms; its JSON Schema is at `/schema/realm.json`, presets at `/api/catalog`.
+    /// How to fetch a token, in one of three forms; its JSON Schema is at `/schema/realm.json`,
+    /// presets at `/api/catalog`.
     #[schema(value_type = Option<Object>, example = json!({"url": "https://api.weixin.qq.com/cgi-bin/token", "method": "GET",
         "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}], "token_path": "access_token", "expires_in_path": "expires_in"}))]
     config: Option<Value>,
-    /// The URL of a function: it is POSTed the secret and answers `{"token","expires_in"}` (seconds).
+    /// The URL of a function: it is POSTed the secret and answers `{"token","expires_in"}`
+    /// (seconds).
     logic_code: Option<String>,
     /// Up to 5000 characters.
     comment: Option<String>,

@@ -47,7 +47,8 @@ struct Report {
     code: Option<String>,
 }
 
-/// Report a refused token and get a newer one. Fetches once, and only if the refused token is the current one.
+/// Report a refused token and get a newer one. Fetches once, and only if the refused token is the
+/// current one.
 #[utoipa::path(post, path = "/api/token/report", tag = "token", request_body = ReportBody,
     responses((status = 200, description = "the current token; `renewed` is false if it may not be replaced yet",
                body = TokenBody),

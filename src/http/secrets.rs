@@ -52,8 +52,8 @@ pub(super) struct SecretBody {
     warnings: Option<Vec<String>>,
 }
 
-/// What is posted to create or update a secret: an absent field keeps its value, `null` or `""` clears it, asterisks
-/// leave it. Further `key_6`… are accepted.
+/// What is posted to create or update a secret: an absent field keeps its value, `null` or `""`
+/// clears it, asterisks leave it. Further `key_6`… are accepted.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "SecretEdit")]
 #[expect(
@@ -79,8 +79,8 @@ pub(super) struct SecretEditBody {
     token: Option<String>,
     /// Until when that token works: epoch milliseconds; null means never.
     expires_at: Option<i64>,
-    /// Credentials that are tried behind the callers' backs, and replace the others once they bring a token; null drops
-    /// them. Only what changes is named.
+    /// Credentials that are tried behind the callers' backs, and replace the others once they bring
+    /// a token; null drops them. Only what changes is named.
     next: Option<NextValuesBody>,
 }
 

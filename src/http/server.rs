@@ -29,13 +29,15 @@ pub struct Serving {
     pub router: Router,
     /// The hit path; `None`: everything is routed.
     pub api: Option<Api>,
-    /// Time a client has to send its request's head; hyper counts the idle time of a kept connection in.
+    /// Time a client has to send its request's head; hyper counts the idle time of a kept
+    /// connection in.
     pub header_timeout: Duration,
     /// Runs the connections.
     pub tasks: Tasks,
 }
 
-/// Serves connections until `stop` resolves; then lets the requests under way finish, up to `patience`.
+/// Serves connections until `stop` resolves; then lets the requests under way finish, up to
+/// `patience`.
 ///
 /// Returns whether all did.
 pub async fn serve(

@@ -20,9 +20,11 @@ use crate::store::{Foreign, NextCredentials, RecordedFailure};
 pub(super) struct StatusBody {
     realm: String,
     key: String,
-    /// `none`, `valid`, `stale` (valid, and the last renewal failed), `expired` or `reauthorise` (the grant is gone).
+    /// `none`, `valid`, `stale` (valid, and the last renewal failed), `expired` or `reauthorise`
+    /// (the grant is gone).
     state: &'static str,
-    /// As in the answer with the token: how many there were so far; of a fixed realm, the secret's version.
+    /// As in the answer with the token: how many there were so far; of a fixed realm, the secret's
+    /// version.
     token_version: i64,
     /// When the current token was fetched.
     last_success_at: Option<i64>,
@@ -32,7 +34,8 @@ pub(super) struct StatusBody {
     renewal_due_at: Option<i64>,
     /// Until when the token before it works.
     previous_valid_until: Option<i64>,
-    /// The last renewal that failed, also if another succeeded since. Trials and next credentials are none.
+    /// The last renewal that failed, also if another succeeded since. Trials and next credentials
+    /// are none.
     last_failure: Option<FailureBody>,
     /// Failures since the last success.
     failed_attempts: i64,
@@ -54,8 +57,8 @@ pub(super) struct StatusBody {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(title = "Grant")]
 pub(super) struct GrantBody {
-    /// `unused`, `held`, `unknown` (a use whose outcome is not known; it is tried once more near the token's expiry) or
-    /// `gone` (authorise again and store the new one).
+    /// `unused`, `held`, `unknown` (a use whose outcome is not known; it is tried once more near
+    /// the token's expiry) or `gone` (authorise again and store the new one).
     state: &'static str,
     /// How often it was replaced.
     generation: i64,

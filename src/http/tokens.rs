@@ -38,7 +38,8 @@ pub(super) struct TokenBody<'a> {
     /// Present and true for a token that never expires.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     never_expires: bool,
-    /// Since when (epoch milliseconds) it could not be renewed, or not be compared with the database.
+    /// Since when (epoch milliseconds) it could not be renewed, or not be compared with the
+    /// database.
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_since: Option<i64>,
     /// Until when (epoch milliseconds) the token before this one works.

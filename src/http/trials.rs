@@ -1,4 +1,5 @@
-//! `POST /api/realm/test`, `POST /api/realm/{id}/test`: a definition is run once and tells what happened.
+//! `POST /api/realm/test`, `POST /api/realm/{id}/test`: a definition is run once and tells what
+//! happened.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub(super) struct TrialBody {
     inputs: Option<BTreeMap<String, String>>,
     /// Values that a provider replaced (rotating inputs).
     state: Option<BTreeMap<String, String>>,
-    /// Tokens of `depends_on` by alias; those that are not given are taken from the secrets that it names.
+    /// Tokens of `depends_on` by alias; those that are not given are taken from the secrets that it
+    /// names.
     tokens: Option<BTreeMap<String, String>>,
     /// Take the values of this stored secret instead.
     key: Option<String>,
@@ -94,7 +96,8 @@ pub(super) async fn unsaved(
     run(&api, Ask::read(&body, None)?, definition).await
 }
 
-/// Run a saved definition once, with given values or those of a stored secret. It really asks the provider.
+/// Run a saved definition once, with given values or those of a stored secret. It really asks the
+/// provider.
 #[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = TrialBody, params(("id" = String, Path)),
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
               (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]

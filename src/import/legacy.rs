@@ -1,7 +1,8 @@
 //! The inherited tables `realm` and `secret`, read from MySQL or MariaDB.
 //!
-//! Nothing is judged here: what is in the rows is handed on as it is. Installations differ a little in their columns, so
-//! those are looked up first; all values are read as text or whole numbers, whatever the columns' types.
+//! Nothing is judged here: what is in the rows is handed on as it is. Installations differ a little
+//! in their columns, so those are looked up first; all values are read as text or whole numbers,
+//! whatever the columns' types.
 
 mod columns;
 mod url;
@@ -94,7 +95,8 @@ async fn connect(url: &LegacyUrl) -> Result<DatabaseConnection, DbErr> {
         .connect_timeout(CONNECT)
         .acquire_timeout(CONNECT)
         .sqlx_logging(false)
-        // A DATETIME is in the server's zone, as the inherited service wrote it; the driver would set UTC.
+        // A DATETIME is in the server's zone, as the inherited service wrote it; the driver would
+        // set UTC.
         .map_sqlx_mysql_opts(|options| options.timezone(None::<String>));
     Database::connect(options).await
 }

@@ -1,6 +1,7 @@
 //! What an import writes and reports, from the inherited rows and ours. Pure.
 //!
-//! Realms first, then secrets, which need a realm here, then tokens, which need both to be what they were fetched with.
+//! Realms first, then secrets, which need a realm here, then tokens, which need both to be what
+//! they were fetched with.
 
 mod realms;
 mod secrets;
@@ -79,9 +80,9 @@ enum Decision {
 
 /// Decides between an inherited row and ours.
 ///
-/// An edit here stamps `updated_at` and `changed_at` alike, an import never does (see [`stamps`]); so who wrote a row
-/// last is known without comparing two databases' clocks. There, each fetch moves a secret's `updated_at`, so a later
-/// time there alone does not mean that anybody edited it.
+/// An edit here stamps `updated_at` and `changed_at` alike, an import never does (see [`stamps`]);
+/// so who wrote a row last is known without comparing two databases' clocks. There, each fetch
+/// moves a secret's `updated_at`, so a later time there alone does not mean that anybody edited it.
 fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules) -> Decision {
     let Some(here) = here else {
         return Decision::Write(Outcome::Taken);
@@ -106,8 +107,8 @@ fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules) -> Decision {
     }
 }
 
-/// `created_at` and `updated_at` of an imported row: those of there, but before now, so that they differ from the
-/// `changed_at` it gets, also where the clock there is ahead or told no time.
+/// `created_at` and `updated_at` of an imported row: those of there, but before now, so that they
+/// differ from the `changed_at` it gets, also where the clock there is ahead or told no time.
 fn stamps(there: LegacyStamps, now: Timestamp) -> (Timestamp, Timestamp) {
     let latest = now.minus(Duration::from_millis(1));
     let updated_at = there

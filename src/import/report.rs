@@ -95,8 +95,8 @@ impl Counts {
 
 /// What an import did, or would do.
 ///
-/// Shape: `{dry_run, realms: {taken, updated, unchanged, left}, secrets, tokens, rows: [{kind, realm, key?, outcome,
-/// note?}]}`; `Display` is a table of the rows with the counts below it.
+/// Shape: `{dry_run, realms: {taken, updated, unchanged, left}, secrets, tokens, rows: [{kind,
+/// realm, key?, outcome, note?}]}`; `Display` is a table of the rows with the counts below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Whether nothing was written on purpose.

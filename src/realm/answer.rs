@@ -82,7 +82,8 @@ pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
     };
     let status = answer.status;
     let kind = status_kind(status).unwrap_or(FailureKind::Malformed);
-    // What the status says comes first: the page of a proxy is no JSON, and that is not what is wrong.
+    // What the status says comes first: the page of a proxy is no JSON, and that is not what is
+    // wrong.
     let detail = match kind {
         FailureKind::Busy => {
             format!("the provider is overloaded or broken (HTTP {status}): its answer {looks_like}")
@@ -115,17 +116,19 @@ pub(super) fn status_kind(status: u16) -> Option<FailureKind> {
     }
 }
 
-/// Whether an answer is an error whatever else is in it: an `errcode` other than 0 (WeChat's family), an `error` (RFC
-/// 6749 §5.2). Other members mean one thing here and another there.
+/// Whether an answer is an error whatever else is in it: an `errcode` other than 0 (WeChat's
+/// family), an `error` (RFC 6749 §5.2). Other members mean one thing here and another there.
 pub(super) fn says_error(document: &Value) -> bool {
     let errcode = document.get("errcode").and_then(words);
     let error = document.get("error").and_then(Value::as_str);
     errcode.is_some_and(|code| code != "0") || error.is_some_and(|error| !error.is_empty())
 }
 
-/// What the inherited form knows of codes, since it cannot say it: `errcode` of WeChat's family, `error` of RFC 6749 §5.2.
+/// What the inherited form knows of codes, since it cannot say it: `errcode` of WeChat's family,
+/// `error` of RFC 6749 §5.2.
 ///
-/// Source: developers.weixin.qq.com, return codes of `cgi-bin/token`; the same numbers mean the same in WeCom.
+/// Source: developers.weixin.qq.com, return codes of `cgi-bin/token`; the same numbers mean the
+///         same in WeCom.
 pub(super) fn known_class(document: &Value) -> Option<FailureKind> {
     let code = |name: &str| document.get(name).and_then(words).unwrap_or_default();
     match code("errcode").as_str() {

@@ -1,4 +1,5 @@
-//! The shipped presets: one file each in `catalog/`, data with a recorded exchange, embedded in the program.
+//! The shipped presets: one file each in `catalog/`, data with a recorded exchange, embedded in the
+//! program.
 
 use std::sync::LazyLock;
 

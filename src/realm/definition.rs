@@ -172,7 +172,8 @@ impl Definition {
             .unwrap_or_default()
     }
 
-    /// Whether both fetch the same tokens: what is equal but for the policy, the classes of errors and the hints.
+    /// Whether both fetch the same tokens: what is equal but for the policy, the classes of errors
+    /// and the hints.
     #[must_use]
     pub fn fetches_like(&self, other: &Self) -> bool {
         let fetching = |form: &Form| {
@@ -336,7 +337,8 @@ fn is_general(config: &Json) -> bool {
     general.into_iter().any(has) && !INHERITED.into_iter().any(has)
 }
 
-/// Whether a text may name a credential: a letter or `_`, then letters, digits, `_`, `-`, `.`; at most 100.
+/// Whether a text may name a credential: a letter or `_`, then letters, digits, `_`, `-`, `.`; at
+/// most 100.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let start = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

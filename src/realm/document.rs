@@ -78,8 +78,9 @@ impl StepAnswer {
         }
     }
 
-    /// The answer with what there is of an error in it: where the body is not what the realm says, as the JSON object that
-    /// it is, bare or within a script call (`callback( {…} );`). Some providers refuse in another format than they grant.
+    /// The answer with what there is of an error in it: where the body is not what the realm says,
+    /// as the JSON object that it is, bare or within a script call (`callback( {…} );`). Some
+    /// providers refuse in another format than they grant.
     pub(super) fn as_error(&self) -> Cow<'_, Self> {
         let text = self.text.trim_start_matches('\u{feff}').trim();
         match &self.document {
@@ -101,7 +102,8 @@ impl StepAnswer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The cookies that were set (RFC 6265 §5.2) in their order; names are exact, quotes are part of a value.
+    /// The cookies that were set (RFC 6265 §5.2) in their order; names are exact, quotes are part
+    /// of a value.
     fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
         let set = self
             .headers
@@ -136,7 +138,8 @@ impl StepAnswer {
     }
 }
 
-/// The body as text, and whether it is text: in the encoding that its media type or XML declaration names, else in UTF-8.
+/// The body as text, and whether it is text: in the encoding that its media type or XML declaration
+/// names, else in UTF-8.
 fn decoded(raw: &RawAnswer) -> (String, bool) {
     let media_type = raw
         .headers
@@ -239,7 +242,8 @@ impl Element {
     }
 }
 
-/// XML as JSON: the root is a member, attributes are `@name`. No DTD, no entities of its own; bounded.
+/// XML as JSON: the root is a member, attributes are `@name`. No DTD, no entities of its own;
+/// bounded.
 fn read_xml(body: &str) -> Option<Json> {
     let mut reader = quick_xml::Reader::from_str(body.trim());
     let mut open = vec![Element::default()];

@@ -1,4 +1,5 @@
-//! The general form of a realm's `config`, and `oauth2` with general members beside it: read, then checked as a whole.
+//! The general form of a realm's `config`, and `oauth2` with general members beside it: read, then
+//! checked as a whole.
 
 mod answers;
 mod inputs;

@@ -1,4 +1,5 @@
-//! The inherited form of a realm's `config`: stays valid byte for byte, and is read into the same as all others.
+//! The inherited form of a realm's `config`: stays valid byte for byte, and is read into the same
+//! as all others.
 //!
 //! Source: CONTRACT, "Realm config".
 
@@ -167,8 +168,9 @@ fn read_argument(index: usize, argument: &Json, issues: &mut Issues) -> Option<A
     })
 }
 
-/// `$key_N` always means the credential. Another `$name` does when the secret has a credential so named, else the text
-/// is sent as written: the inherited form knew only `$key_N`, and a literal may begin with a dollar sign.
+/// `$key_N` always means the credential. Another `$name` does when the secret has a credential so
+/// named, else the text is sent as written: the inherited form knew only `$key_N`, and a literal
+/// may begin with a dollar sign.
 fn read_value(value: &Json, pointer: &str, issues: &mut Issues) -> Option<Template> {
     match value {
         Json::String(text) => {

@@ -7,7 +7,8 @@ use super::suggestion::suggestion;
 /// One thing that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Issue {
-    /// Where: a JSON pointer (RFC 6901), `""` for the whole document, or the name of a query parameter.
+    /// Where: a JSON pointer (RFC 6901), `""` for the whole document, or the name of a query
+    /// parameter.
     pub pointer: String,
     /// What was expected.
     pub detail: String,
@@ -67,7 +68,8 @@ impl Issues {
 
 /// A JSON object being read member by member.
 ///
-/// Members that nobody asked for are reported by [`Object::finish`], so a misspelt field never passes silently.
+/// Members that nobody asked for are reported by [`Object::finish`], so a misspelt field never
+/// passes silently.
 #[derive(Debug)]
 pub struct Object<'a> {
     members: &'a Map<String, Value>,
@@ -147,7 +149,8 @@ impl<'a> Object<'a> {
             .filter(move |(name, _)| belongs(name))
     }
 
-    /// Notes each member that was not asked for, is not in `ignored` and is not chosen by `belongs`.
+    /// Notes each member that was not asked for, is not in `ignored` and is not chosen by
+    /// `belongs`.
     pub fn finish(self, ignored: &[&str], belongs: impl Fn(&str) -> bool, issues: &mut Issues) {
         for name in self.members.keys() {
             let name = name.as_str();

@@ -28,8 +28,8 @@ enum Place {
 pub(super) const MOST_STEPS: usize = 10;
 
 impl Location {
-    /// Reads a location: `$.a.b` or `a.b`, `header:X`, `cookie:X`, `text`, `status`, `var:x`; of an earlier answer
-    /// `steps[0].body.a`, `steps[0].header:X`, `steps[0].text`.
+    /// Reads a location: `$.a.b` or `a.b`, `header:X`, `cookie:X`, `text`, `status`, `var:x`; of an
+    /// earlier answer `steps[0].body.a`, `steps[0].header:X`, `steps[0].text`.
     ///
     /// # Errors
     /// What is wrong with it, for the one who wrote it.

@@ -41,7 +41,8 @@ impl RefreshAhead {
 
     /// How long before the expiry of a token of this life.
     ///
-    /// Never more than nine tenths of the life, whatever was asked: a token is used before it is renewed.
+    /// Never more than nine tenths of the life, whatever was asked: a token is used before it is
+    /// renewed.
     #[must_use]
     pub fn of(self, life: Duration) -> Duration {
         match self {

@@ -195,7 +195,8 @@ fn read_assertion(value: &Json, issues: &mut Issues) -> Option<Var> {
     })
 }
 
-/// `scope` is one parameter, its words separated by blanks; `audience` and `resource` are repeated (RFC 8707 §2).
+/// `scope` is one parameter, its words separated by blanks; `audience` and `resource` are repeated
+/// (RFC 8707 §2).
 fn add_list(object: &mut Object<'_>, field: &'static str, body: &mut Body, issues: &mut Issues) {
     let at = format!("{AT}/{field}");
     let value = object.member(field).filter(|value| !value.is_null());

@@ -1,6 +1,7 @@
 //! Where a value is in a JSON answer: a *singular* query of RFC 9535 (names and indexes only).
 //!
-//! Other queries are refused when saved: they can take unbounded memory, and no provider needs them.
+//! Other queries are refused when saved: they can take unbounded memory, and no provider needs
+//! them.
 
 use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
@@ -61,7 +62,8 @@ impl Path {
         &self.written
     }
 
-    /// The value there; a member whose name is the whole text wins over the path (the inherited form's rule).
+    /// The value there; a member whose name is the whole text wins over the path (the inherited
+    /// form's rule).
     #[must_use]
     pub fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
         let literal = document

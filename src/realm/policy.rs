@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::issue::{Issues, Object, kind};
 use super::{Quota, RefreshAhead, duration, quota};
 
-/// How a realm's tokens are renewed. Every field has a default that is safe for an unknown provider.
+/// How a realm's tokens are renewed. Every field has a default that is safe for an unknown
+/// provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// How long before expiry to renew.
@@ -33,7 +34,8 @@ pub struct Policy {
 /// What the provider does when it is asked again while the token is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reissue {
-    /// It gives the same token, a new one when less than `until` is left; `extends`: its life grows with each ask.
+    /// It gives the same token, a new one when less than `until` is left; `extends`: its life grows
+    /// with each ask.
     Same {
         /// The window before expiry in which a new token is given; 0: at expiry.
         until: Duration,
@@ -160,8 +162,8 @@ fn read_timeout(object: &mut Object<'_>, issues: &mut Issues) -> Result<Option<D
     Ok(timeout)
 }
 
-/// Reads all its members before it concludes, so that all that is wrong is told and nothing that is known is called
-/// unknown.
+/// Reads all its members before it concludes, so that all that is wrong is told and nothing that is
+/// known is called unknown.
 fn read_reissue(object: &mut Object<'_>, issues: &mut Issues) -> Option<Reissue> {
     let word = read_word(object, issues);
     let overlap = optional_duration(object, "overlap", issues);

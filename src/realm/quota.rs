@@ -116,7 +116,8 @@ impl Window {
         }
     }
 
-    /// When a window that is used up allows another call: `oldest_at` is the first call that it counts.
+    /// When a window that is used up allows another call: `oldest_at` is the first call that it
+    /// counts.
     #[must_use]
     pub fn frees_at(&self, now: Timestamp, oldest_at: Option<Timestamp>) -> Timestamp {
         match self {

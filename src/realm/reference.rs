@@ -1,4 +1,5 @@
-//! The reference pages, made of the schema, the catalog and a little prose, so that they cannot lag behind.
+//! The reference pages, made of the schema, the catalog and a little prose, so that they cannot lag
+//! behind.
 
 use std::fmt::Write as _;
 

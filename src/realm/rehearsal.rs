@@ -1,4 +1,5 @@
-//! A fetch that is only rehearsed: the requests are made and recorded answers are judged, nothing is sent.
+//! A fetch that is only rehearsed: the requests are made and recorded answers are judged, nothing
+//! is sent.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -128,7 +129,8 @@ impl Rehearsal {
 
     /// The report, a public contract.
     ///
-    /// Shape:  `{"requests", "token", "expires_in", "never_expires", "outputs", "save", "error": {"class", "code", "message"}}`
+    /// Shape:  `{"requests", "token", "expires_in", "never_expires", "outputs", "save", "error":
+    ///         {"class", "code", "message"}}`
     /// Units:  `expires_in` in milliseconds; 2147483647 for a token that never expires.
     #[must_use]
     pub fn report(&self, show_secrets: bool) -> Json {
@@ -212,10 +214,11 @@ fn class(kind: FailureKind) -> &'static str {
 }
 
 impl RawAnswer {
-    /// Reads a recorded answer: `{"status", "headers", "body"}`, the body JSON or a string, headers by name, repeated
-    /// ones as a list.
+    /// Reads a recorded answer: `{"status", "headers", "body"}`, the body JSON or a string, headers
+    /// by name, repeated ones as a list.
     ///
-    /// A body that is a string is the text itself, unless the headers say that it is JSON: then it is a JSON string.
+    /// A body that is a string is the text itself, unless the headers say that it is JSON: then it
+    /// is a JSON string.
     ///
     /// # Errors
     /// What was expected.

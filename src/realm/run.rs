@@ -1,7 +1,7 @@
 //! One fetch by a definition: makes a request, takes its answer, makes the next, concludes.
 //!
-//! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then stay; time, `uuid`
-//! and `nonce` are the same throughout.
+//! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then
+//! stay; time, `uuid` and `nonce` are the same throughout.
 
 mod expiry;
 mod judge;
@@ -285,8 +285,8 @@ impl Scope for Run<'_> {
 impl<'a> Run<'a> {
     /// The next request; `None`: there is no more to ask.
     ///
-    /// # Errors
-    /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`: an earlier answer lacks it.
+    /// # Errors `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
+    /// an earlier answer lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! The JSON Schema of a realm, for editors, and the source of the reference pages.
 //!
-//! These types only describe: definitions are read member by member, so that everything wrong is told at once. A test
-//! holds the two together.
+//! These types only describe: definitions are read member by member, so that everything wrong is
+//! told at once. A test holds the two together.
 
 #![expect(dead_code, reason = "the types describe; nothing is made of them")]
 
@@ -45,7 +45,8 @@ struct Realm {
     id: String,
     /// How to fetch a token. Without it and without `logic_code` the operator gives the token.
     config: Option<Config>,
-    /// The URL of a function of the operator's own: it is POSTed the secret and answers `{"token", "expires_in"}` (seconds).
+    /// The URL of a function of the operator's own: it is POSTed the secret and answers `{"token",
+    /// "expires_in"}` (seconds).
     #[schemars(example = &"https://functions.example.com/token")]
     logic_code: Option<String>,
     /// Free text.

@@ -1,8 +1,10 @@
-//! Templates: text with `{{ expression }}` parts, evaluated by `MiniJinja` over our own filters and nothing else.
+//! Templates: text with `{{ expression }}` parts, evaluated by `MiniJinja` over our own filters and
+//! nothing else.
 //!
-//! An expression is bounded before it is parsed (size, nesting, operators), while it runs (fuel) and in what it makes
-//! (size), so that no definition can hang the process or fill its memory. What was made from a secret is known:
-//! [`Rendered`] carries the text that is sent beside the text that may be shown.
+//! An expression is bounded before it is parsed (size, nesting, operators), while it runs (fuel)
+//! and in what it makes (size), so that no definition can hang the process or fill its memory. What
+//! was made from a secret is known: [`Rendered`] carries the text that is sent beside the text that
+//! may be shown.
 
 mod bytes;
 mod check;
@@ -66,7 +68,8 @@ pub(super) trait Scope {
     fn value(&self, name: &str) -> Option<Value>;
     /// Whether it may not be shown.
     fn is_secret(&self, name: &str) -> bool;
-    /// Learns a text that was made of what may not be shown, to mask it where a provider repeats it.
+    /// Learns a text that was made of what may not be shown, to mask it where a provider repeats
+    /// it.
     fn note_secret(&self, _text: &str) {}
 }
 

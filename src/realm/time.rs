@@ -40,7 +40,8 @@ pub(crate) fn format_date(
     formatted.map_err(|_| "is not a format of a date, e.g. %Y-%m-%d".to_owned())
 }
 
-/// Milliseconds since 1970 of an RFC 3339 text; one without offset is of the zone. An offset may lack its colon.
+/// Milliseconds since 1970 of an RFC 3339 text; one without offset is of the zone. An offset may
+/// lack its colon.
 pub(crate) fn rfc3339_ms(text: &str, zone: &TimeZone) -> Option<i64> {
     let text = with_colon(text.trim());
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
@@ -72,7 +73,8 @@ fn with_colon(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Milliseconds since 1970 of an HTTP-date (RFC 9110 §5.6.7) or the date of a mail, `Thu, 09 Oct 2025 08:53:20 GMT`.
+/// Milliseconds since 1970 of an HTTP-date (RFC 9110 §5.6.7) or the date of a mail, `Thu, 09 Oct
+/// 2025 08:53:20 GMT`.
 pub(crate) fn http_date_ms(text: &str) -> Option<i64> {
     let time = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
     Some(time.timestamp().as_millisecond())

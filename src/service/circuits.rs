@@ -1,8 +1,10 @@
-//! A circuit per realm: while its provider is down, its secrets do not each find that out for themselves.
+//! A circuit per realm: while its provider is down, its secrets do not each find that out for
+//! themselves.
 //!
-//! In a row of failures to reach the provider the circuit opens and calls are refused at once; after a pause one call is
-//! let through (half-open), and its outcome closes the circuit or opens it for longer. Each instance has its own. A
-//! provider that answers, if only to refuse, is not down. An edit of the realm starts anew.
+//! In a row of failures to reach the provider the circuit opens and calls are refused at once;
+//! after a pause one call is let through (half-open), and its outcome closes the circuit or opens
+//! it for longer. Each instance has its own. A provider that answers, if only to refuse, is not
+//! down. An edit of the realm starts anew.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

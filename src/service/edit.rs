@@ -1,4 +1,5 @@
-//! Reading what an operator posts: absent keeps, `null` clears, our own answers' fields are accepted and ignored.
+//! Reading what an operator posts: absent keeps, `null` clears, our own answers' fields are
+//! accepted and ignored.
 
 mod credentials;
 
@@ -135,7 +136,8 @@ fn check_comment(comment: &str, issues: &mut Issues) {
     }
 }
 
-/// Checks a realm id or key: 1 to `longest` characters, no control characters, no blanks at the ends.
+/// Checks a realm id or key: 1 to `longest` characters, no control characters, no blanks at the
+/// ends.
 ///
 /// MySQL takes names that differ in trailing blanks for one.
 pub(crate) fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut Issues) {

@@ -37,7 +37,8 @@ pub enum ServiceError {
         "a renewal of this token is under way, or waits its turn, and was not done within {0:?}"
     )]
     Waited(Duration),
-    /// The renewal was cut off: the process is ending, or the renewal failed in a way that its log tells.
+    /// The renewal was cut off: the process is ending, or the renewal failed in a way that its log
+    /// tells.
     #[error("the renewal was cut off: the server is shutting down, or its log tells why")]
     Stopping,
     /// The stored definition cannot be read; an operator must save it again.

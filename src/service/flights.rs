@@ -201,7 +201,8 @@ impl Flights {
         landed
     }
 
-    /// Lets no new caller join the flights of these secrets: what they bring is outdated by an edit.
+    /// Lets no new caller join the flights of these secrets: what they bring is outdated by an
+    /// edit.
     pub(super) fn leave_behind(&self, is_edited: impl Fn(&SecretId) -> bool) {
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         board.flights.retain(|(id, _), _| !is_edited(id));

@@ -1,7 +1,8 @@
 //! What this process holds, so that an ask costs a look-up.
 //!
-//! An entry is put in only if its realm and secret were not edited since its rows were read ([`Mark`]), and dropped when
-//! an edit or another instance's renewal is seen: versions decide, never the clock.
+//! An entry is put in only if its realm and secret were not edited since its rows were read
+//! ([`Mark`]), and dropped when an edit or another instance's renewal is seen: versions decide,
+//! never the clock.
 
 mod edits;
 
@@ -119,7 +120,8 @@ impl Asked {
         Timestamp::from_epoch_ms(self.at_ms.load(Ordering::Relaxed))
     }
 
-    /// The last ask, if the store should be told: it knows of none in the last hour. Counts as told.
+    /// The last ask, if the store should be told: it knows of none in the last hour. Counts as
+    /// told.
     fn take_untold(&self) -> Option<Timestamp> {
         let (at, stored) = (self.at(), self.stored_ms.load(Ordering::Relaxed));
         let is_untold = at.epoch_ms().saturating_sub(stored) >= millis(TELL_EVERY);
@@ -206,7 +208,8 @@ impl Memory {
         self.edits().mark()
     }
 
-    /// Puts an entry in, unless its rows were edited since `mark`, or a newer token of the same versions is there.
+    /// Puts an entry in, unless its rows were edited since `mark`, or a newer token of the same
+    /// versions is there.
     pub fn keep(&self, mark: Mark, id: &SecretId, entry: Entry) {
         let edits = self.edits();
         if !edits.left_standing(mark, id, entry.realm_version, entry.secret_version) {

@@ -101,7 +101,8 @@ impl Realms {
         Err(too_many_writers(&edit.id))
     }
 
-    /// Refuses a realm that depends on itself by others that are saved; what only secrets decide shows when fetching.
+    /// Refuses a realm that depends on itself by others that are saved; what only secrets decide
+    /// shows when fetching.
     async fn demand_no_cycle(&self, id: &str, definition: &Definition) -> Result<(), ServiceError> {
         let bases = |definition: &Definition| -> Vec<String> {
             let form = definition.form();

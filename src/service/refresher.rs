@@ -1,8 +1,9 @@
 //! Renews tokens before they expire, whether anybody asks or not.
 //!
-//! A queue of deadlines, not a poll per token: it sleeps to the next one and wakes when an earlier one comes. Each
-//! instance queues what it fetched itself; a paged look at the store adds what others left due, e.g. because they died.
-//! Whoever comes second finds the token renewed, or the lease taken: nothing is fetched twice.
+//! A queue of deadlines, not a poll per token: it sleeps to the next one and wakes when an earlier
+//! one comes. Each instance queues what it fetched itself; a paged look at the store adds what
+//! others left due, e.g. because they died. Whoever comes second finds the token renewed, or the
+//! lease taken: nothing is fetched twice.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +62,8 @@ pub struct Swept {
     pub left: u64,
 }
 
-/// A grant that ends within this time is used, and so replaced, whether anybody asks for its token or not.
+/// A grant that ends within this time is used, and so replaced, whether anybody asks for its token
+/// or not.
 const GRANTS_AHEAD: Duration = Duration::from_hours(7 * 24);
 /// Renewals of a realm under way at once.
 const AT_ONCE: usize = 256;
@@ -287,7 +289,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// The next secret. With `None` it is off the list at once: whoever comes then brings a worker along.
+    /// The next secret. With `None` it is off the list at once: whoever comes then brings a worker
+    /// along.
     fn next(&mut self) -> Option<SecretId> {
         let mut backlogs = self.refresher.backlogs();
         let id = backlogs

@@ -1,8 +1,9 @@
 //! The one path that fetches and stores a token.
 //!
-//! Look whether somebody has renewed already → is a fetch allowed now? → take the lease → look again → fetch → commit
-//! under the lease → memory. The lease makes one holder over all instances; its epoch makes a late holder's commit
-//! change nothing. What is good enough, and what is allowed, is decided in `decide`.
+//! Look whether somebody has renewed already → is a fetch allowed now? → take the lease → look
+//! again → fetch → commit under the lease → memory. The lease makes one holder over all instances;
+//! its epoch makes a late holder's commit change nothing. What is good enough, and what is allowed,
+//! is decided in `decide`.
 
 mod bases;
 mod commit;
@@ -141,8 +142,8 @@ impl Renewal {
 
     /// A token good enough for `cause`, fetched if need be and allowed.
     ///
-    /// # Errors
-    /// See [`ServiceError`]; a token that is held and usable is answered rather than an error of the provider.
+    /// # Errors See [`ServiceError`]; a token that is held and usable is answered rather than an
+    /// error of the provider.
     pub async fn renew(&self, id: &SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
         let view = self.view(id).await?;
         if view.definition == Definition::Fixed {
@@ -394,7 +395,8 @@ impl Renewal {
         held.is_some()
     }
 
-    /// Claims first and reads then: an edit, or another instance's renewal, may have come while the lease was another's.
+    /// Claims first and reads then: an edit, or another instance's renewal, may have come while the
+    /// lease was another's.
     async fn claim_and_look(
         &self,
         id: &SecretId,

@@ -1,4 +1,5 @@
-//! Which refused tokens were reported here before, so that a storm of reports is one line in the log.
+//! Which refused tokens were reported here before, so that a storm of reports is one line in the
+//! log.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

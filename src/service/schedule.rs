@@ -8,14 +8,17 @@ use crate::realm::{Policy, Reissue};
 use crate::secret::SecretId;
 use crate::token::Life;
 
-/// When a fresh token is renewed: `expires_at − ahead · (½ + ½ · h)`, `h` a share that is the secret's own.
+/// When a fresh token is renewed: `expires_at − ahead · (½ + ½ · h)`, `h` a share that is the
+/// secret's own.
 ///
-/// The share spreads secrets that were fetched together; it is deterministic, so all instances agree.
+/// The share spreads secrets that were fetched together; it is deterministic, so all instances
+/// agree.
 pub(crate) fn due_at(life: Life, policy: &Policy, secret: &SecretId) -> Option<Timestamp> {
     let expires_at = life.expires_at?;
     let ahead = policy.ahead(expires_at.since(life.obtained_at));
     let due_at = expires_at.minus(ahead.mul_f64(0.5 + 0.5 * share(secret)));
-    // A provider that repeats its token has no other before its window; any other is asked while the token is handed out.
+    // A provider that repeats its token has no other before its window; any other is asked while
+    // the token is handed out.
     let repeats = matches!(policy.reissue, Reissue::Same { extends: false, .. });
     let latest = life.handed_out_until().filter(|_| !repeats);
     Some(latest.map_or(due_at, |latest| due_at.min(latest)))
@@ -27,8 +30,8 @@ const SHORTEST_REPEAT: Duration = Duration::from_secs(10);
 /// After so many repeats of one token the provider is left alone until it expires.
 const MOST_REPEATS: i64 = 3;
 
-/// When to ask again after the same token came back for the `count`th time: half-way to its expiry, not within 10 s, at
-/// most three times a life.
+/// When to ask again after the same token came back for the `count`th time: half-way to its expiry,
+/// not within 10 s, at most three times a life.
 pub(super) fn repeat_at(now: Timestamp, life: Life, count: i64) -> Option<Timestamp> {
     if count >= MOST_REPEATS {
         return life.expires_at;
@@ -41,7 +44,8 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 /// A grant that is gone is hardly ever given back.
 const GRANT_RETRY: Duration = Duration::from_hours(24);
 
-/// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a quarter of it spread by secret.
+/// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a
+/// quarter of it spread by secret.
 pub(super) fn back_off(
     kind: FailureKind,
     count: i64,
@@ -49,7 +53,8 @@ pub(super) fn back_off(
     secret: &SecretId,
 ) -> Duration {
     match kind {
-        // Our own count knows better when a quota is free; what the provider says without it lasts for a while.
+        // Our own count knows better when a quota is free; what the provider says without it lasts
+        // for a while.
         FailureKind::Config | FailureKind::Quota => return policy.config_retry,
         // Only an edit, or somebody's hand, brings another.
         FailureKind::Reauthorise => return GRANT_RETRY,

@@ -99,7 +99,8 @@ impl Secrets {
         Ok(self.store.list_secrets(&filter, page).await?)
     }
 
-    /// Creates or updates a secret. Its version moves only if a credential changed, which retires the token.
+    /// Creates or updates a secret. Its version moves only if a credential changed, which retires
+    /// the token.
     ///
     /// # Errors
     /// `UnknownRealm`, `Invalid`, `Store`.
@@ -131,10 +132,11 @@ impl Secrets {
         Err(too_many_writers(&id))
     }
 
-    /// Writes an input that its realm declares as pushed; `None` takes it away. Answers the pushed version.
+    /// Writes an input that its realm declares as pushed; `None` takes it away. Answers the pushed
+    /// version.
     ///
-    /// # Errors
-    /// `Invalid`: the realm has no such input, or the value is too large; `UnknownRealm`, `UnknownSecret`, `Store`.
+    /// # Errors `Invalid`: the realm has no such input, or the value is too large; `UnknownRealm`,
+    /// `UnknownSecret`, `Store`.
     pub async fn push(
         &self,
         id: &SecretId,
@@ -177,7 +179,8 @@ impl Secrets {
         Err(too_many_writers(id))
     }
 
-    /// Above any that a token was made with: the row may be gone, and the retirement of its token lost with it.
+    /// Above any that a token was made with: the row may be gone, and the retirement of its token
+    /// lost with it.
     async fn first_version(&self, id: &SecretId) -> Result<i64, StoreError> {
         let token = self.store.find_token(id).await?.and_then(|row| row.token);
         Ok(token.map_or(1, |token| token.secret_version + 1))
@@ -412,7 +415,8 @@ fn merge_next(
         .or_else(|| Some(fresh()).filter(|next| !next.credentials.is_empty())))
 }
 
-/// The operator's token after the edit. Other modes take none; an expiry read from an answer is ignored there.
+/// The operator's token after the edit. Other modes take none; an expiry read from an answer is
+/// ignored there.
 fn merge_fixed(
     edit: &SecretEdit,
     stored: Option<FixedToken>,

@@ -1,4 +1,5 @@
-//! Keeping a clock on the store's: compared each minute, and at once when the machine's clock was set.
+//! Keeping a clock on the store's: compared each minute, and at once when the machine's clock was
+//! set.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ const WORST_MS: i64 = 500;
 /// A measurement is never taken to be better than this.
 const NOISE_MS: i64 = 20;
 
-/// Keeps a clock on the store's: compared each minute, and at once when the machine's clock was set.
+/// Keeps a clock on the store's: compared each minute, and at once when the machine's clock was
+/// set.
 pub fn keep_on_store_time(clock: Arc<SystemClock>, store: Arc<dyn Store>, tasks: &Tasks) {
     let stopping = tasks.clone();
     tasks.spawn("clock", async move {
@@ -65,9 +67,11 @@ pub async fn compare(clock: &SystemClock, store: &dyn Store) -> Result<(), Store
     Ok(())
 }
 
-/// The offset to go by: the one known, unless the measurement contradicts it, which is off by half of its call at most.
+/// The offset to go by: the one known, unless the measurement contradicts it, which is off by half
+/// of its call at most.
 ///
-/// Else a slow call on a busy machine would move the clock, and a token would live longer here than where it was fetched.
+/// Else a slow call on a busy machine would move the clock, and a token would live longer here than
+/// where it was fetched.
 fn corrected(known_ms: i64, measured_ms: i64, took_ms: i64) -> i64 {
     let error_ms = NOISE_MS.max(took_ms / 2 + 1);
     if error_ms > WORST_MS {

@@ -17,7 +17,8 @@ pub struct Sync {
     seen: Mutex<Changes>,
 }
 
-/// Rows are stamped when they are written and seen when they are committed: each look goes this far back.
+/// Rows are stamped when they are written and seen when they are committed: each look goes this far
+/// back.
 const LOOK_BACK: Duration = Duration::from_secs(10);
 
 /// How many secrets are compared with one call.
@@ -59,8 +60,8 @@ impl Sync {
         }
     }
 
-    /// Compares everything held with the store by version: finds what a stamp missed, e.g. a row written by hand, or
-    /// by an instance whose clock was off.
+    /// Compares everything held with the store by version: finds what a stamp missed, e.g. a row
+    /// written by hand, or by an instance whose clock was off.
     ///
     /// # Errors
     /// When the store cannot be asked.

@@ -100,8 +100,9 @@ pub struct Tokens {
 impl Tokens {
     /// Over one memory and one renewal; a caller waits up to `patience`.
     ///
-    /// `in_background`: a renewal may go on when its caller has been answered. Not so in a function, which is frozen
-    /// then: there a due token is left to the cron call, and renewed while its caller waits once it is overdue.
+    /// `in_background`: a renewal may go on when its caller has been answered. Not so in a
+    /// function, which is frozen then: there a due token is left to the cron call, and renewed
+    /// while its caller waits once it is overdue.
     #[must_use]
     pub fn new(
         renewal: Arc<Renewal>,
@@ -124,8 +125,8 @@ impl Tokens {
 
     /// A working token for a secret.
     ///
-    /// # Errors
-    /// `UnknownSecret`; `Fetch` when none is held and none came; `Waited` when others take too long; `Store`.
+    /// # Errors `UnknownSecret`; `Fetch` when none is held and none came; `Waited` when others take
+    /// too long; `Store`.
     pub async fn get(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
         if let Some(answer) = self.get_held(id) {
             return Ok(answer);
@@ -137,7 +138,8 @@ impl Tokens {
         if self.get_unconfirmed(id).is_none() {
             return miss.await;
         }
-        // A token is held, and only the store's word on it is missing: the store may hang, the caller must not.
+        // A token is held, and only the store's word on it is missing: the store may hang, the
+        // caller must not.
         tokio::pin!(miss);
         match tokio::time::timeout(WAIT_FOR_STORE, &mut miss).await {
             Ok(outcome) => self.or_held(id, outcome),
@@ -173,7 +175,8 @@ impl Tokens {
 
     /// A token that came after this ask, although the held one is still good.
     ///
-    /// When the provider gives none, or must not be asked yet, the held one is answered while it is good.
+    /// When the provider gives none, or must not be asked yet, the held one is answered while it is
+    /// good.
     ///
     /// # Errors
     /// As [`Tokens::get`].
@@ -197,8 +200,9 @@ impl Tokens {
 
     /// The provider's API refused a token: a newer one.
     ///
-    /// Fetches only if the refused token is the current one, and was not fetched a moment ago; a report of any other
-    /// token is answered the current one at once. So a storm of late reports costs one fetch.
+    /// Fetches only if the refused token is the current one, and was not fetched a moment ago; a
+    /// report of any other token is answered the current one at once. So a storm of late reports
+    /// costs one fetch.
     ///
     /// # Errors
     /// As [`Tokens::get`].
@@ -289,8 +293,8 @@ impl Tokens {
         entry.dies_when_renewed || (!self.in_background && entry.is_overdue(now))
     }
 
-    /// Where the old token dies when the new one is made, or nothing goes on in the background, callers wait a moment for
-    /// the renewal; `None`: they need not.
+    /// Where the old token dies when the new one is made, or nothing goes on in the background,
+    /// callers wait a moment for the renewal; `None`: they need not.
     async fn await_due(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
         let entry = self
@@ -397,7 +401,8 @@ impl Tokens {
         self.flights.leave_behind(|edited| edited.realm == realm);
     }
 
-    /// Drops what other instances' writes outdate; callers from now on wait for nothing older than an edit.
+    /// Drops what other instances' writes outdate; callers from now on wait for nothing older than
+    /// an edit.
     pub(super) fn follow(&self, changes: &Changes) {
         self.memory.apply(changes);
         if changes.realms.is_empty() && changes.secrets.is_empty() {

@@ -1,4 +1,5 @@
-//! The store in this process's memory: for simulations and tests of the service; passes the suite of the SQL store.
+//! The store in this process's memory: for simulations and tests of the service; passes the suite
+//! of the SQL store.
 
 mod changes;
 mod fetches;
@@ -19,7 +20,8 @@ use crate::secret::{Credentials, SecretContent, SecretId};
 
 /// Rows in maps under one lock; each call is atomic.
 ///
-/// A simulation may put a [`Gate`] before the calls of one instance, to order them or to make one fail.
+/// A simulation may put a [`Gate`] before the calls of one instance, to order them or to make one
+/// fail.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,

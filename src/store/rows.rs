@@ -91,14 +91,16 @@ pub struct HeldToken {
 
 /// Credentials that the provider replaces with each use.
 ///
-/// Fenced by its generation, not by a lease: whoever spent the current generation holds the only live grant.
+/// Fenced by its generation, not by a lease: whoever spent the current generation holds the only
+/// live grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// Moves with each use that brought new values, and with each reset.
     pub generation: i64,
     /// The latest values; empty before the first use.
     pub values: Credentials,
-    /// Stands for the stored credentials that it began with: others mean that the operator has authorised anew.
+    /// Stands for the stored credentials that it began with: others mean that the operator has
+    /// authorised anew.
     pub seed: String,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
@@ -107,7 +109,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether it, or a use of it whose outcome is not known, began with other credentials than these.
+    /// Whether it, or a use of it whose outcome is not known, began with other credentials than
+    /// these.
     #[must_use]
     pub fn is_of_another(&self, seed: &str) -> bool {
         let is_held = !self.values.is_empty() && self.seed != seed;

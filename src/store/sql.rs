@@ -1,7 +1,7 @@
 //! The store in a SQL database: one implementation for SQLite, MySQL/MariaDB and PostgreSQL.
 //!
-//! Databases differ in `dialect` only. Connections are made when first needed, so the service starts, and says that it
-//! is not ready, while its database is away.
+//! Databases differ in `dialect` only. Connections are made when first needed, so the service
+//! starts, and says that it is not ready, while its database is away.
 
 mod changes;
 mod dialect;
@@ -53,13 +53,13 @@ pub struct SqlStore {
 const TRIES: u32 = 6;
 
 impl SqlStore {
-    /// A store on a database. A server is not asked yet; a SQLite file is opened, since the library wants its version.
+    /// A store on a database. A server is not asked yet; a SQLite file is opened, since the library
+    /// wants its version.
     ///
     /// `patience` bounds each statement, the wait for a connection included.
     ///
-    /// # Errors
-    /// `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used; `Unavailable` or `Conflict` for
-    /// one that somebody else has locked.
+    /// # Errors `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used;
+    /// `Unavailable` or `Conflict` for one that somebody else has locked.
     pub async fn open(
         url: &DatabaseUrl,
         max_connections: u32,
@@ -186,8 +186,9 @@ impl SqlStore {
     }
 }
 
-/// Whether a connection may be used again. After a statement that was given up the pool would wait for its answer without
-/// end and count the connection as used: a few answers lost on the way, and no statement would ever get one.
+/// Whether a connection may be used again. After a statement that was given up the pool would wait
+/// for its answer without end and count the connection as used: a few answers lost on the way, and
+/// no statement would ever get one.
 async fn demand_answer<C: Connection>(
     connection: &mut C,
     patience: Duration,
@@ -198,7 +199,8 @@ async fn demand_answer<C: Connection>(
     }
 }
 
-/// Does it again while another writer is in the way. Of several who open a new SQLite file at once, one may fail.
+/// Does it again while another writer is in the way. Of several who open a new SQLite file at once,
+/// one may fail.
 async fn insist<T, F, R>(act: F) -> Result<T, DbErr>
 where
     F: Fn() -> R + Send,
@@ -216,8 +218,9 @@ where
     }
 }
 
-/// Whether nothing can have these names. Asked for one, a store must not look as if it were away, and PostgreSQL refuses
-/// a NUL in any text; nor may it take another row for it, and to MySQL a name is the same with blanks after it.
+/// Whether nothing can have these names. Asked for one, a store must not look as if it were away,
+/// and PostgreSQL refuses a NUL in any text; nor may it take another row for it, and to MySQL a
+/// name is the same with blanks after it.
 fn is_nowhere(realm: Option<&str>, key: Option<&str>) -> bool {
     [realm, key]
         .into_iter()

@@ -1,4 +1,5 @@
-//! What is counted and measured. Labels hold realm ids, keys and fixed words; never a credential or a token.
+//! What is counted and measured. Labels hold realm ids, keys and fixed words; never a credential or
+//! a token.
 
 use std::time::Duration;
 

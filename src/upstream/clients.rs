@@ -1,4 +1,5 @@
-//! HTTP clients: one for all, and one for each client certificate or CA, since a connection is made with it.
+//! HTTP clients: one for all, and one for each client certificate or CA, since a connection is made
+//! with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

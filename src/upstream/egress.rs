@@ -1,7 +1,8 @@
 //! Which addresses may be called: public ones, and those that the operator allows.
 //!
-//! Realms are data, and parts of their URLs come from secrets and from answers. So the address is judged after it was
-//! resolved, by whoever connects: what a name meant before does not count. With a proxy, names are the proxy's business.
+//! Realms are data, and parts of their URLs come from secrets and from answers. So the address is
+//! judged after it was resolved, by whoever connects: what a name meant before does not count. With
+//! a proxy, names are the proxy's business.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -84,7 +85,8 @@ impl Egress {
                 .any(|network| network.contains(&address))
     }
 
-    /// Refuses a URL whose host is an address that may not be called; names are judged when they are resolved.
+    /// Refuses a URL whose host is an address that may not be called; names are judged when they
+    /// are resolved.
     ///
     /// # Errors
     /// `Config`, naming the address.
@@ -189,7 +191,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !is_special
 }
 
-/// Global unicast is `2000::/3`; of it are not public: documentation, 6to4, Teredo and other special purposes.
+/// Global unicast is `2000::/3`; of it are not public: documentation, 6to4, Teredo and other
+/// special purposes.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let is_special =

@@ -9,7 +9,8 @@ use crate::failure::{Failure, FailureKind};
 
 /// A failed handshake as a failure; `None`: something else went wrong.
 ///
-/// A client certificate that is refused is the operator's to mend, and says nothing of the provider for other secrets.
+/// A client certificate that is refused is the operator's to mend, and says nothing of the provider
+/// for other secrets.
 pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
     let error = tls_error(error)?;
     // A server that ends the handshake has read no request.

@@ -1,7 +1,8 @@
 //! A provider that goes wrong on purpose: it answers every request with the fault it is set to.
 //!
-//! Raw TCP and no HTTP library, so that it can break HTTP itself. One request per connection; a request body needs a
-//! `Content-Length`. A refused connection is not its fault: see [`closed_port_url`].
+//! Raw TCP and no HTTP library, so that it can break HTTP itself. One request per connection; a
+//! request body needs a `Content-Length`. A refused connection is not its fault: see
+//! [`closed_port_url`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -194,8 +195,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Reads one request and answers it. The hold begins before the request is counted, so whoever waited for the count
-/// may release at once.
+/// Reads one request and answers it. The hold begins before the request is counted, so whoever
+/// waited for the count may release at once.
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     let Some(request) = read_request(&mut stream).await else {
         return;

@@ -1,4 +1,5 @@
-//! What the program writes to its log, as all tests of this binary make it; a test looks for names that only it uses.
+//! What the program writes to its log, as all tests of this binary make it; a test looks for names
+//! that only it uses.
 
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -441,7 +441,8 @@ async fn a_secret_made_again_never_gets_the_token_of_the_one_before() {
         .provider
         .script(Fault::Json(good("old-credential", 7200)));
     server.token().await.ok();
-    // The process dies between the tombstone and the retirement of the token, and the tombstone is tidied away.
+    // The process dies between the tombstone and the retirement of the token, and the tombstone is
+    // tidied away.
     let now = token_server::clock::Timestamp::from_epoch_ms(world.now_ms());
     assert_eq!(
         world

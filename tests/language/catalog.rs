@@ -192,7 +192,8 @@ fn every_input_that_sounds_like_a_secret_is_one() {
     }));
 }
 
-/// The names of a preset's inputs, also of those that oauth2 brings along, and whether they are secret.
+/// The names of a preset's inputs, also of those that oauth2 brings along, and whether they are
+/// secret.
 fn inputs(preset: &Preset) -> Vec<(String, bool)> {
     let definition = definition(preset);
     let form = definition.form().unwrap();

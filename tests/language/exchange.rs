@@ -8,8 +8,8 @@ use crate::xml;
 
 /// What differs; nothing where the request is as it must be.
 ///
-/// `wanted`: `{"method", "url", "query", "headers", "format", "body"}`, parsed; `signed` are texts of signed JWTs, which
-/// are not in it and were compared by themselves.
+/// `wanted`: `{"method", "url", "query", "headers", "format", "body"}`, parsed; `signed` are texts
+/// of signed JWTs, which are not in it and were compared by themselves.
 pub(crate) fn differences(wanted: &Value, made: &Value, signed: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     let mut differ = |what: &str, wanted: String, made: String| {
@@ -44,7 +44,8 @@ fn text(value: &Value) -> String {
 
 type Pairs = Vec<(String, String)>;
 
-/// A URL as any client sends it, and its query's pairs; a plus sign in a query is a plus sign (RFC 3986).
+/// A URL as any client sends it, and its query's pairs; a plus sign in a query is a plus sign (RFC
+/// 3986).
 fn split(url: &str) -> (String, Pairs) {
     let mut url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
     let query = pairs(url.query().unwrap_or_default(), decoded);

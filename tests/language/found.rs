@@ -1,4 +1,5 @@
-//! Where values are found, and what they are read as: vars in every place, lives in every unit, codes by pattern.
+//! Where values are found, and what they are read as: vars in every place, lives in every unit,
+//! codes by pattern.
 
 use serde_json::{Map, Value, json};
 use token_server::realm::Definition;
@@ -141,7 +142,8 @@ fn what_no_member_can_say_is_worked_out_in_a_var() {
     }
 }
 
-/// As with a path that finds nothing; but one that cannot be worked out for another reason fails the fetch.
+/// As with a path that finds nothing; but one that cannot be worked out for another reason fails
+/// the fetch.
 #[test]
 fn a_var_that_lacks_a_value_is_found_nowhere() {
     let answer = ok(&json!({"t": "token", "soon": "x"}));
@@ -264,7 +266,8 @@ fn a_pattern_fits_anywhere_and_a_code_written_out_wins() {
     }
 }
 
-/// The places of `errors` are of the format that the realm says; in another they are the usual ones too.
+/// The places of `errors` are of the format that the realm says; in another they are the usual ones
+/// too.
 #[test]
 fn an_error_in_another_format_has_its_code_although_the_realm_names_a_place() {
     let members = json!({"response": {"format": "xml"}, "token": "$.r.t", "save": {"grant": "$.r.n"},
@@ -341,7 +344,8 @@ fn every_cookie_can_be_sent_on() {
     );
 }
 
-/// The old grant is spent: nothing that is wrong with its successor's life, or with another's, keeps that from being stored.
+/// The old grant is spent: nothing that is wrong with its successor's life, or with another's,
+/// keeps that from being stored.
 #[test]
 fn a_new_grant_is_saved_although_its_life_cannot_be_read() {
     let life = |path: &str| json!({"save": {"grant": {"from": "$.next", "expires": {"path": path, "unit": "seconds"}}}});

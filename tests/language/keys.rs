@@ -49,7 +49,8 @@ fn new_rsa() -> KeyPair {
     KeyPair::from_pem(&pem("PRIVATE KEY", der.as_ref())).unwrap()
 }
 
-/// In the first version of PKCS #8, as OpenSSL writes it; not every library reads the second, which rcgen writes.
+/// In the first version of PKCS #8, as OpenSSL writes it; not every library reads the second, which
+/// rcgen writes.
 fn new_ed25519() -> KeyPair {
     let der = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
     KeyPair::from_pem(&pem("PRIVATE KEY", der.as_ref())).unwrap()
@@ -69,7 +70,8 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// Example values with a key in place of `@rsa`, `@ec`, `@ed25519`, and the certificate of `@certificate`.
+/// Example values with a key in place of `@rsa`, `@ec`, `@ed25519`, and the certificate of
+/// `@certificate`.
 pub(crate) fn filled(values: &Value) -> Map<String, Value> {
     let fill = |value: &Value| match value.as_str() {
         Some("@rsa") => keys().rsa.serialize_pem().into(),

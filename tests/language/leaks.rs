@@ -1,5 +1,6 @@
-//! No secret is shown without `--show-secrets`: every preset through the real program, with values that can be told from
-//! all others, on standard output and standard error, as JSON and as a table; also where a provider echoes them.
+//! No secret is shown without `--show-secrets`: every preset through the real program, with values
+//! that can be told from all others, on standard output and standard error, as JSON and as a table;
+//! also where a provider echoes them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -108,7 +109,8 @@ fn shapes(secret: &str) -> Vec<String> {
         hex.to_uppercase(),
         hex,
     ];
-    // Within something longer that was encoded, it begins in one of three places; its last characters depend on what follows.
+    // Within something longer that was encoded, it begins in one of three places; its last
+    // characters depend on what follows.
     for before in 0..3 {
         let bytes = [&b"\0\0"[..before], secret.as_bytes()].concat();
         for encoded in [STANDARD.encode(&bytes), URL_SAFE.encode(&bytes)] {

@@ -1,4 +1,5 @@
-//! The realm language against what real providers want: their requests, their answers, their signatures.
+//! The realm language against what real providers want: their requests, their answers, their
+//! signatures.
 
 #![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
 

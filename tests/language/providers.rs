@@ -1,6 +1,8 @@
-//! 224 real token endpoints: each as a definition, what it must be sent, and what is made of its answers.
+//! 224 real token endpoints: each as a definition, what it must be sent, and what is made of its
+//! answers.
 //!
-//! `tests/providers/providers.jsonl` has them; the expected values were worked out by its converter, not by the engine.
+//! `tests/providers/providers.jsonl` has them; the expected values were worked out by its
+//! converter, not by the engine.
 
 use std::sync::LazyLock;
 
@@ -156,7 +158,8 @@ fn wrong_requests(wanted: &Value, report: &Value, signed: &[String]) -> Vec<Stri
     wrong
 }
 
-/// The JWTs that were to be signed, as found in the token or a request, and what is wrong with others.
+/// The JWTs that were to be signed, as found in the token or a request, and what is wrong with
+/// others.
 fn signed_jwts(provider: &Value, report: &Value) -> (Vec<String>, Vec<String>) {
     let (mut signed, mut wrong) = (Vec::new(), Vec::new());
     let place = format!("{} {}", report["requests"], report["token"]);

@@ -46,7 +46,8 @@ fn issues(config: &Value) -> Vec<Issue> {
         .unwrap_or_default()
 }
 
-/// Every one is refused, at this place (or for the whole that it is part of) and nowhere else, with these words.
+/// Every one is refused, at this place (or for the whole that it is part of) and nowhere else, with
+/// these words.
 fn assert_refused(table: Vec<(Value, &str, &str)>) {
     assert_eq!(issues(&good()), []);
     let mut wrong = Vec::new();

@@ -1,4 +1,5 @@
-//! Whatever is written into a definition, a value or an answer: it is refused or judged, it never panics, and it ends.
+//! Whatever is written into a definition, a value or an answer: it is refused or judged, it never
+//! panics, and it ends.
 
 mod anything;
 

@@ -1,5 +1,6 @@
-//! What is signed and encrypted, looked at by the libraries that callers use: botocore, the Tencent Cloud SDK, `PyJWT`,
-//! cryptography. `tests/peers/signing/check.py` is theirs; `tests/run` installs them.
+//! What is signed and encrypted, looked at by the libraries that callers use: botocore, the Tencent
+//! Cloud SDK, `PyJWT`, cryptography. `tests/peers/signing/check.py` is theirs; `tests/run` installs
+//! them.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -16,7 +17,8 @@ use crate::keys::keys;
 
 const NOW: i64 = 1_772_327_045;
 
-/// Where the libraries are, from the environment that `tests/run` sets; `None` prints a skip, and fails in CI.
+/// Where the libraries are, from the environment that `tests/run` sets; `None` prints a skip, and
+/// fails in CI.
 fn needed() -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "what tests/run exports")]
     let (found, in_ci) = (
@@ -148,7 +150,8 @@ fn the_tencent_cloud_sdk_signs_the_same_request() {
     assert_right(&python, &cases, spoil_authorization);
 }
 
-/// Algorithm, the key it is signed with, and the one that verifies it; vendors hand keys out in several forms.
+/// Algorithm, the key it is signed with, and the one that verifies it; vendors hand keys out in
+/// several forms.
 fn jwt_keys(older: &Value) -> Vec<(&'static str, &'static str, String, String)> {
     let keys = keys();
     let secret = "a secret of more than thirty-two bytes, ä too";

@@ -1,4 +1,5 @@
-//! Where providers differ from what their fields seem to say: one test a trap, with the providers that set it.
+//! Where providers differ from what their fields seem to say: one test a trap, with the providers
+//! that set it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,4 +1,5 @@
-//! XML as a tree to compare: `{"name": {"@attribute": …, "member": …}}`, written apart from the engine's reader.
+//! XML as a tree to compare: `{"name": {"@attribute": …, "member": …}}`, written apart from the
+//! engine's reader.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};

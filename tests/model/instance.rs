@@ -57,7 +57,8 @@ fn wait_at(gate: Shared, call: &'static str) -> impl Future<Output = StoreResult
     })
 }
 
-/// A provider that makes a new token for each request: its number, and the credential it was asked with.
+/// A provider that makes a new token for each request: its number, and the credential it was asked
+/// with.
 struct Provider {
     gate: Shared,
     issued: Arc<Mutex<u32>>,

@@ -42,8 +42,9 @@ pub(crate) struct Run {
     histories: Vec<Vec<u64>>,
     /// The instance that took the lease last, and whether it has asked the provider since.
     holder: Option<(usize, bool)>,
-    /// How many calls of the provider mishaps allow beside the first: one for each holder lost after it had sent, for each lease
-    /// that ended under a living holder, for a credential that changed.
+    /// How many calls of the provider mishaps allow beside the first: one for each holder lost
+    /// after it had sent, for each lease that ended under a living holder, for a credential that
+    /// changed.
     pub(crate) lost: usize,
     /// The epoch and the token's number of each commit.
     commits: Vec<(i64, u32)>,
@@ -60,7 +61,8 @@ fn id() -> SecretId {
 const START: Timestamp = Timestamp::from_epoch_ms(1_795_478_400_000);
 
 impl Run {
-    /// Instances that begin to renew for these causes. With a report there is a token of version 1 to report.
+    /// Instances that begin to renew for these causes. With a report there is a token of version 1
+    /// to report.
     pub(crate) fn begin(causes: &[Cause], metrics: &Arc<Metrics>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

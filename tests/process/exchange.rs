@@ -22,7 +22,8 @@ const OF_THE_CLIENT: [&str; 9] = [
     "sec-fetch-mode",
 ];
 
-/// The leaves of a request `{"method", "url", "headers", "body"}`; `preset` is what the preset sends.
+/// The leaves of a request `{"method", "url", "headers", "body"}`; `preset` is what the preset
+/// sends.
 pub(crate) fn leaves_of(request: &Value, preset: &Value) -> Leaves {
     let url = url::Url::parse(request["url"].as_str().unwrap()).unwrap();
     let mut bare = url.clone();
@@ -135,8 +136,8 @@ fn whole(number: &Number) -> Number {
         .unwrap_or_else(|| number.clone())
 }
 
-/// A JWT opened, with the word before it if there is one. Of its signature only the length: it covers the order of
-/// members, which says nothing; that ours are good is what oidc-provider tells.
+/// A JWT opened, with the word before it if there is one. Of its signature only the length: it
+/// covers the order of members, which says nothing; that ours are good is what oidc-provider tells.
 fn jwt(text: &str) -> Option<Value> {
     let (scheme, token) = text
         .rsplit_once(' ')

@@ -1,5 +1,5 @@
-//! The provider or the database fails under three instances: the error is shared, and the provider is asked no more
-//! often than it must be.
+//! The provider or the database fails under three instances: the error is shared, and the provider
+//! is asked no more often than it must be.
 
 use serde_json::{Value, json};
 

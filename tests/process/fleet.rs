@@ -97,8 +97,8 @@ impl Fleet {
     }
 }
 
-/// Requests are taken up in the order they come, and so are their statements: once a few later ones that need the
-/// database were answered, the earlier ones have asked it.
+/// Requests are taken up in the order they come, and so are their statements: once a few later ones
+/// that need the database were answered, the earlier ones have asked it.
 async fn caught_up(program: &Program) {
     for _ in 0..10 {
         program.get("/api/realm?pageSize=1").await;

@@ -1,4 +1,5 @@
-//! Refresh tokens that work once, at the real oidc-provider: one that is spent again costs the whole grant.
+//! Refresh tokens that work once, at the real oidc-provider: one that is spent again costs the
+//! whole grant.
 
 use std::time::Duration;
 
@@ -72,8 +73,8 @@ impl Holders {
         );
     }
 
-    /// Fetches the first token, then another by a flush at an instance of its own, which stops at a crash point for so
-    /// long.
+    /// Fetches the first token, then another by a flush at an instance of its own, which stops at a
+    /// crash point for so long.
     async fn stop_at(
         &self,
         point: &str,
@@ -164,7 +165,8 @@ async fn outlive(holders: &Holders, keys: &[String]) {
     }
 }
 
-/// What a killed holder leaves behind: point, generation of the grant, its state, version of the token.
+/// What a killed holder leaves behind: point, generation of the grant, its state, version of the
+/// token.
 const WITHOUT_LOSS: [(&str, i64, &str, i64); 4] = [
     ("grant_intended", 1, "unknown", 1),
     ("grant_stored", 2, "held", 1),
@@ -261,7 +263,8 @@ async fn killed_with_the_successor(server: &str) {
         "spent twice, the second time in vain"
     );
 
-    // The token has less than 30 s left: the grant is tried once more, which the provider takes for theft.
+    // The token has less than 30 s left: the grant is tried once more, which the provider takes for
+    // theft.
     let answer = holders.ask(1, "k", true).await;
     assert_eq!(
         (&answer["token"], &answer["renewed"]),
@@ -312,8 +315,8 @@ async fn wait_for_state(holders: &Holders, state: &str) -> Value {
     panic!("never {state}: {}", holders.status("k").await);
 }
 
-/// Stopped with the successor in its hands until its lease is long over: it stores it all the same, and nobody else has
-/// tried the old one.
+/// Stopped with the successor in its hands until its lease is long over: it stores it all the same,
+/// and nobody else has tried the old one.
 async fn late_with_the_successor(server: &str) {
     if !has_crash_points() {
         return;

@@ -1,4 +1,5 @@
-//! The instance that holds the lease is killed at every stage of a renewal, or stopped for longer than its lease.
+//! The instance that holds the lease is killed at every stage of a renewal, or stopped for longer
+//! than its lease.
 
 use std::time::Duration;
 
@@ -58,7 +59,8 @@ async fn killed_before_it_answers(server: &str) {
     killed_at(server, "token_committed", 1).await;
 }
 
-/// Killed while the provider is being asked: nobody hears the answer, and nobody gives the lease back.
+/// Killed while the provider is being asked: nobody hears the answer, and nobody gives the lease
+/// back.
 async fn killed_while_it_waits(server: &str) {
     let fleet = Fleet::start(server, MEDIUM_LEASE).await;
     let issuer = Issuer::start(7200).await;

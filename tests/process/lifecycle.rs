@@ -114,7 +114,8 @@ async fn logs_have_request_ids_and_no_secrets() {
     program.signal("INT");
     assert_eq!(program.end().await, Some(0));
     let log = program.log();
-    // Our own lines; the trace level of the HTTP libraries shows bytes on the wire only when asked for by name.
+    // Our own lines; the trace level of the HTTP libraries shows bytes on the wire only when asked
+    // for by name.
     let leaks: Vec<_> = log
         .lines()
         .filter(|line| line.contains("-in-no-log"))

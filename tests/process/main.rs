@@ -1,4 +1,5 @@
-//! The program as its users run it: its processes, its command line, real databases, real providers, real SDKs.
+//! The program as its users run it: its processes, its command line, real databases, real
+//! providers, real SDKs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! A provider that lets nobody in without a client certificate: Python's own TLS, on certificates of the test.
+//! A provider that lets nobody in without a client certificate: Python's own TLS, on certificates
+//! of the test.
 
 use std::process::Command;
 

@@ -112,7 +112,8 @@ async fn save_realms(program: &Program, peer: &Oidc) -> Vec<String> {
     realms
 }
 
-/// Each token is one that the provider takes, comes from memory the second time, and the provider is asked once for it.
+/// Each token is one that the provider takes, comes from memory the second time, and the provider
+/// is asked once for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_prove_who_the_client_is_is_taken_by_oidc_provider() {
     let Some(peer) = Oidc::start(600) else { return };

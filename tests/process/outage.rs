@@ -96,7 +96,8 @@ async fn an_outage_of_postgresql_is_survived() {
     }
 }
 
-/// The database falls silent: its connections stay open and nothing comes. Callers of held tokens do not wait for it.
+/// The database falls silent: its connections stay open and nothing comes. Callers of held tokens
+/// do not wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_database_holds_up_no_memory_hit() {
     let Some(server) = needed("TEST_MYSQL_URL") else {
@@ -121,8 +122,9 @@ async fn a_silent_database_holds_up_no_memory_hit() {
         .await;
     assert_eq!(program.token().await.0, 200);
     proxy.freeze();
-    // Fresh for a while; then the row would have to be read first, and cannot be: each ask is answered all the same,
-    // or the client, which waits a minute, gives up before the database's ten.
+    // Fresh for a while; then the row would have to be read first, and cannot be: each ask is
+    // answered all the same, or the client, which waits a minute, gives up before the database's
+    // ten.
     loop {
         let (status, held) = program.token().await;
         assert_eq!((status, &held["token"]), (200, &json!("t-1")));
@@ -134,7 +136,8 @@ async fn a_silent_database_holds_up_no_memory_hit() {
     proxy.mend();
 }
 
-/// Its connections are lost without a word, as behind a gateway that forgot them; new ones can be made.
+/// Its connections are lost without a word, as behind a gateway that forgot them; new ones can be
+/// made.
 async fn lost_connections_are_replaced(server: &str) {
     let (proxy, direct, database) = behind_proxy(server, true).await;
     let program = Program::serve(

@@ -216,7 +216,8 @@ pub(crate) fn lines_of(
     lines
 }
 
-/// Where a database server is, from the environment that `tests/run` sets; `None` prints a skip, and fails in CI.
+/// Where a database server is, from the environment that `tests/run` sets; `None` prints a skip,
+/// and fails in CI.
 pub(crate) fn needed(variable: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "what tests/run exports")]
     let (found, in_ci) = (

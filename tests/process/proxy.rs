@@ -1,5 +1,5 @@
-//! A TCP proxy that can be cut, frozen and mended, and can lose its connections: a database that goes away, or falls silent,
-//! and comes back.
+//! A TCP proxy that can be cut, frozen and mended, and can lose its connections: a database that
+//! goes away, or falls silent, and comes back.
 
 use std::sync::Arc;
 
@@ -90,7 +90,8 @@ impl Proxy {
         self.state.send_replace(State::Frozen);
     }
 
-    /// From now on nothing is passed on, and no end told, of the connections there are. New ones are not concerned.
+    /// From now on nothing is passed on, and no end told, of the connections there are. New ones
+    /// are not concerned.
     pub(crate) fn lose(&self) {
         self.losses.send_modify(|losses| *losses += 1);
     }

@@ -29,7 +29,8 @@ async fn get(url: &str) -> Value {
     serde_json::from_str(&client.get(url).send().await.unwrap().text().await.unwrap()).unwrap()
 }
 
-/// `client_credentials` in the body: fetched, cached, refreshed when its short life ends, accepted by introspection.
+/// `client_credentials` in the body: fetched, cached, refreshed when its short life ends, accepted
+/// by introspection.
 #[tokio::test(flavor = "multi_thread")]
 async fn oidc_provider_gives_tokens_that_it_accepts() {
     let Some(peer) = Oidc::start(6) else { return };

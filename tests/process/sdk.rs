@@ -1,7 +1,8 @@
 //! What real SDKs send, beside what the presets of the catalog send for the same credentials.
 //!
-//! `tests/peers/sdk/cases.json` says which SDK goes with which preset, and explains each difference; one that is not
-//! explained fails, and so does an explanation of a difference that is gone.
+//! `tests/peers/sdk/cases.json` says which SDK goes with which preset, and explains each
+//! difference; one that is not explained fails, and so does an explanation of a difference that is
+//! gone.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -20,7 +21,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// Headers in which SDKs name themselves, their host and their attempt; no provider needs them for a token.
+    /// Headers in which SDKs name themselves, their host and their attempt; no provider needs them
+    /// for a token.
     client_headers: Vec<String>,
     cases: Vec<Case>,
 }
@@ -53,7 +55,8 @@ struct Case {
 #[serde(deny_unknown_fields)]
 struct Difference {
     at: String,
-    /// Null where the SDK sends nothing there; "*" where it is another each time or with each version.
+    /// Null where the SDK sends nothing there; "*" where it is another each time or with each
+    /// version.
     theirs: Value,
     /// Null where the preset sends nothing there.
     ours: Value,

@@ -1,4 +1,5 @@
-//! Ten thousand secrets that were fetched in the same second: the refresher keeps up, and the provider sees no burst.
+//! Ten thousand secrets that were fetched in the same second: the refresher keeps up, and the
+//! provider sees no burst.
 
 use std::time::Duration;
 

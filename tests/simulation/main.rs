@@ -1,7 +1,9 @@
-//! Simulated time: the real service of several instances over the store in memory, a day in seconds.
+//! Simulated time: the real service of several instances over the store in memory, a day in
+//! seconds.
 //!
-//! Time is Tokio's paused clock, which jumps to the next timer when nothing else is to be done. Instances see it through
-//! machine clocks that are minutes apart, and correct them by the store's as in production.
+//! Time is Tokio's paused clock, which jumps to the next timer when nothing else is to be done.
+//! Instances see it through machine clocks that are minutes apart, and correct them by the store's
+//! as in production.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! A provider that replaces its token with each fetch: the old one works on for five minutes. It knows what works.
+//! A provider that replaces its token with each fetch: the old one works on for five minutes. It
+//! knows what works.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -18,7 +18,8 @@ use token_server::upstream::TokenSource;
 
 const SECRETS: usize = 10_000;
 const LIFE: Duration = Duration::from_hours(2);
-/// Renewals begin at most this long before expiry, and at least half as long (LANGUAGE.md, "When to renew").
+/// Renewals begin at most this long before expiry, and at least half as long (LANGUAGE.md, "When to
+/// renew").
 const AHEAD: Duration = Duration::from_mins(5);
 /// No tenth of the window may have more than this, in hundredths of the mean.
 const MOST: usize = 150;
@@ -36,7 +37,8 @@ impl TokenSource for Instantly {
     }
 }
 
-/// Fetches the tokens of these keys through the real service, and reads when each is due; seconds into the window.
+/// Fetches the tokens of these keys through the real service, and reads when each is due; seconds
+/// into the window.
 async fn dues(keys: impl Iterator<Item = String>) -> Vec<f64> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(1_795_478_400_000)));
     let store = Arc::new(MemoryStore::new(clock.clone()));

@@ -142,9 +142,10 @@ impl Book {
         }
     }
 
-    /// DESIGN.md: one holder over all instances. A call ends two seconds before its lease does, also with the database
-    /// gone; so two are under way only when the holder of one was killed, or stopped beyond its lease: it cannot hang up
-    /// while it stands still, and may send what it was about to send when it goes on.
+    /// DESIGN.md: one holder over all instances. A call ends two seconds before its lease does,
+    /// also with the database gone; so two are under way only when the holder of one was killed, or
+    /// stopped beyond its lease: it cannot hang up while it stands still, and may send what it was
+    /// about to send when it goes on.
     fn judge_alone(&self, account: usize, held: &Account, fetch: &Fetch) {
         let lost = |other: &Fetch| {
             let lost = [Outage::Killed, Outage::Stopped];
@@ -175,10 +176,12 @@ impl Book {
             .touch(fetch.place, &[Outage::Stopped], begun, fetch.arrived)
     }
 
-    /// DESIGN.md: "the provider is asked once per expiry, however many callers, instances and edges there are".
+    /// DESIGN.md: "the provider is asked once per expiry, however many callers, instances and edges
+    /// there are".
     ///
-    /// Further reasons: the fetch before failed, or its outcome was lost with its holder; an edit, a flush, a report. Each
-    /// flush and report is good for one fetch. A holder that stood still may come with what it began before.
+    /// Further reasons: the fetch before failed, or its outcome was lost with its holder; an edit,
+    /// a flush, a report. Each flush and report is good for one fetch. A holder that stood still
+    /// may come with what it began before.
     fn judge_reason(&self, account: usize, held: &mut Account, fetch: &Fetch) {
         let verdict = match held.fetches.last() {
             None => Verdict::Holds,
@@ -223,8 +226,9 @@ impl Book {
 
     /// From when on the token that this fetch brought may be fetched anew.
     ///
-    /// A provider that repeated its token is asked again half-way to its expiry, not within 10 s (LANGUAGE.md), or when
-    /// the expiry that was told with the first answer has passed: a fetch earlier, since its life counts from before.
+    /// A provider that repeated its token is asked again half-way to its expiry, not within 10 s
+    /// (LANGUAGE.md), or when the expiry that was told with the first answer has passed: a fetch
+    /// earlier, since its life counts from before.
     fn due_at(&self, account: usize, fetch: &Fetch) -> Instant {
         let told = fetch.told.unwrap_or_default();
         let ruled = fetch.arrived + told - self.realm(account).ahead(told) - SKEW;
@@ -278,10 +282,11 @@ impl Book {
         self.tokens.lock().unwrap().get(token).cloned()
     }
 
-    /// Since when a token is not let in any more although it has not expired: by a later one that its holder has stored.
+    /// Since when a token is not let in any more although it has not expired: by a later one that
+    /// its holder has stored.
     ///
-    /// One whose answer was lost, or came to a holder that could not store it, killed the old token too; but nobody
-    /// here can know, and the old one is handed out until the next fetch.
+    /// One whose answer was lost, or came to a holder that could not store it, killed the old token
+    /// too; but nobody here can know, and the old one is handed out until the next fetch.
     pub(crate) fn replaced_at(&self, issue: &Issue) -> Option<Instant> {
         let Reissue::Replaces(overlap) = self.realm(issue.account).reissue else {
             return None;

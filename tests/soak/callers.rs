@@ -24,8 +24,8 @@ const STORM: usize = 40;
 /// No caller waits so long; it is the judge who says what is too long.
 const GIVES_UP: Duration = Duration::from_mins(2);
 
-/// Idle connections are given up long before the server does so (75 s): else an ask may meet the end of one, which a process
-/// that stood still makes likelier.
+/// Idle connections are given up long before the server does so (75 s): else an ask may meet the
+/// end of one, which a process that stood still makes likelier.
 const KEPT: Duration = Duration::from_secs(10);
 
 /// Who asks, and who judges what came.

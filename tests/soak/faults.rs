@@ -1,4 +1,5 @@
-//! What goes wrong: processes, their databases, the provider; and what people do at the worst moment.
+//! What goes wrong: processes, their databases, the provider; and what people do at the worst
+//! moment.
 
 use std::sync::Arc;
 use std::time::Duration;

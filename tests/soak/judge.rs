@@ -67,9 +67,11 @@ struct Seen {
 
 /// By when a caller is answered, at the latest, on a busy machine.
 const LATEST: Duration = WAIT.saturating_add(Duration::from_secs(5));
-/// By how much the clocks of an instance and its database may differ: they are compared over a busy connection.
+/// By how much the clocks of an instance and its database may differ: they are compared over a busy
+/// connection.
 const CLOCKS: Duration = Duration::from_millis(500);
-/// How long a change takes to be seen everywhere where nothing is wrong: the trust of memory, and a look.
+/// How long a change takes to be seen everywhere where nothing is wrong: the trust of memory, and a
+/// look.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// Judges asks.
@@ -79,7 +81,8 @@ pub(crate) struct Judge {
     pub(crate) tally: Arc<Tally>,
     /// By process and account.
     seen: Mutex<HashMap<(u64, usize), Seen>>,
-    /// When credentials that were posted were answered as stored, and by which process; by account and number.
+    /// When credentials that were posted were answered as stored, and by which process; by account
+    /// and number.
     edits: Mutex<HashMap<(usize, u64), (Instant, u64)>>,
 }
 
@@ -148,8 +151,8 @@ impl Judge {
             .check(Invariant::Answered, killed, || format!("{asked:?}"));
     }
 
-    /// DESIGN.md: a caller's wait is bounded. While its process stands still, nobody answers. A report looks for the
-    /// held token first; it has the same deadline.
+    /// DESIGN.md: a caller's wait is bounded. While its process stands still, nobody answers. A
+    /// report looks for the held token first; it has the same deadline.
     fn judge_wait(&self, asked: &Asked) {
         self.tally.check(Invariant::Answered, true, String::new);
         let stopped = self
@@ -161,11 +164,13 @@ impl Judge {
         });
     }
 
-    /// DESIGN.md, "Failure": a good token is served until it expires. So an ask fails only where the process has answered
-    /// none before, or one that has expired, or whose credentials were replaced.
+    /// DESIGN.md, "Failure": a good token is served until it expires. So an ask fails only where
+    /// the process has answered none before, or one that has expired, or whose credentials were
+    /// replaced.
     ///
-    /// A token that another instance has renewed is dropped from memory, and the new one is read; if the database goes
-    /// away in between, there is none. Asks for another token than the held one (flush, report) may say why none came.
+    /// A token that another instance has renewed is dropped from memory, and the new one is read;
+    /// if the database goes away in between, there is none. Asks for another token than the held
+    /// one (flush, report) may say why none came.
     fn judge_refusal(&self, asked: &Asked, status: u16) {
         let is_expected = matches!(status, 429 | 502..=504);
         let account = asked.secret.account;
@@ -182,7 +187,8 @@ impl Judge {
                 .outages
                 .touch(asked.address.place, &away, since, asked.got);
         let newest = self.book.posted(account).map_or(0, |(number, _)| number);
-        // The last hundredth of its life is not handed out; and what is left by its process's reckoning is a fetch less.
+        // The last hundredth of its life is not handed out; and what is left by its process's
+        // reckoning is a fetch less.
         let good = seen.filter(|seen| {
             let life = asked.secret.realm.life;
             let until = seen.issue.expires - life / 100 - CLOCKS - Duration::from_secs(1);
@@ -195,7 +201,8 @@ impl Judge {
         });
     }
 
-    /// DESIGN.md, "Time": a token's life counts from before its request was sent, and it is not handed out past it.
+    /// DESIGN.md, "Time": a token's life counts from before its request was sent, and it is not
+    /// handed out past it.
     fn judge_life(&self, asked: &Asked, body: &Value, issue: &Issue) {
         let lives = asked.sent < issue.expires;
         self.tally.check(Invariant::Unexpired, lives, || {
@@ -212,8 +219,9 @@ impl Judge {
             });
     }
 
-    /// DESIGN.md: "a changed credential retires the token". At once in the process that took the edit; elsewhere when its
-    /// memory is not trusted any more. Where the database is away memory goes on, and says so (`stale_since`).
+    /// DESIGN.md: "a changed credential retires the token". At once in the process that took the
+    /// edit; elsewhere when its memory is not trusted any more. Where the database is away memory
+    /// goes on, and says so (`stale_since`).
     fn judge_credentials(&self, asked: &Asked, body: &Value, issue: &Issue) {
         let trusted = asked.secret.realm.trusted_for() + CLOCKS;
         let edits = self.edits.lock().unwrap();
@@ -235,8 +243,9 @@ impl Judge {
             });
     }
 
-    /// LANGUAGE.md, `replaces`: "give everyone the new one within the overlap". Where the database is away memory goes on,
-    /// and says so (`stale_since`); one whose replacement could not be stored is not known to be dead.
+    /// LANGUAGE.md, `replaces`: "give everyone the new one within the overlap". Where the database
+    /// is away memory goes on, and says so (`stale_since`); one whose replacement could not be
+    /// stored is not known to be dead.
     fn judge_use(&self, asked: &Asked, body: &Value, issue: &Issue) -> bool {
         let dead = self.book.replaced_at(issue).filter(|at| *at < asked.sent);
         let is_told = body["stale_since"].is_i64();
@@ -251,8 +260,9 @@ impl Judge {
         dead.is_none() && !is_told && asked.sent < issue.expires
     }
 
-    /// DESIGN.md, "Memory": versions decide, and the store's never go back; so they do not in one process either, whatever
-    /// happens. A token that could not be stored has the version of the one before.
+    /// DESIGN.md, "Memory": versions decide, and the store's never go back; so they do not in one
+    /// process either, whatever happens. A token that could not be stored has the version of the
+    /// one before.
     fn judge_order(&self, asked: &Asked, body: &Value, issue: Issue) {
         let version = body["version"].as_i64().unwrap_or(i64::MIN);
         let mut seen = self.seen.lock().unwrap();

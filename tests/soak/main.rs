@@ -1,7 +1,9 @@
-//! A soak: three processes on MariaDB and three on PostgreSQL, random faults from a seed, and invariants that must hold
-//! all the time. `make soak MINUTES=10 SEED=7` runs it; started in any other way it does nothing.
+//! A soak: three processes on MariaDB and three on PostgreSQL, random faults from a seed, and
+//! invariants that must hold all the time. `make soak MINUTES=10 SEED=7` runs it; started in any
+//! other way it does nothing.
 //!
-//! It ends with a table of the invariants, also when it is interrupted, and with 1 if any was broken.
+//! It ends with a table of the invariants, also when it is interrupted, and with 1 if any was
+//! broken.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -46,8 +48,8 @@ use outages::Outages;
 use provider::Provider;
 use tally::{Invariant, Tally, say};
 
-/// How long after the last fault every process must give a working token of every secret: the longest pause of a circuit
-/// (1 min), a lease whose holder was killed, and a fetch.
+/// How long after the last fault every process must give a working token of every secret: the
+/// longest pause of a circuit (1 min), a lease whose holder was killed, and a fetch.
 const RECOVERY: Duration = Duration::from_secs(60 + 4 + 2 + 4);
 
 /// The databases, by the variables that tell where they are.

@@ -1,4 +1,5 @@
-//! When each instance could not do what it promises: what excuses a second fetch, and what does not.
+//! When each instance could not do what it promises: what excuses a second fetch, and what does
+//! not.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The provider of all realms: issues tokens after each realm's rules, and has its moods.
 //!
-//! Each instance reaches it through a door of its own (the server's `upstream.proxy_url`), so that it knows who asks.
+//! Each instance reaches it through a door of its own (the server's `upstream.proxy_url`), so that
+//! it knows who asks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -25,7 +25,8 @@ pub(crate) struct Realm {
     pub(crate) reissue: Reissue,
 }
 
-/// Lives of seconds, so that there are many expiries; one that is long enough for reports to be followed.
+/// Lives of seconds, so that there are many expiries; one that is long enough for reports to be
+/// followed.
 pub(crate) const REALMS: [Realm; 4] = [
     Realm {
         id: "replaces",
@@ -60,15 +61,15 @@ const KEYS: [&str; 3] = ["a", "b", "c"];
 pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a lease holds: a fetch and two seconds more.
 pub(crate) const LEASE: Duration = Duration::from_secs(4);
-/// What `renewal.wait_seconds` is set to: how long a caller waits at most. Shorter than the default of 25 s, so that
-/// faults of a few seconds come near it.
+/// What `renewal.wait_seconds` is set to: how long a caller waits at most. Shorter than the default
+/// of 25 s, so that faults of a few seconds come near it.
 pub(crate) const WAIT: Duration = Duration::from_secs(12);
 /// What `database.timeout_seconds` is set to.
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Realm {
-    /// How long before expiry a token of this life may be renewed at the earliest (LANGUAGE.md, "When to renew"; with
-    /// `same` at most nine tenths of the window).
+    /// How long before expiry a token of this life may be renewed at the earliest (LANGUAGE.md,
+    /// "When to renew"; with `same` at most nine tenths of the window).
     pub(crate) fn ahead(&self, life: Duration) -> Duration {
         let ahead = life * self.ahead / 100;
         match self.reissue {
@@ -77,8 +78,8 @@ impl Realm {
         }
     }
 
-    /// How long an instance answers from memory after its last look at the database: two looks of 1 s, or half the
-    /// overlap (ARCHITECTURE.md, "trusted").
+    /// How long an instance answers from memory after its last look at the database: two looks of 1
+    /// s, or half the overlap (ARCHITECTURE.md, "trusted").
     pub(crate) fn trusted_for(&self) -> Duration {
         let looks = Duration::from_secs(2);
         match self.reissue {

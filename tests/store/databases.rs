@@ -15,7 +15,8 @@ use token_server::clock::SystemClock;
 use token_server::store::{DatabaseUrl, MemoryStore, SqlStore, Store};
 use uuid::Uuid;
 
-/// Makes a test of each case on each of the four stores: `mysql::name_of_the_case` and so on. A case gets [`Instances`].
+/// Makes a test of each case on each of the four stores: `mysql::name_of_the_case` and so on. A
+/// case gets [`Instances`].
 macro_rules! on_every_store {
     ($($case:ident),+ $(,)?) => {
         $crate::databases::tests!(memory, on_memory, $($case),+);
@@ -25,7 +26,8 @@ macro_rules! on_every_store {
     };
 }
 
-/// Makes a test of each case on each kind of SQL database. A case gets a [`Scratch`] that is still empty.
+/// Makes a test of each case on each kind of SQL database. A case gets a [`Scratch`] that is still
+/// empty.
 macro_rules! on_every_database {
     ($($case:ident),+ $(,)?) => {
         $crate::databases::tests!(sqlite, with_sqlite, $($case),+);
@@ -34,7 +36,8 @@ macro_rules! on_every_database {
     };
 }
 
-/// Makes a test of each case for each kind of database server. A case gets the scheme of its URL; no server is needed.
+/// Makes a test of each case for each kind of database server. A case gets the scheme of its URL;
+/// no server is needed.
 macro_rules! on_every_server {
     ($($case:ident),+ $(,)?) => {
         $crate::databases::tests!(mysql, with_mysql_scheme, $($case),+);
@@ -42,7 +45,8 @@ macro_rules! on_every_server {
     };
 }
 
-/// Makes a test of each case on a Galera cluster, the instances on different nodes. A case gets [`Instances`].
+/// Makes a test of each case on a Galera cluster, the instances on different nodes. A case gets
+/// [`Instances`].
 macro_rules! on_galera {
     ($($case:ident),+ $(,)?) => {
         $crate::databases::tests!(galera, on_galera_nodes, $($case),+);
@@ -250,7 +254,8 @@ pub(crate) async fn with_postgres_scheme(case: impl AsyncFnOnce(&str)) {
     case("postgres").await;
 }
 
-/// The server's URL without the slash at its end; `None`: there is none, and whoever runs the tests was told.
+/// The server's URL without the slash at its end; `None`: there is none, and whoever runs the tests
+/// was told.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests/run tells the tests through the environment"

@@ -1,9 +1,9 @@
 //! The store suite: every case on the store in memory, on SQLite, on MariaDB and on PostgreSQL.
 //!
-//! The races also run on a Galera cluster, `TEST_GALERA_URLS`.
-//! `TEST_MYSQL_URL` and `TEST_POSTGRES_URL` name servers (no database) that `tests/run` starts; each case makes a
-//! database of its own there and drops it. Without them those cases are skipped, which is said once; with `CI=true` that
-//! is a failure.
+//! The races also run on a Galera cluster, `TEST_GALERA_URLS`. `TEST_MYSQL_URL` and
+//! `TEST_POSTGRES_URL` name servers (no database) that `tests/run` starts; each case makes a
+//! database of its own there and drops it. Without them those cases are skipped, which is said
+//! once; with `CI=true` that is a failure.
 
 // Each case is wrapped for each database.
 #![recursion_limit = "256"]

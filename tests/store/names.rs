@@ -1,4 +1,5 @@
-//! Names that cannot be there: no answer to a caller's question may be an error, or another one's row.
+//! Names that cannot be there: no answer to a caller's question may be an error, or another one's
+//! row.
 
 use token_server::secret::SecretId;
 use token_server::store::{FetchFilter, FetchRow, SecretFilter};
@@ -32,7 +33,8 @@ async fn insert(store: &Instances) {
         .unwrap();
 }
 
-/// Asks for a secret by a name that nothing has, and tries to delete it; the one that is there stays as it is.
+/// Asks for a secret by a name that nothing has, and tries to delete it; the one that is there
+/// stays as it is.
 async fn assert_is_nowhere(store: &Instances, realm: &str, key: &str) {
     let id = SecretId::new(realm, key);
     assert_eq!(store.find_secret(&id).await.unwrap(), None, "{id:?}");

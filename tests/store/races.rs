@@ -33,7 +33,8 @@ crate::on_galera!(
 
 const KEYS: usize = 50;
 
-/// Runs `count` of them at the same time, alternately on both instances; the outcomes come in no order.
+/// Runs `count` of them at the same time, alternately on both instances; the outcomes come in no
+/// order.
 async fn at_once<T, F>(
     stores: &Instances,
     count: usize,

@@ -1,4 +1,5 @@
-//! Secret rows: written once, changed by revision, deleted into tombstones, listed by realm and key.
+//! Secret rows: written once, changed by revision, deleted into tombstones, listed by realm and
+//! key.
 
 use token_server::clock::Timestamp;
 use token_server::secret::{Credentials, SecretContent, SecretId};

@@ -22,7 +22,8 @@ pub(super) struct CheckArgs {
     /// The definition: a realm, or its config alone; JSON, YAML or TOML. - is standard input.
     #[arg(value_name = "FILE")]
     file: String,
-    /// The secret's values: {"name": "value"}, or {"inputs": {…}, "tokens": {alias: token}, "state": {saved values}}.
+    /// The secret's values: {"name": "value"}, or {"inputs": {…}, "tokens": {alias: token},
+    /// "state": {saved values}}.
     #[arg(long, value_name = "FILE")]
     credentials: Option<String>,
     /// A recorded answer {"status", "headers", "body"}; once for each request.

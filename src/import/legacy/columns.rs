@@ -110,7 +110,8 @@ impl Columns {
         )
     }
 
-    /// Any type as text: JSON, BLOB, or one compared byte for byte, which the driver does not take for text.
+    /// Any type as text: JSON, BLOB, or one compared byte for byte, which the driver does not take
+    /// for text.
     fn text(&self, name: &str) -> String {
         let value = if self.0.contains_key(name) {
             format!("`{name}`")

@@ -190,7 +190,8 @@ fn row(
     }
 }
 
-/// The credentials without those that are a mask: an answer posted back there, which stored the asterisks.
+/// The credentials without those that are a mask: an answer posted back there, which stored the
+/// asterisks.
 fn unmasked(there: &Credentials) -> (Credentials, Option<String>) {
     let (masks, values): (Vec<_>, Vec<_>) = there.iter().partition(|(_, value)| is_mask(value));
     let names: Vec<_> = masks.into_iter().map(|(name, _)| name).collect();
@@ -204,8 +205,8 @@ fn unmasked(there: &Credentials) -> (Credentials, Option<String>) {
     )
 }
 
-/// The operator's token, where the realm is fixed. There, such a realm's token can only have been put in by hand; once it
-/// has expired, what is here stays.
+/// The operator's token, where the realm is fixed. There, such a realm's token can only have been
+/// put in by hand; once it has expired, what is here stays.
 fn fixed_token(
     there: &LegacySecret,
     realm: &StandingRealm,

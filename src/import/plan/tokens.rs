@@ -74,7 +74,8 @@ fn judge(
     if realm.definition.mode() == Mode::Fixed {
         return Ok(Found::Fixed(secret.outcome));
     }
-    // When it was asked for is not known: its life counts from now, so the margin is a share of what is left.
+    // When it was asked for is not known: its life counts from now, so the margin is a share of
+    // what is left.
     let life = Life {
         obtained_at: now,
         expires_at: Some(expires_at),

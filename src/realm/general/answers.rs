@@ -1,4 +1,5 @@
-//! How an answer is read and judged: `response`, `success_when`, `token`, `expires`, `outputs`, `save`, `errors`.
+//! How an answer is read and judged: `response`, `success_when`, `token`, `expires`, `outputs`,
+//! `save`, `errors`.
 
 use std::time::Duration;
 

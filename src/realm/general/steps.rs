@@ -1,4 +1,5 @@
-//! Which answers a definition uses where: none before it is there, and nothing of one that no answer has.
+//! Which answers a definition uses where: none before it is there, and nothing of one that no
+//! answer has.
 
 use std::collections::BTreeSet;
 

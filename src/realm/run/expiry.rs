@@ -112,10 +112,12 @@ fn impossible_at(told: &str) -> Failure {
     }
 }
 
-/// Above this an `exp` is in milliseconds, as some issuers write it: as seconds it would be the year 5138.
+/// Above this an `exp` is in milliseconds, as some issuers write it: as seconds it would be the
+/// year 5138.
 const LARGEST_EXP_SECONDS: i64 = 100_000_000_000;
 
-/// The `exp` claim of a JWT (RFC 7519 §4.1.4) in milliseconds; its signature is the provider's business.
+/// The `exp` claim of a JWT (RFC 7519 §4.1.4) in milliseconds; its signature is the provider's
+/// business.
 fn jwt_exp_ms(token: &str) -> Option<i64> {
     use base64::Engine as _;
     let claims = token.split('.').nth(1)?.trim_end_matches('=');

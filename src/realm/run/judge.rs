@@ -1,6 +1,7 @@
 //! Judging what a provider answered: a token and its life, or why not.
 //!
-//! No token found is a failure, always, whatever the status says: most providers answer errors with HTTP 200.
+//! No token found is a failure, always, whatever the status says: most providers answer errors with
+//! HTTP 200.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -69,8 +70,8 @@ impl Run<'_> {
         }
     }
 
-    /// Works out the vars by which an answer is judged, also one that refuses, and those that are not to be shown with it: what
-    /// it lacks for them is not there.
+    /// Works out the vars by which an answer is judged, also one that refuses, and those that are
+    /// not to be shown with it: what it lacks for them is not there.
     ///
     /// Answers why a var that is tested cannot be worked out, other than for what the answer lacks.
     pub(super) fn work_out_for_judging(&mut self, index: usize) -> Option<Failure> {
@@ -134,7 +135,8 @@ impl Run<'_> {
                 .any(|condition| condition.location().is_some_and(Location::is_in_body))
     }
 
-    /// Where the body is not what the realm says and tells nothing either, that is what there is to say.
+    /// Where the body is not what the realm says and tells nothing either, that is what there is to
+    /// say.
     fn refusal_or_unreadable(&self, answer: &StepAnswer) -> Failure {
         let says_nothing =
             answer.document.is_none() && self.says(answer) == ProviderSays::default();
@@ -149,7 +151,8 @@ impl Run<'_> {
         }
     }
 
-    /// A condition does not hold: the provider refused. Where the answer has no code of its own, what was tested is it.
+    /// A condition does not hold: the provider refused. Where the answer has no code of its own,
+    /// what was tested is it.
     fn broken(&self, condition: &Condition, answer: &StepAnswer) -> Failure {
         let mut failure = self.refusal(answer);
         if failure.provider.code.is_none()
@@ -260,7 +263,8 @@ impl Run<'_> {
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
-    /// What of an answer is to be stored at once. Nothing keeps a new grant from being stored: the old one is spent.
+    /// What of an answer is to be stored at once. Nothing keeps a new grant from being stored: the
+    /// old one is spent.
     pub(super) fn saved(&mut self, index: usize) -> Saved {
         let form = self.form;
         let mut saved = Saved::default();
@@ -385,7 +389,8 @@ impl Run<'_> {
             .as_deref()
             .and_then(|code| self.class_of(code))
             .is_some();
-        // Where the realm says what success looks like, and it does, the realm looks for the token in the wrong place.
+        // Where the realm says what success looks like, and it does, the realm looks for the token
+        // in the wrong place.
         let was_tested = self
             .form
             .success_when

@@ -414,8 +414,8 @@ fn xml_text(value: &Json) -> String {
         .collect()
 }
 
-/// The requests with `policy.force` over the first: what it names is replaced where it is, or added to the body, or to
-/// the query where there is none.
+/// The requests with `policy.force` over the first: what it names is replaced where it is, or added
+/// to the body, or to the query where there is none.
 pub(super) fn forced(requests: &[RequestForm], force: &Map<String, Json>) -> Vec<RequestForm> {
     let mut requests = requests.to_vec();
     let Some(first) = requests.first_mut() else {

@@ -9,7 +9,8 @@ use crate::realm::general::var_templates;
 use crate::realm::template::{Bytes, Template, text_of, top};
 
 impl Run<'_> {
-    /// A value that cannot be worked out: the operator's fault, or the fault of an answer that it was to come from.
+    /// A value that cannot be worked out: the operator's fault, or the fault of an answer that it
+    /// was to come from.
     pub(super) fn wrong(&self, templates: &[&Template], wrong: String) -> Failure {
         let comes_from_answers = |template: &Template| {
             template
@@ -40,7 +41,8 @@ impl Run<'_> {
         names.into_iter().try_for_each(|name| self.work_out(name))
     }
 
-    /// Works out a var and those it needs. None depends on itself: that was checked when it was saved.
+    /// Works out a var and those it needs. None depends on itself: that was checked when it was
+    /// saved.
     pub(super) fn work_out(&mut self, name: &str) -> Result<(), Failure> {
         let form = self.form;
         let Some(var) = form.vars.iter().find(|var| var.name == name) else {

@@ -16,14 +16,16 @@ use super::{Duration, Label, OneOrMany, Scalar};
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct General {
-    /// A plain token endpoint of RFC 6749; makes the request, `token`, `expires` and `errors`. Other members win over it.
+    /// A plain token endpoint of RFC 6749; makes the request, `token`, `expires` and `errors`.
+    /// Other members win over it.
     #[schemars(example = json!({"token_endpoint": "https://as.example.com/token", "scope": "read"}))]
     oauth2: Option<OAuth2>,
     /// The named values that a secret of this realm has, by name.
     #[schemars(example = json!({"appid": {"label": {"en": "App id", "zh": "应用编号"}}, "secret": {"secret": true}, "host": {"default": "api.example.com"}}))]
     inputs: Option<BTreeMap<String, Input>>,
-    /// Named intermediate values, each worked out at most once per fetch, when it is first needed: a template, a number, a
-    /// boolean, `{"json": …}` (the compact JSON text of it) or `{"jwt": …}` (a signed JWT).
+    /// Named intermediate values, each worked out at most once per fetch, when it is first needed:
+    /// a template, a number, a boolean, `{"json": …}` (the compact JSON text of it) or `{"jwt": …}`
+    /// (a signed JWT).
     #[schemars(example = json!({"ts": "{{ now_ms }}", "base": "{{ app_key }}{{ ts }}{{ master_secret }}", "body": {"json": {"shop": "{{ shop_id }}"}}}))]
     vars: Option<BTreeMap<String, Var>>,
     /// What is sent, one after another; none where the token is worked out here. At most 10.
@@ -32,29 +34,32 @@ pub(super) struct General {
     /// How answers are read.
     #[schemars(example = json!({"format": "xml"}))]
     response: Option<Response>,
-    /// The test that the last answer must pass: a condition, or a list of which all must hold. Without it: status 2xx. A token
-    /// must be found in any case.
+    /// The test that the last answer must pass: a condition, or a list of which all must hold.
+    /// Without it: status 2xx. A token must be found in any case.
     #[schemars(example = json!({"path": "$.code", "equals": [0]}))]
     success_when: Option<OneOrMany<Condition>>,
-    /// Where the token is: a location, or a list of which the first that has a text or a number counts.
+    /// Where the token is: a location, or a list of which the first that has a text or a number
+    /// counts.
     #[schemars(example = &"$.data.access_token", example = json!(["$.token", "$.access_token"]), example = &"header:X-Subject-Token")]
     token: Option<OneOrMany<String>>,
-    /// How long it lives: `{"path", "unit", "default"}`, `{"lifetime"}`, `{"jwt_exp": true}` or `"never"`. Without it 300 s, with
-    /// a warning.
+    /// How long it lives: `{"path", "unit", "default"}`, `{"lifetime"}`, `{"jwt_exp": true}` or
+    /// `"never"`. Without it 300 s, with a warning.
     #[schemars(example = json!({"path": "$.expires_at", "unit": "epoch_seconds"}), example = json!({"lifetime": "24h"}), example = &"never")]
     expires: Option<Expires>,
-    /// Further values that are handed out with the token: a location, or a template that may use `token`. What is not found is
-    /// left out.
+    /// Further values that are handed out with the token: a location, or a template that may use
+    /// `token`. What is not found is left out.
     #[schemars(example = json!({"instance_url": "$.instance_url", "header": "Bearer {{ token }}"}))]
     outputs: Option<BTreeMap<String, String>>,
-    /// Rotating input → where its new value is in the answer. It is stored as soon as its step succeeded.
+    /// Rotating input → where its new value is in the answer. It is stored as soon as its step
+    /// succeeded.
     #[schemars(example = json!({"refresh_token": {"from": "$.refresh_token", "expires": {"path": "$.refresh_expires_in", "unit": "seconds"}}}))]
     save: Option<BTreeMap<String, Save>>,
-    /// Alias → another secret, whose cached token is `tokens.ALIAS`. `realm` and `key` are templates over inputs.
+    /// Alias → another secret, whose cached token is `tokens.ALIAS`. `realm` and `key` are
+    /// templates over inputs.
     #[schemars(example = json!({"base": {"realm": "wechat-official-account", "key": "{{ appid }}"}}))]
     depends_on: Option<BTreeMap<String, Base>>,
-    /// Used instead of `requests` once a value of `save` is stored. When the provider says that the grant is gone, `requests` are
-    /// used again.
+    /// Used instead of `requests` once a value of `save` is stored. When the provider says that the
+    /// grant is gone, `requests` are used again.
     #[schemars(example = json!([{"url": "https://api.example.com/refresh", "json": {"refreshToken": "{{ refresh_token }}"}}]))]
     refresh_requests: Option<Vec<Request>>,
     /// Where the provider's code and message are, and what its codes mean.
@@ -71,24 +76,27 @@ pub(super) struct General {
     policy: Option<Policy>,
 }
 
-/// A plain token endpoint of RFC 6749: a POST of a form. Its parameters come in this order: `grant_type`, what the grant needs,
-/// `scope`, `audience`, `resource`, `extra`, then the client's own (`client_id`, `client_secret` or `client_assertion_type` and
-/// `client_assertion`). With `client_secret_basic` id and secret are form-encoded before base64, as RFC 6749 §2.3.1 says; for a
-/// provider that does not decode them write the general form. The token is at `$.access_token`, its life at `$.expires_in`, errors
-/// at `$.error` and `$.error_description` with the classes of RFC 6749 §5.2; members beside `oauth2` win, in `errors` one by one. A
-/// `refresh_token` that the answer does not replace stays as it is.
+/// A plain token endpoint of RFC 6749: a POST of a form. Its parameters come in this order:
+/// `grant_type`, what the grant needs, `scope`, `audience`, `resource`, `extra`, then the client's
+/// own (`client_id`, `client_secret` or `client_assertion_type` and `client_assertion`). With
+/// `client_secret_basic` id and secret are form-encoded before base64, as RFC 6749 §2.3.1 says; for
+/// a provider that does not decode them write the general form. The token is at `$.access_token`,
+/// its life at `$.expires_in`, errors at `$.error` and `$.error_description` with the classes of
+/// RFC 6749 §5.2; members beside `oauth2` win, in `errors` one by one. A `refresh_token` that the
+/// answer does not replace stays as it is.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct OAuth2 {
     /// A template.
     #[schemars(example = &"https://login.microsoftonline.com/{{ tenant }}/oauth2/v2.0/token")]
     token_endpoint: String,
-    /// `client_credentials` (default), `refresh_token` (the input `refresh_token` rotates), `password` (inputs `username`,
-    /// `password`), `jwt_bearer` (with `assertion`), or any URN.
+    /// `client_credentials` (default), `refresh_token` (the input `refresh_token` rotates),
+    /// `password` (inputs `username`, `password`), `jwt_bearer` (with `assertion`), or any URN.
     #[schemars(example = &"client_credentials")]
     grant_type: Option<String>,
-    /// `client_secret_basic` (default), `client_secret_post`, `client_secret_jwt`, `private_key_jwt` (inputs `private_key`, `key_id`),
-    /// `tls_client_auth` (inputs `client_certificate`, `client_key`) or `none`. All but `none` need the input `client_id`.
+    /// `client_secret_basic` (default), `client_secret_post`, `client_secret_jwt`,
+    /// `private_key_jwt` (inputs `private_key`, `key_id`), `tls_client_auth` (inputs
+    /// `client_certificate`, `client_key`) or `none`. All but `none` need the input `client_id`.
     #[schemars(example = &"client_secret_post")]
     token_endpoint_auth_method: Option<String>,
     /// A template, or a list that is joined with blanks.
@@ -133,9 +141,10 @@ pub(super) struct Input {
     /// Whether it is masked in traces. Default false; true for pushed and rotating ones.
     #[schemars(example = true)]
     secret: Option<bool>,
-    /// `stored` (default): the operator stores it. `pushed`: another process writes it (`PUT /api/secret/{key}/inputs/{name}`).
-    /// `rotating`: the provider replaces it with each use; the operator stores the first. `file`: the operator stores the name of a
-    /// file below `inputs.file_root`, which is read anew for each fetch.
+    /// `stored` (default): the operator stores it. `pushed`: another process writes it (`PUT
+    /// /api/secret/{key}/inputs/{name}`). `rotating`: the provider replaces it with each use; the
+    /// operator stores the first. `file`: the operator stores the name of a file below
+    /// `inputs.file_root`, which is read anew for each fetch.
     #[schemars(example = &"pushed")]
     from: Option<String>,
 }
@@ -162,19 +171,23 @@ pub(super) enum Var {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Jwt {
-    /// HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or `EdDSA`.
+    /// HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or
+    /// `EdDSA`.
     #[schemars(example = &"RS256")]
     alg: String,
-    /// A template, or the name of an input or var: PEM of a private key (PKCS #8, PKCS #1 or SEC 1), for HS… text or bytes.
+    /// A template, or the name of an input or var: PEM of a private key (PKCS #8, PKCS #1 or SEC
+    /// 1), for HS… text or bytes.
     #[schemars(example = &"{{ private_key }}")]
     key: String,
-    /// Members of the header beside `alg`, which stands first; `typ` is there only if it is written.
+    /// Members of the header beside `alg`, which stands first; `typ` is there only if it is
+    /// written.
     #[schemars(example = json!({"typ": "JWT", "kid": "{{ key_id }}"}))]
     header: Option<BTreeMap<String, Json>>,
     /// The claims, typed as in JSON; strings are templates.
     #[schemars(example = json!({"iss": "{{ client_id }}", "jti": "{{ uuid }}"}))]
     claims: Option<BTreeMap<String, Json>>,
-    /// Adds `iat` (now) and `exp` (now + lifetime) where the author gave none. Without it nothing is added.
+    /// Adds `iat` (now) and `exp` (now + lifetime) where the author gave none. Without it nothing
+    /// is added.
     #[schemars(example = &"5m")]
     lifetime: Option<Duration>,
 }

@@ -8,16 +8,17 @@ use serde_json::json;
 
 use super::{Duration, Scalar};
 
-/// What a re-fetch does to the token held, and what the provider allows. Nothing said: as `replaces` with an overlap of 5 s.
+/// What a re-fetch does to the token held, and what the provider allows. Nothing said: as
+/// `replaces` with an overlap of 5 s.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Policy {
-    /// How long before its expiry a token is renewed at the earliest: a duration or a share like `"10%"`. Default the smaller of 5
-    /// minutes and 10 % of its life.
+    /// How long before its expiry a token is renewed at the earliest: a duration or a share like
+    /// `"10%"`. Default the smaller of 5 minutes and 10 % of its life.
     #[schemars(example = &"10%")]
     refresh_ahead: Option<Duration>,
-    /// `replaces` (default): a new token, the old one dies after `overlap`. `same`: the same token until less than `same_until` is
-    /// left. `coexists`: all tokens work until they expire.
+    /// `replaces` (default): a new token, the old one dies after `overlap`. `same`: the same token
+    /// until less than `same_until` is left. `coexists`: all tokens work until they expire.
     #[schemars(example = &"same")]
     reissue: Option<String>,
     /// With `replaces`: how long the old token works on. Default 5 s.
@@ -47,8 +48,9 @@ pub(super) struct Policy {
     /// The pause after a failure that an operator must mend. Default 10 minutes.
     #[schemars(example = &"1h")]
     config_retry: Option<Duration>,
-    /// What a forced fetch (flush, report) sends instead or besides, by the member's name, exactly as written there, in the first
-    /// request's query, headers, form or json. Values as they are, no templates; what stands in the URL itself is not replaced.
+    /// What a forced fetch (flush, report) sends instead or besides, by the member's name, exactly
+    /// as written there, in the first request's query, headers, form or json. Values as they are,
+    /// no templates; what stands in the URL itself is not replaced.
     #[schemars(example = json!({"force_refresh": true}))]
     force: Option<BTreeMap<String, Scalar>>,
 }

@@ -17,10 +17,12 @@ pub(super) struct Request {
     /// GET, POST, PUT, PATCH, DELETE or HEAD. Default POST with a body, else GET.
     #[schemars(example = &"POST")]
     method: Option<String>,
-    /// A template that gives an http or https URL. What it contains of values is not encoded: use `| urlencode` in a path.
+    /// A template that gives an http or https URL. What it contains of values is not encoded: use
+    /// `| urlencode` in a path.
     #[schemars(example = &"https://{{ host }}/v1/{{ app_id | urlencode }}/auth")]
     url: String,
-    /// Added to the URL's query, percent-encoded as RFC 3986 says. A list repeats the name, here and in `headers` and `form`.
+    /// Added to the URL's query, percent-encoded as RFC 3986 says. A list repeats the name, here
+    /// and in `headers` and `form`.
     #[schemars(example = json!({"appid": "{{ appid }}", "scope": ["a", "b"]}))]
     query: Option<BTreeMap<String, OneOrMany<Scalar>>>,
     /// In the author's order.
@@ -29,10 +31,12 @@ pub(super) struct Request {
     /// Sent as application/x-www-form-urlencoded.
     #[schemars(example = json!({"grant_type": "client_credentials"}))]
     form: Option<BTreeMap<String, OneOrMany<Scalar>>>,
-    /// Sent as application/json, compact, members in the author's order. A string that is one expression keeps its type.
+    /// Sent as application/json, compact, members in the author's order. A string that is one
+    /// expression keeps its type.
     #[schemars(example = json!({"app_id": "{{ app_id | int }}", "force": true}))]
     json: Option<Json>,
-    /// Sent as application/xml: one member, the root; `@name` is an attribute, `#text` text, a list repeats its element.
+    /// Sent as application/xml: one member, the root; `@name` is an attribute, `#text` text, a list
+    /// repeats its element.
     #[schemars(example = json!({"request": {"@version": "1", "user": "{{ user }}"}}))]
     xml: Option<Json>,
     /// Sent byte for byte, as text/plain unless `headers` says otherwise.
@@ -41,7 +45,8 @@ pub(super) struct Request {
     /// How its answer is read; overrides that of the whole.
     #[schemars(example = json!({"format": "text"}))]
     response: Option<Response>,
-    /// The test that its answer must pass; overrides that of the whole, which is for the last answer only.
+    /// The test that its answer must pass; overrides that of the whole, which is for the last
+    /// answer only.
     #[schemars(example = json!({"status": 201}))]
     success_when: Option<OneOrMany<Condition>>,
 }
@@ -50,11 +55,12 @@ pub(super) struct Request {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Response {
-    /// `json` (default; also within a script call, `callback( {…} );`), `xml`, `form` or `text`. XML becomes JSON: the root is a
-    /// member, a leaf its text, attributes `@name`, text beside attributes `#text`, repeated elements an array, which one that occurs
-    /// once is not; names keep their prefix: `$['soap:Envelope']['soap:Body']`. Text is one string, `$`. An error may come as a JSON
-    /// object all the same: its code and message are read. Bodies are UTF-8 unless their media type (`charset=GBK`) or the XML
-    /// declaration says otherwise.
+    /// `json` (default; also within a script call, `callback( {…} );`), `xml`, `form` or `text`.
+    /// XML becomes JSON: the root is a member, a leaf its text, attributes `@name`, text beside
+    /// attributes `#text`, repeated elements an array, which one that occurs once is not; names
+    /// keep their prefix: `$['soap:Envelope']['soap:Body']`. Text is one string, `$`. An error may
+    /// come as a JSON object all the same: its code and message are read. Bodies are UTF-8 unless
+    /// their media type (`charset=GBK`) or the XML declaration says otherwise.
     #[schemars(example = &"xml")]
     format: Option<String>,
     /// Taken off the front if it is there.
@@ -62,7 +68,8 @@ pub(super) struct Response {
     strip_prefix: Option<String>,
 }
 
-/// `{"path", and one of equals, not_equals, absent, present}`, or `{"status"}`. Values are compared as text: `0` and `"0"` are one.
+/// `{"path", and one of equals, not_equals, absent, present}`, or `{"status"}`. Values are compared
+/// as text: `0` and `"0"` are one.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Condition {
@@ -106,13 +113,15 @@ pub(super) struct ExpiresRule {
     /// A location, or a list of which the first that is told counts. Numbers may be given as text.
     #[schemars(example = &"$.expires_in")]
     path: Option<OneOrMany<String>>,
-    /// `seconds` (default), `milliseconds`, `minutes`, `hours`, `days`: from the request on. `duration_dhm`: `177:05:38` is days, hours,
-    /// minutes. `epoch_seconds`, `epoch_milliseconds`, `rfc3339` (a blank for the `T` and `+0800` will do), `http_date`
-    /// (`Thu, 09 Oct 2025 08:53:20 GMT`), `date` (`2025-10-09`, its beginning): an instant. What is written otherwise is worked out in a
-    /// var: `var:NAME` is a location.
+    /// `seconds` (default), `milliseconds`, `minutes`, `hours`, `days`: from the request on.
+    /// `duration_dhm`: `177:05:38` is days, hours, minutes. `epoch_seconds`, `epoch_milliseconds`,
+    /// `rfc3339` (a blank for the `T` and `+0800` will do), `http_date` (`Thu, 09 Oct 2025 08:53:20
+    /// GMT`), `date` (`2025-10-09`, its beginning): an instant. What is written otherwise is worked
+    /// out in a var: `var:NAME` is a location.
     #[schemars(example = &"epoch_milliseconds")]
     unit: Option<String>,
-    /// With `rfc3339` and `date`: the IANA name of the zone of a time that has no offset. Without it UTC.
+    /// With `rfc3339` and `date`: the IANA name of the zone of a time that has no offset. Without
+    /// it UTC.
     #[schemars(example = &"Asia/Shanghai")]
     zone: Option<String>,
     /// With `path` or `jwt_exp`: where nothing is told. Without it 300 s, with a warning.
@@ -151,12 +160,14 @@ pub(super) struct SaveRule {
     expires: Option<Expires>,
 }
 
-/// What the provider's errors mean. In a code `*` stands for any text: `AuthFailure*`, `*locked*`; one that is written out wins over
-/// those. Where only the words tell, let `code` be where they are. Without a class the HTTP status decides: 401 and 403 config, 429 and 5xx busy.
+/// What the provider's errors mean. In a code `*` stands for any text: `AuthFailure*`, `*locked*`;
+/// one that is written out wins over those. Where only the words tell, let `code` be where they
+/// are. Without a class the HTTP status decides: 401 and 403 config, 429 and 5xx busy.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Errors {
-    /// A location, or a list of which the first that is there counts. Without it the usual places are looked at.
+    /// A location, or a list of which the first that is there counts. Without it the usual places
+    /// are looked at.
     #[schemars(example = &"$.errcode")]
     code: Option<OneOrMany<String>>,
     /// The same for the message.
@@ -174,7 +185,8 @@ pub(super) struct Errors {
     /// The token of `depends_on` died: it is renewed once, then this one is tried again.
     #[schemars(example = json!([40001, 42001]))]
     dependency: Option<OneOrMany<Scalar>>,
-    /// The grant is gone: somebody must authorise again. Where `save` is there and this is not: `invalid_grant`.
+    /// The grant is gone: somebody must authorise again. Where `save` is there and this is not:
+    /// `invalid_grant`.
     #[schemars(example = json!(["invalid_grant"]))]
     reauthorise: Option<OneOrMany<Scalar>>,
 }

@@ -1,7 +1,7 @@
 //! Bytes as a type of their own: they never pass into text unseen.
 //!
-//! `MiniJinja` would write them into text lossily. So they are an object whose text is a mark that no template can write;
-//! all text is looked through for it.
+//! `MiniJinja` would write them into text lossily. So they are an object whose text is a mark that
+//! no template can write; all text is looked through for it.
 
 use std::fmt;
 use std::sync::Arc;

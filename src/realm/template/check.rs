@@ -1,7 +1,7 @@
 //! What an expression may look like, checked before it is parsed.
 //!
-//! `MiniJinja`'s parser recurses: a few kilobytes of `-` overflow the stack. And it looks filters up only when an
-//! expression runs; ours are known when it is saved.
+//! `MiniJinja`'s parser recurses: a few kilobytes of `-` overflow the stack. And it looks filters
+//! up only when an expression runs; ours are known when it is saved.
 
 use super::filters;
 use crate::realm::suggestion::suggestion;
@@ -13,7 +13,8 @@ const DEEPEST: usize = 16;
 /// Operators and filters in one expression.
 const MOST_OPERATORS: usize = 100;
 
-/// Checks an expression's size, nesting, operators and filters; answers the filter at its end if that makes bytes.
+/// Checks an expression's size, nesting, operators and filters; answers the filter at its end if
+/// that makes bytes.
 ///
 /// # Errors
 /// What is not allowed, for the author.
@@ -234,7 +235,8 @@ fn tokens(source: &str) -> Vec<&str> {
     tokens
 }
 
-/// A checked expression in which each operand of `~` is made text by our rules: `MiniJinja` would join `True` and `None`.
+/// A checked expression in which each operand of `~` is made text by our rules: `MiniJinja` would
+/// join `True` and `None`.
 pub(super) fn with_joined_texts(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     // By depth of brackets: whether the operand that is being written is one of `~`.

@@ -58,7 +58,8 @@ pub(super) fn public_rsa(text: &str) -> Result<PublicEncryptingKey, String> {
         .map_err(|_| "the key is not an RSA public key".to_owned())
 }
 
-/// The `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7) of a certificate, a public key or a private key, as DER.
+/// The `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7) of a certificate, a public key or a private key,
+/// as DER.
 pub(super) fn public_key_info(text: &str) -> Result<Vec<u8>, String> {
     let pem = pem(text);
     if let Ok(public) = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()) {

@@ -1,4 +1,5 @@
-//! Credentials as they are posted: `key_1`… beside the names of the operator's choice under `credentials`.
+//! Credentials as they are posted: `key_1`… beside the names of the operator's choice under
+//! `credentials`.
 
 use serde_json::Value;
 

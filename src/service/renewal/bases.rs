@@ -1,5 +1,5 @@
-//! Tokens that a token is made from (`depends_on`): obtained before the own lease is taken, renewed once when the
-//! provider says that one died.
+//! Tokens that a token is made from (`depends_on`): obtained before the own lease is taken, renewed
+//! once when the provider says that one died.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,8 @@ impl Bases {
         view.bases().is_ok_and(|names| names == self.names)
     }
 
-    /// Notes that the provider called one dead; `false`: they were renewed before, and it is a failure.
+    /// Notes that the provider called one dead; `false`: they were renewed before, and it is a
+    /// failure.
     pub(super) fn note_death(&self) -> bool {
         let first = !self.is_second && !self.names.is_empty();
         self.died.store(first, Ordering::Relaxed);
@@ -63,8 +64,8 @@ impl View {
 impl Renewal {
     /// The tokens that a secret's token is made from.
     ///
-    /// # Errors
-    /// `Fetch` when one cannot be had, with its own class and retry time; `Config` when the chain is too long or closed.
+    /// # Errors `Fetch` when one cannot be had, with its own class and retry time; `Config` when
+    /// the chain is too long or closed.
     pub(super) async fn obtain_bases(
         &self,
         id: &SecretId,
@@ -86,7 +87,8 @@ impl Renewal {
         })
     }
 
-    /// The same after the provider called one dead: each is renewed if it still is the one that was used.
+    /// The same after the provider called one dead: each is renewed if it still is the one that was
+    /// used.
     pub(super) async fn renew_bases(
         &self,
         id: &SecretId,

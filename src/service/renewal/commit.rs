@@ -72,7 +72,8 @@ impl Renewal {
             let as_ruled = due_at(whole, &view.policy, &lease.id).filter(|due| *due > now);
             due = repeat_at(now, life, repeat_count).max(as_ruled);
         }
-        // A grant that ages is used before a fifth of its life is left, though the token would live on.
+        // A grant that ages is used before a fifth of its life is left, though the token would live
+        // on.
         let grant_due = answer
             .grant_expires_at
             .map(|ends| ends.minus(ends.since(started) / 5));
@@ -99,7 +100,8 @@ impl Renewal {
         }
     }
 
-    /// Writes the token; the provider has given it, so a store that is away for a moment is asked again.
+    /// Writes the token; the provider has given it, so a store that is away for a moment is asked
+    /// again.
     pub(super) async fn commit(&self, lease: &Lease, commit: &Commit) -> Result<bool, StoreError> {
         let mut tries = 1;
         loop {
@@ -112,8 +114,8 @@ impl Renewal {
         }
     }
 
-    /// The token works although it could not be stored: it is handed out, gives way to any that is stored later, and is
-    /// stored as soon as the store answers, unless another was.
+    /// The token works although it could not be stored: it is handed out, gives way to any that is
+    /// stored later, and is stored as soon as the store answers, unless another was.
     pub(super) fn unstored(
         &self,
         turn: Turn<'_>,
@@ -141,7 +143,8 @@ impl Renewal {
         answer
     }
 
-    /// Tries on behind the caller's back. The lease's epoch decides also when its time is over: nobody may have come.
+    /// Tries on behind the caller's back. The lease's epoch decides also when its time is over:
+    /// nobody may have come.
     fn store_later(&self, turn: Turn<'_>, commit: Commit) {
         let (lease, mark) = (turn.lease.clone(), turn.view.mark);
         let stored = self.entry_of(turn.view, &commit, commit.version, None);

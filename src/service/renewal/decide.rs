@@ -1,4 +1,5 @@
-//! What is good enough, and whether a fetch is allowed now. Pure: rows and a time in, a decision out.
+//! What is good enough, and whether a fetch is allowed now. Pure: rows and a time in, a decision
+//! out.
 
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ pub(super) enum Hold<'a> {
     Failed(&'a RecordedFailure),
 }
 
-/// A token reported dead within this time of its fetch was reported by somebody who still had the one before.
+/// A token reported dead within this time of its fetch was reported by somebody who still had the
+/// one before.
 const REPORT_FLOOR: Duration = Duration::from_secs(30);
 
 impl View {
@@ -54,7 +56,8 @@ impl View {
         let token = row.token.as_ref()?;
         let is_current = token.realm_version == self.realm_version
             && token.secret_version == self.secret.version;
-        // While an attempt is put off, the token is as good as it gets: it is served to its very end.
+        // While an attempt is put off, the token is as good as it gets: it is served to its very
+        // end.
         let next_try_at = self
             .failure()
             .map(|failure| failure.next_attempt_at)
@@ -76,7 +79,8 @@ impl View {
         (until > now).then_some(Hold::Floor(until))
     }
 
-    /// The last failure since the last success, if it was with these versions: an edit is a reason to try at once.
+    /// The last failure since the last success, if it was with these versions: an edit is a reason
+    /// to try at once.
     pub(super) fn failure(&self) -> Option<&RecordedFailure> {
         let row = self.row.as_ref().filter(|row| row.failure_count > 0)?;
         let failure = row.failure.as_ref()?;
@@ -117,7 +121,8 @@ impl View {
         }
     }
 
-    /// A grant of unknown state is left alone while the held token is good, unless somebody insists.
+    /// A grant of unknown state is left alone while the held token is good, unless somebody
+    /// insists.
     fn grant_floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
         let unknown_until = match cause {
             Cause::Report { .. } | Cause::Retry => None,
@@ -131,7 +136,8 @@ impl View {
         unknown_until.unwrap_or(Timestamp::from_epoch_ms(0))
     }
 
-    /// A provider that repeats its token has a longer one only in its window; none has one longer than its tokens live.
+    /// A provider that repeats its token has a longer one only in its window; none has one longer
+    /// than its tokens live.
     fn min_ttl_floor(&self, held: Held<'_>, ms: i64) -> Timestamp {
         let life = held.token.life;
         let never = Timestamp::from_epoch_ms(i64::MAX);

@@ -1,8 +1,9 @@
 //! The requests of one fetch, one after another, and the grants that they spend.
 //!
-//! A grant that works once is written down before it is sent, which also proves that the store can be written; what
-//! came back is stored before anything else happens. Its generation fences it, not the lease: whoever spent the current
-//! one holds the only live grant, and may store it however late.
+//! A grant that works once is written down before it is sent, which also proves that the store can
+//! be written; what came back is stored before anything else happens. Its generation fences it, not
+//! the lease: whoever spent the current one holds the only live grant, and may store it however
+//! late.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::secret::SecretId;
 use crate::store::{Grant, Intent, StoreError};
 use crate::upstream::timed_out;
 
-/// How often what came of a grant is tried to be stored while the caller waits, and the pause between.
+/// How often what came of a grant is tried to be stored while the caller waits, and the pause
+/// between.
 const SAVE_TRIES: u32 = 10;
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause when it is tried on behind the caller's back; it is tried until it is stored.
@@ -83,7 +85,8 @@ impl Renewal {
     async fn intend(&self, turn: Turn<'_>, grant: &mut Grant) -> Result<Intent, Broken> {
         let Turn { lease, view, .. } = turn;
         if grant.is_of_another(&view.inputs.seed) {
-            // The operator has authorised anew: whoever still uses the grant before is fenced, lest one of the two be lost.
+            // The operator has authorised anew: whoever still uses the grant before is fenced, lest
+            // one of the two be lost.
             let fence = self.new_intent(grant.generation, view);
             match self
                 .parts
@@ -186,7 +189,8 @@ impl Renewal {
         }
     }
 
-    /// It is the only live grant: it is tried until it is stored, also while the process is asked to stop.
+    /// It is the only live grant: it is tried until it is stored, also while the process is asked
+    /// to stop.
     fn store_grant_later(&self, id: &SecretId, intent: Intent, grant: Grant) {
         let SecretId { realm, key } = id;
         tracing::error!(
@@ -220,7 +224,8 @@ impl Renewal {
         });
     }
 
-    /// A use that brought nothing: where it is certain that the grant is unspent, nothing more is unknown.
+    /// A use that brought nothing: where it is certain that the grant is unspent, nothing more is
+    /// unknown.
     async fn end_vain_spend(&self, turn: Turn<'_>, intent: Option<&Intent>, failure: &Failure) {
         let Some(intent) = intent.filter(|_| is_unspent(failure)) else {
             return;
@@ -235,8 +240,8 @@ impl Renewal {
         }
     }
 
-    /// The provider refused the grant. `true`: somebody else has moved it on meanwhile, or it could be given up for a
-    /// login: the caller goes round again.
+    /// The provider refused the grant. `true`: somebody else has moved it on meanwhile, or it could
+    /// be given up for a login: the caller goes round again.
     pub(super) async fn is_replaceable(&self, turn: Turn<'_>) -> Result<bool, StoreError> {
         let (id, before) = (&turn.lease.id, turn.view.grant());
         let now = self
@@ -303,8 +308,8 @@ fn is_unspent(failure: &Failure) -> bool {
 }
 
 impl View {
-    /// Until when a grant whose last use has an unknown outcome is left alone: near the end of the held token it is tried
-    /// once more.
+    /// Until when a grant whose last use has an unknown outcome is left alone: near the end of the
+    /// held token it is tried once more.
     pub(super) fn unknown_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
         self.definition.form().filter(|form| form.rotates())?;
         let grant = &self.row.as_ref()?.grant;

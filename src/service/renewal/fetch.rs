@@ -28,8 +28,8 @@ pub(super) struct Turn<'a> {
 }
 
 impl Renewal {
-    /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and there is nothing newer:
-    /// the caller goes round again.
+    /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and
+    /// there is nothing newer: the caller goes round again.
     pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
         let Turn {
             lease, view, cause, ..
@@ -121,7 +121,8 @@ impl Renewal {
         }
     }
 
-    /// The grant was refused: unless somebody has moved it on meanwhile, or a login gives another, it is gone.
+    /// The grant was refused: unless somebody has moved it on meanwhile, or a login gives another,
+    /// it is gone.
     async fn lost_grant(
         &self,
         turn: Turn<'_>,
@@ -179,7 +180,8 @@ impl Renewal {
         outcome
     }
 
-    /// A quota is used up: the held token, or a failure that lasts until the quota allows another call.
+    /// A quota is used up: the held token, or a failure that lasts until the quota allows another
+    /// call.
     async fn withhold(
         &self,
         turn: Turn<'_>,
@@ -284,7 +286,8 @@ impl Renewal {
         Some(warning)
     }
 
-    /// The lease had passed to another: what that one stored counts, what came of our fetch does not.
+    /// The lease had passed to another: what that one stored counts, what came of our fetch does
+    /// not.
     async fn fenced(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
         let (id, asked_at) = (&turn.lease.id, turn.asked_at);
         tracing::warn!(
@@ -298,7 +301,8 @@ impl Renewal {
         Ok(newer.map(|newer| self.keep(id, &view, newer, newer.row.due_at, None)))
     }
 
-    /// Notes why for all instances; answers the held token while it is good. `None` as in [`Renewal::fetch`].
+    /// Notes why for all instances; answers the held token while it is good. `None` as in
+    /// [`Renewal::fetch`].
     async fn note_failure(
         &self,
         turn: Turn<'_>,

@@ -92,7 +92,8 @@ impl View {
 
 type Tokens = std::collections::BTreeMap<String, TokenText>;
 
-/// Stands for the first values of a grant: a change of them means that the operator has authorised anew.
+/// Stands for the first values of a grant: a change of them means that the operator has authorised
+/// anew.
 fn seed(form: &Form, stored: &Credentials) -> String {
     let mut text = String::new();
     for input in form.inputs_from(Origin::Rotating) {
@@ -108,8 +109,8 @@ fn seed(form: &Form, stored: &Credentials) -> String {
     TokenText::from(text).fingerprint()
 }
 
-/// A number that stands for what a fetch depends on beside the two versions: an edit of the policy, a push or a changed
-/// file is a reason to try again at once.
+/// A number that stands for what a fetch depends on beside the two versions: an edit of the policy,
+/// a push or a changed file is a reason to try again at once.
 pub(super) fn settings_mark(
     realm: &RealmRow,
     definition: &Definition,

@@ -1,8 +1,9 @@
-//! Every call of a provider, before and after: the log for operators, and what quotas are counted in.
+//! Every call of a provider, before and after: the log for operators, and what quotas are counted
+//! in.
 //!
-//! Where there are quotas a call is written down as asking first and counted with all others, so that instances that ask
-//! together never exceed a quota together. Where more ask at one moment than are allowed, they withdraw and ask again
-//! apart; only calls that were made use a quota up.
+//! Where there are quotas a call is written down as asking first and counted with all others, so
+//! that instances that ask together never exceed a quota together. Where more ask at one moment
+//! than are allowed, they withdraw and ask again apart; only calls that were made use a quota up.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! Rotating a secret's credentials without a gap: the next ones are tried beside the current ones, and take their place
-//! with the first token they bring.
+//! Rotating a secret's credentials without a gap: the next ones are tried beside the current ones,
+//! and take their place with the first token they bring.
 
 use super::fetch::Turn;
 use super::{LAST_LOOK, Renewal, View};
@@ -14,7 +14,8 @@ use crate::store::{NextCredentials, RecordedFailure, SecretRow};
 impl Renewal {
     /// Tries a secret's next credentials, if it has some and their time has come.
     ///
-    /// What comes of it is noted in the secret; other instances that try at the same time leave it to the first.
+    /// What comes of it is noted in the secret; other instances that try at the same time leave it
+    /// to the first.
     ///
     /// # Errors
     /// `UnknownSecret`, `Store`; `Fetch` when they do not work.
@@ -54,7 +55,8 @@ impl Renewal {
         }
     }
 
-    /// Makes the credentials that brought a token the current ones; `false`: the secret was edited meanwhile.
+    /// Makes the credentials that brought a token the current ones; `false`: the secret was edited
+    /// meanwhile.
     ///
     /// Before the token is stored: a crash between the two costs another fetch, and loses nothing.
     pub(super) async fn promote(&self, turn: Turn<'_>) -> Result<bool, ServiceError> {
@@ -121,7 +123,8 @@ impl Renewal {
     ) -> SecretRow {
         let at = self.parts.clock.now();
         let failure_count = next.failure_count + 1;
-        // What the provider refuses is mended by an operator, here or there: it is not asked each few minutes.
+        // What the provider refuses is mended by an operator, here or there: it is not asked each
+        // few minutes.
         let kind = if failure.kind == FailureKind::Refused {
             FailureKind::Config
         } else {
@@ -154,7 +157,8 @@ impl Renewal {
 }
 
 impl View {
-    /// The same with the next credentials in force; `None`: there are none, or their time has not come.
+    /// The same with the next credentials in force; `None`: there are none, or their time has not
+    /// come.
     fn with_next(&self, now: Timestamp) -> Option<Self> {
         let next = self
             .secret

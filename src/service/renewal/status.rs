@@ -15,7 +15,8 @@ pub struct SecretStatus {
     pub id: SecretId,
     /// In one word.
     pub state: TokenState,
-    /// The stored row; its failure only if it was since the last success and with the current versions.
+    /// The stored row; its failure only if it was since the last success and with the current
+    /// versions.
     pub row: Option<TokenRow>,
     /// The operator's token of a fixed realm: its version, and when it expires.
     pub fixed: Option<(i64, Option<Timestamp>)>,

@@ -1,4 +1,5 @@
-//! Trying a definition once: nothing is stored, nothing is handed out, and all that happened is told.
+//! Trying a definition once: nothing is stored, nothing is handed out, and all that happened is
+//! told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,8 +62,8 @@ pub struct TrialReport {
 impl Renewal {
     /// Runs a definition once.
     ///
-    /// # Errors
-    /// `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a base token cannot be had.
+    /// # Errors `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
+    /// base token cannot be had.
     pub(in crate::service) async fn try_definition(
         &self,
         trial: Trial,

@@ -8,7 +8,8 @@
 use sea_orm::sea_query::{Alias, ColumnDef, ColumnType, IntoIden};
 use sea_orm::{DbBackend, DbErr, RuntimeErr};
 
-/// A text that names something: compared byte for byte. MySQL's default collation takes `WeChat` for `wechat`.
+/// A text that names something: compared byte for byte. MySQL's default collation takes `WeChat`
+/// for `wechat`.
 pub(super) fn name_column(backend: DbBackend, name: &'static str, length: u32) -> ColumnDef {
     let sql = match backend {
         DbBackend::MySql => format!("VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
@@ -44,12 +45,13 @@ fn custom(name: &'static str, sql: String) -> ColumnDef {
     )
 }
 
-/// On a Galera cluster a node lags behind what was written at the others; with this its reads (1), updates and deletes
-/// (2) wait for it.
+/// On a Galera cluster a node lags behind what was written at the others; with this its reads (1),
+/// updates and deletes (2) wait for it.
 ///
-/// Without 1 an edit at one instance is not seen by a renewal of another, and two that ask together do not see each
-/// other's calls in the log that quotas are counted in. Without 2 an update finds no row that was just added elsewhere,
-/// changes nothing, and meets no conflict either: a token outlives its retirement.
+/// Without 1 an edit at one instance is not seen by a renewal of another, and two that ask together
+/// do not see each other's calls in the log that quotas are counted in. Without 2 an update finds
+/// no row that was just added elsewhere, changes nothing, and meets no conflict either: a token
+/// outlives its retirement.
 pub(super) const SEE_WHAT_OTHER_NODES_WROTE: &str = "SET SESSION wsrep_sync_wait = 3";
 
 /// A statement whose one column `now_ms` is the database's clock. SQLite's is the machine's.
@@ -78,7 +80,8 @@ pub(super) fn is_conflict(error: &DbErr) -> bool {
     else {
         return false;
     };
-    // 40001/40P01: serialization failure, deadlock (all; MySQL 1213 and Galera's certification are 40001);
-    // HY000 covers MySQL's lock wait timeout (1205) among others and is not retried; 5, 6, 261, 517: SQLite busy.
+    // 40001/40P01: serialization failure, deadlock (all; MySQL 1213 and Galera's certification are
+    // 40001); HY000 covers MySQL's lock wait timeout (1205) among others and is not retried; 5, 6,
+    // 261, 517: SQLite busy.
     matches!(code.as_str(), "40001" | "40P01" | "5" | "6" | "261" | "517")
 }

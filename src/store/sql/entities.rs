@@ -1,4 +1,5 @@
-//! The tables as SeaORM sees them. Times are epoch milliseconds, sealed columns begin with a format byte.
+//! The tables as SeaORM sees them. Times are epoch milliseconds, sealed columns begin with a format
+//! byte.
 
 pub(super) mod fetch;
 pub(super) mod realm;

@@ -1,4 +1,5 @@
-//! Grants: credentials that the provider replaces with each use, fenced by a generation of their own.
+//! Grants: credentials that the provider replaces with each use, fenced by a generation of their
+//! own.
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Condition;

@@ -1,4 +1,5 @@
-//! The importer's side of the store: reading many rows at once, and writing what was taken, all or nothing.
+//! The importer's side of the store: reading many rows at once, and writing what was taken, all or
+//! nothing.
 
 mod write;
 
@@ -23,7 +24,8 @@ pub struct Import {
     pub needed_realms: Vec<(String, i64)>,
     /// Secrets.
     pub secrets: Vec<Replacing<SecretRow>>,
-    /// Live tokens, with the token version each gets, the lease epoch it was decided under, and when it is due.
+    /// Live tokens, with the token version each gets, the lease epoch it was decided under, and
+    /// when it is due.
     pub tokens: Vec<ImportedToken>,
     /// Now.
     pub at: Option<Timestamp>,
@@ -134,8 +136,8 @@ impl SqlStore {
 
     /// Writes an import in one transaction.
     ///
-    /// # Errors
-    /// `Conflict` when a row was changed since it was read: nothing is written, the import can run again.
+    /// # Errors `Conflict` when a row was changed since it was read: nothing is written, the import
+    /// can run again.
     pub async fn write_import(&self, import: &Import) -> StoreResult<()> {
         let transaction = self.db.begin().await.map_err(|error| fault(&error))?;
         write::all(&transaction, import).await?;

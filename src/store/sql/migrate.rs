@@ -75,7 +75,8 @@ impl SqlStore {
         Ok(names.into_iter().map(state).collect())
     }
 
-    /// Whether the tables of the inherited service are in this database, and nothing was stored in ours yet.
+    /// Whether the tables of the inherited service are in this database, and nothing was stored in
+    /// ours yet.
     ///
     /// # Errors
     /// `Unavailable`.

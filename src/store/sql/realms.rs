@@ -50,8 +50,8 @@ pub(super) async fn list(
 
 /// Comment or id has the keyword in it, whatever its case.
 ///
-/// The database makes both sides lower case, since SQLite knows that of ASCII only, and PostgreSQL in the id. A text is
-/// found by itself in any script.
+/// The database makes both sides lower case, since SQLite knows that of ASCII only, and PostgreSQL
+/// in the id. A text is found by itself in any script.
 fn mentions(keyword: Option<&str>) -> Condition {
     let Some(keyword) = keyword.filter(|keyword| !keyword.is_empty()) else {
         return Condition::all();

@@ -1,6 +1,7 @@
 //! How credentials and tokens are written: a format byte, then the value.
 //!
-//! Format 0 is the plain value. Sealing will be another format; rows of both kinds can then be told apart.
+//! Format 0 is the plain value. Sealing will be another format; rows of both kinds can then be told
+//! apart.
 
 use serde::{Deserialize, Serialize};
 

@@ -71,8 +71,8 @@ pub(super) async fn claim_lease(
     Ok((outcome.rows_affected == 1).then_some(lease))
 }
 
-/// Adds the row if it is not there. Whether it was is not asked: databases tell it differently, and the conditional
-/// update that follows judges.
+/// Adds the row if it is not there. Whether it was is not asked: databases tell it differently, and
+/// the conditional update that follows judges.
 async fn insert_empty(store: &SqlStore, id: &SecretId, now: Timestamp) -> StoreResult<()> {
     let row = ActiveModel {
         realm: Set(id.realm.clone()),
@@ -208,7 +208,8 @@ fn later_than(after: Option<&DueToken>) -> Condition {
                 .add(Column::Realm.eq(&id.realm))
                 .add(Column::Key.gt(&id.key)),
         );
-    // Follows from the rest; no database takes an OR for the start of a range, and each page would read all before it.
+    // Follows from the rest; no database takes an OR for the start of a range, and each page would
+    // read all before it.
     Condition::all()
         .add(Column::DueAt.gte(due_at.epoch_ms()))
         .add(behind)

@@ -60,14 +60,15 @@ impl DatabaseUrl {
         self.expose().starts_with("mysql://")
     }
 
-    /// Makes the file of a SQLite database, readable by its owner only: it holds credentials. SQLite gives its side
-    /// files the same mode.
+    /// Makes the file of a SQLite database, readable by its owner only: it holds credentials.
+    /// SQLite gives its side files the same mode.
     ///
     /// # Errors
     /// When the folder is not there or not writable; names the file.
     pub(super) fn create_private_file(&self) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        // The driver reads the name, which may be percent-encoded; what it refuses it tells by itself.
+        // The driver reads the name, which may be percent-encoded; what it refuses it tells by
+        // itself.
         let Ok(options) = self.expose().parse::<SqliteConnectOptions>() else {
             return Ok(());
         };

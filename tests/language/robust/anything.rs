@@ -1,4 +1,5 @@
-//! Definitions, templates and answers at random: some as they should be, some nearly, some not at all.
+//! Definitions, templates and answers at random: some as they should be, some nearly, some not at
+//! all.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -1,4 +1,5 @@
-//! `ts_fetch`: every call of a provider; the log that operators read, and the ledger that quotas are counted in.
+//! `ts_fetch`: every call of a provider; the log that operators read, and the ledger that quotas
+//! are counted in.
 
 use sea_orm::entity::prelude::*;
 

@@ -16,7 +16,8 @@ use super::super::{fault, secrets};
 use super::{Import, ImportedToken};
 use crate::clock::Timestamp;
 
-/// How many new rows one statement writes; with the largest credentials still a message that MySQL takes.
+/// How many new rows one statement writes; with the largest credentials still a message that MySQL
+/// takes.
 const INSERT_AT_ONCE: usize = 50;
 
 /// Writes everything.
@@ -143,8 +144,8 @@ async fn update_token(
     Ok(statement.exec(db).await?.rows_affected)
 }
 
-/// The row after this version and lease epoch: a fetch that was begun before is fenced, and what its failures delayed is
-/// forgotten.
+/// The row after this version and lease epoch: a fetch that was begun before is fenced, and what
+/// its failures delayed is forgotten.
 fn token_row(
     imported: &ImportedToken,
     (version, epoch): (i64, i64),

@@ -1,7 +1,8 @@
 //! Realms, secrets and tokens.
 //!
-//! Tables carry the prefix `ts_`, because the inherited service's tables `realm` and `secret` may be in the same
-//! database. MySQL has no transactional DDL, so each statement can run again after a crash.
+//! Tables carry the prefix `ts_`, because the inherited service's tables `realm` and `secret` may
+//! be in the same database. MySQL has no transactional DDL, so each statement can run again after a
+//! crash.
 
 use sea_orm::sea_query::{
     Alias, ColumnDef, Index, IndexCreateStatement, Table, TableCreateStatement,
@@ -92,7 +93,8 @@ fn secret_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
         // A next credential set that is tried before it replaces the first.
         .col(blob_column(backend, "next_content").null())
         .col(number("next_due_at").null())
-        // Inputs that another process pushes; they have a version of their own, since they retire no token.
+        // Inputs that another process pushes; they have a version of their own, since they retire
+        // no token.
         .col(blob_column(backend, "pushed").null())
         .col(number("pushed_version").not_null().default(0));
     versions_and_times(&mut table);
