@@ -28,8 +28,9 @@ def call(values, region, domain, version, action, more):
 
 def nls(values):
     region = values.get("region", "cn-shanghai")
-    domain = f"nls-meta.{region}.aliyuncs.com"
-    return call(values, region, domain, "2019-02-28", "CreateToken", {})["Token"]["Id"]
+    domain = values.get("host", "nls-meta.cn-shanghai.aliyuncs.com")
+    version = values.get("version", "2019-02-28")
+    return call(values, region, domain, version, "CreateToken", {})["Token"]["Id"]
 
 
 def sts(values):
