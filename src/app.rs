@@ -77,14 +77,6 @@ impl App {
         let tasks = Tasks::default();
         let metrics = Arc::new(Metrics::new());
         let memory = Arc::new(Memory::new());
-        let settings = RenewalSettings {
-            fetch_timeout: config.upstream.timeout(),
-            lease_margin: LEASE_MARGIN,
-            wait: config.renewal.wait(),
-            default_life: DEFAULT_LIFE,
-            idle_after: config.renewal.idle_after(),
-            trust_for: config.renewal.trust_for(),
-        };
         let (schedule, scheduled) = mpsc::unbounded_channel();
         let parts = RenewalParts {
             store: Arc::clone(&store),
@@ -96,7 +88,7 @@ impl App {
             tasks: tasks.clone(),
             schedule,
         };
-        let renewal = Renewal::new(parts, settings);
+        let renewal = Renewal::new(parts, renewal_settings(config));
         let tokens = Tokens::new(
             Arc::new(renewal),
             tasks.clone(),
@@ -197,6 +189,17 @@ impl App {
                 last
             }
         }
+    }
+}
+
+fn renewal_settings(config: &Config) -> RenewalSettings {
+    RenewalSettings {
+        fetch_timeout: config.upstream.timeout(),
+        lease_margin: LEASE_MARGIN,
+        wait: config.renewal.wait(),
+        default_life: DEFAULT_LIFE,
+        idle_after: config.renewal.idle_after(),
+        trust_for: config.renewal.trust_for(),
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn crash_point(name: &'static str) {
     tracing::warn!(name, "at a crash point");
     // Other tasks go on.
     tokio::task::block_in_place(|| {
-        std::thread::sleep(std::time::Duration::from_millis(milliseconds))
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
     });
 }
 

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 /// Reads a document.
 ///
-/// # Errors It is not JSON; or a member occurs twice in an object, which is an error of the data
+/// # Errors
+/// It is not JSON; or a member occurs twice in an object, which is an error of the data
 /// (`is_data`) and names it.
 pub(crate) fn read(text: &[u8]) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);

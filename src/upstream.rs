@@ -26,7 +26,8 @@ pub use limits::Limits;
 pub trait TokenSource: Send + Sync + 'static {
     /// Sends a request once; whatever comes back is an answer.
     ///
-    /// # Errors `Unreachable`, `TimedOut`; `Malformed` for an answer that is too large; `Config`
+    /// # Errors
+    /// `Unreachable`, `TimedOut`; `Malformed` for an answer that is too large; `Config`
     /// for a certificate that cannot be used.
     async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure>;
 }

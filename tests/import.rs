@@ -388,6 +388,10 @@ async fn a_second_run_changes_nothing_and_a_dry_run_writes_nothing() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn what_changed_there_is_updated_and_what_was_edited_here_stays() {
     into_each(|from, store, inherited| async move {
         import(&from, &store, Settings::default()).await;

@@ -91,6 +91,10 @@ fn which_database_it_is_is_known_in_one_place() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 fn an_upward_use_is_found_in_every_form() {
     for (file, source, expected) in [
         ("src/store/sql/realms.rs", "use crate::service::Tokens;", 1),

@@ -262,57 +262,58 @@ async fn oauth2_takes_the_secret_in_the_body_or_the_header() {
     );
 }
 
+const TWICE: &str =
+    "grant_type=client_credentials&client_id=demo-client&client_secret=demo-client-secret";
+const REFUSED: [(&[Header], &str, u16, &str); 8] = [
+    (
+        &[("content-type", FORM)],
+        "grant_type=client_credentials",
+        401,
+        "invalid_client",
+    ),
+    (
+        &[("content-type", FORM), ("authorization", "Basic YTpi")],
+        "grant_type=client_credentials",
+        401,
+        "invalid_client",
+    ),
+    (
+        &[("content-type", FORM), ("authorization", BASIC)],
+        "grant_type=x",
+        400,
+        "unsupported_grant_type",
+    ),
+    (
+        &[("content-type", FORM), ("authorization", BASIC)],
+        "",
+        400,
+        "invalid_request",
+    ),
+    (
+        &[("content-type", FORM), ("authorization", BASIC)],
+        TWICE,
+        400,
+        "invalid_request",
+    ),
+    (
+        &[("content-type", FORM)],
+        "grant_type=a&grant_type=b",
+        400,
+        "invalid_request",
+    ),
+    (
+        &[("content-type", "application/json")],
+        "[]",
+        400,
+        "invalid_request",
+    ),
+    (&[], "grant_type=client_credentials", 400, "invalid_request"),
+];
+
 #[tokio::test]
 async fn oauth2_refuses_as_the_rfc_says() {
     let rig = Rig::new();
-    let twice =
-        "grant_type=client_credentials&client_id=demo-client&client_secret=demo-client-secret";
-    let refused: [(&[Header], &str, u16, &str); 8] = [
-        (
-            &[("content-type", FORM)],
-            "grant_type=client_credentials",
-            401,
-            "invalid_client",
-        ),
-        (
-            &[("content-type", FORM), ("authorization", "Basic YTpi")],
-            "grant_type=client_credentials",
-            401,
-            "invalid_client",
-        ),
-        (
-            &[("content-type", FORM), ("authorization", BASIC)],
-            "grant_type=x",
-            400,
-            "unsupported_grant_type",
-        ),
-        (
-            &[("content-type", FORM), ("authorization", BASIC)],
-            "",
-            400,
-            "invalid_request",
-        ),
-        (
-            &[("content-type", FORM), ("authorization", BASIC)],
-            twice,
-            400,
-            "invalid_request",
-        ),
-        (
-            &[("content-type", FORM)],
-            "grant_type=a&grant_type=b",
-            400,
-            "invalid_request",
-        ),
-        (
-            &[("content-type", "application/json")],
-            "[]",
-            400,
-            "invalid_request",
-        ),
-        (&[], "grant_type=client_credentials", 400, "invalid_request"),
-    ];
-    for (headers, body, status, error) in refused {
+    for (headers, body, status, error) in REFUSED {
         let answer = rig.post(headers, body).await;
         assert_eq!(
             (answer.0.as_u16(), answer.2["error"].as_str().unwrap()),

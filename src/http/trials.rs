@@ -217,11 +217,11 @@ fn texts(
         match value {
             Value::String(text) => drop(all.insert(name.to_owned(), text.clone())),
             Value::Number(_) | Value::Bool(_) => {
-                drop(all.insert(name.to_owned(), value.to_string()))
+                drop(all.insert(name.to_owned(), value.to_string()));
             }
             Value::Null => {}
             Value::Array(_) | Value::Object(_) => {
-                issues.add(inside.pointer_of(name), "expected a text")
+                issues.add(inside.pointer_of(name), "expected a text");
             }
         }
     }

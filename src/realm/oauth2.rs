@@ -219,7 +219,7 @@ fn add_list(object: &mut Object<'_>, field: &'static str, body: &mut Body, issue
         }
         Some(Json::String(text)) if text.is_empty() => {}
         Some(value) => {
-            body.extend(template(value, &at, issues).map(|value| (field.to_owned(), value)))
+            body.extend(template(value, &at, issues).map(|value| (field.to_owned(), value)));
         }
         None => {}
     }

@@ -304,69 +304,72 @@ mod tests {
         Timestamp::from_epoch_ms(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
     }
 
+    /// A unit and a zone; a time, and when the window that it lies in begins and ends.
+    const CALENDAR: [(Unit, &str, &str, &str, &str); 8] = [
+        (
+            Unit::Day,
+            "UTC",
+            "2026-11-24T23:59:59.9Z",
+            "2026-11-24T00:00:00Z",
+            "2026-11-25T00:00:00Z",
+        ),
+        (
+            Unit::Day,
+            "Asia/Shanghai",
+            "2026-11-24T16:00:00Z",
+            "2026-11-24T16:00:00Z",
+            "2026-11-25T16:00:00Z",
+        ),
+        (
+            Unit::Day,
+            "Asia/Shanghai",
+            "2026-11-24T15:59:59Z",
+            "2026-11-23T16:00:00Z",
+            "2026-11-24T16:00:00Z",
+        ),
+        // The day in which summer time ends has 25 hours.
+        (
+            Unit::Day,
+            "America/New_York",
+            "2026-11-01T12:00:00Z",
+            "2026-11-01T04:00:00Z",
+            "2026-11-02T05:00:00Z",
+        ),
+        // 2026-11-24 is a Tuesday.
+        (
+            Unit::Week,
+            "UTC",
+            "2026-11-24T10:00:00Z",
+            "2026-11-23T00:00:00Z",
+            "2026-11-30T00:00:00Z",
+        ),
+        (
+            Unit::Week,
+            "UTC",
+            "2026-11-23T00:00:00Z",
+            "2026-11-23T00:00:00Z",
+            "2026-11-30T00:00:00Z",
+        ),
+        // A zone that is half an hour off.
+        (
+            Unit::Hour,
+            "Asia/Kolkata",
+            "2026-11-24T10:00:00Z",
+            "2026-11-24T09:30:00Z",
+            "2026-11-24T10:30:00Z",
+        ),
+        (
+            Unit::Minute,
+            "UTC",
+            "2026-11-24T10:00:59.999Z",
+            "2026-11-24T10:00:00Z",
+            "2026-11-24T10:01:00Z",
+        ),
+    ];
+
     #[test]
     fn calendar_windows_begin_and_end_with_the_clocks_of_their_zone() {
-        for (unit, zone, now, start, end) in [
-            (
-                Unit::Day,
-                "UTC",
-                "2026-11-24T23:59:59.9Z",
-                "2026-11-24T00:00:00Z",
-                "2026-11-25T00:00:00Z",
-            ),
-            (
-                Unit::Day,
-                "Asia/Shanghai",
-                "2026-11-24T16:00:00Z",
-                "2026-11-24T16:00:00Z",
-                "2026-11-25T16:00:00Z",
-            ),
-            (
-                Unit::Day,
-                "Asia/Shanghai",
-                "2026-11-24T15:59:59Z",
-                "2026-11-23T16:00:00Z",
-                "2026-11-24T16:00:00Z",
-            ),
-            // The day in which summer time ends has 25 hours.
-            (
-                Unit::Day,
-                "America/New_York",
-                "2026-11-01T12:00:00Z",
-                "2026-11-01T04:00:00Z",
-                "2026-11-02T05:00:00Z",
-            ),
-            // 2026-11-24 is a Tuesday.
-            (
-                Unit::Week,
-                "UTC",
-                "2026-11-24T10:00:00Z",
-                "2026-11-23T00:00:00Z",
-                "2026-11-30T00:00:00Z",
-            ),
-            (
-                Unit::Week,
-                "UTC",
-                "2026-11-23T00:00:00Z",
-                "2026-11-23T00:00:00Z",
-                "2026-11-30T00:00:00Z",
-            ),
-            // A zone that is half an hour off.
-            (
-                Unit::Hour,
-                "Asia/Kolkata",
-                "2026-11-24T10:00:00Z",
-                "2026-11-24T09:30:00Z",
-                "2026-11-24T10:30:00Z",
-            ),
-            (
-                Unit::Minute,
-                "UTC",
-                "2026-11-24T10:00:59.999Z",
-                "2026-11-24T10:00:00Z",
-                "2026-11-24T10:01:00Z",
-            ),
-        ] {
+        for (unit, zone, now, start, end) in CALENDAR {
             let window = Window::Calendar(unit, TimeZone::get(zone).unwrap());
             let first = window.counts_after(at(now)).plus(Duration::from_millis(1));
             assert_eq!(first, at(start), "{unit:?} {zone} {now}");

@@ -285,7 +285,8 @@ impl Scope for Run<'_> {
 impl<'a> Run<'a> {
     /// The next request; `None`: there is no more to ask.
     ///
-    /// # Errors `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
+    /// # Errors
+    /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
     /// an earlier answer lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else {

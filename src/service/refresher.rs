@@ -139,7 +139,7 @@ impl Refresher {
                     .map(|due| (due.due_at.plus(LEFT_TO_OWNER), due.id)),
             ),
             Err(error) => {
-                tracing::warn!(%error, "the store could not be looked through for due tokens")
+                tracing::warn!(%error, "the store could not be looked through for due tokens");
             }
         }
     }
@@ -152,7 +152,7 @@ impl Refresher {
                 // What comes of each is noted in its secret, and logged.
                 trials
                     .for_each_concurrent(NEXT_AT_ONCE, |id| async {
-                        drop(self.tokens.try_next(id).await)
+                        drop(self.tokens.try_next(id).await);
                     })
                     .await;
             }

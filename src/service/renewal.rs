@@ -142,7 +142,8 @@ impl Renewal {
 
     /// A token good enough for `cause`, fetched if need be and allowed.
     ///
-    /// # Errors See [`ServiceError`]; a token that is held and usable is answered rather than an
+    /// # Errors
+    /// See [`ServiceError`]; a token that is held and usable is answered rather than an
     /// error of the provider.
     pub async fn renew(&self, id: &SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
         let view = self.view(id).await?;

@@ -135,7 +135,8 @@ impl Secrets {
     /// Writes an input that its realm declares as pushed; `None` takes it away. Answers the pushed
     /// version.
     ///
-    /// # Errors `Invalid`: the realm has no such input, or the value is too large; `UnknownRealm`,
+    /// # Errors
+    /// `Invalid`: the realm has no such input, or the value is too large; `UnknownRealm`,
     /// `UnknownSecret`, `Store`.
     pub async fn push(
         &self,

@@ -125,7 +125,8 @@ impl Tokens {
 
     /// A working token for a secret.
     ///
-    /// # Errors `UnknownSecret`; `Fetch` when none is held and none came; `Waited` when others take
+    /// # Errors
+    /// `UnknownSecret`; `Fetch` when none is held and none came; `Waited` when others take
     /// too long; `Store`.
     pub async fn get(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
         if let Some(answer) = self.get_held(id) {

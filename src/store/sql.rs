@@ -58,7 +58,8 @@ impl SqlStore {
     ///
     /// `patience` bounds each statement, the wait for a connection included.
     ///
-    /// # Errors `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used;
+    /// # Errors
+    /// `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used;
     /// `Unavailable` or `Conflict` for one that somebody else has locked.
     pub async fn open(
         url: &DatabaseUrl,

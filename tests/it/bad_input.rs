@@ -9,6 +9,10 @@ use crate::faulty_provider::{Fault, closed_port_url};
 use crate::harness::{World, good, secret};
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn wrong_realms_are_told_field_by_field() {
     let world = World::new().await;
     let server = world.serve().await;
@@ -425,6 +429,10 @@ async fn web_pages_of_other_sites_are_refused_while_there_is_no_authentication()
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn what_a_page_of_another_origin_embeds_is_refused_and_a_visit_is_not() {
     let world = World::new().await;
     let server = world.serve_realm().await;

@@ -390,6 +390,10 @@ async fn a_trial_that_fails_is_no_failure_of_the_secret() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn a_wrong_policy_is_told_field_by_field() {
     let world = World::new().await;
     let server = world.serve().await;

@@ -8,6 +8,10 @@ use crate::refusals::good;
 
 /// What a template makes of values that do not fit: an error for the operator, without any value.
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 fn values_that_do_not_fit_are_told_without_the_value() {
     let marker = "MARKED-SECRET";
     let jwt = |alg: &str| json!({"jwt": {"alg": alg, "key": "{{ secret }}"}});

@@ -28,6 +28,10 @@ fn json_of(args: &[&str]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn realms_secrets_and_tokens_are_handled_from_the_shell() {
     let folder = tempfile::tempdir().unwrap();
     let program = server(&folder).await;

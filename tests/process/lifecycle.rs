@@ -61,6 +61,10 @@ async fn a_second_term_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn logs_have_request_ids_and_no_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let provider = FaultyProvider::start().await;

@@ -149,7 +149,7 @@ async fn wrong_credentials_are_refused_by_oidc_provider() {
         match wrong_key {
             Some(key) => credentials["private_key"] = key,
             None => {
-                credentials["client_secret"] = "invented-but-wrong-0123456789-0123456789".into()
+                credentials["client_secret"] = "invented-but-wrong-0123456789-0123456789".into();
             }
         }
         program

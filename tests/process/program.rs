@@ -84,7 +84,7 @@ impl Program {
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&log);
         let stderr = lines_of(child.stderr.take().unwrap(), move |line| {
-            kept.lock().unwrap().push(line.to_owned())
+            kept.lock().unwrap().push(line.to_owned());
         });
         let address = std::iter::from_fn(|| stderr.recv_timeout(PATIENCE).ok())
             .find_map(|line| {

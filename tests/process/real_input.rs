@@ -166,6 +166,10 @@ async fn the_documented_realms_send_what_wechatpy_sends() {
 
 /// wechatpy works against the fake provider, by itself and with the token that we hand out.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn wechatpy_works_with_our_tokens_at_the_fake_provider() {
     let fake = FakeProvider::new(Arc::new(SystemClock::default()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -136,7 +136,7 @@ impl Faults {
                 1 => {
                     self.callers
                         .storm(&self.cluster, secret, Kind::Report)
-                        .await
+                        .await;
                 }
                 _ => {
                     let addresses = self.cluster.addresses();

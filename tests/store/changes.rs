@@ -139,6 +139,10 @@ async fn a_commit_and_a_retirement_are_seen_and_a_held_lease_is_not(store: Insta
     assert_eq!(tokens(1701).await, []);
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn how_secrets_stand_is_told_whenever_they_changed(store: Instances) {
     store
         .insert_realm(&RealmRow {

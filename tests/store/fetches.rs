@@ -63,6 +63,10 @@ async fn a_fetch_reads_back_with_its_outcome(store: Instances) {
     );
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn fetches_are_listed_latest_first_and_filtered(store: Instances) {
     for (number, key, at_ms) in [
         (1, "a", 1000),
@@ -125,6 +129,10 @@ async fn fetches_are_listed_latest_first_and_filtered(store: Instances) {
     );
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of cases, or one story from its beginning to its end"
+)]
 async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
     for (number, key, at_ms) in [
         (1, "a", 1000),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::output::{Output, note, print};
 use crate::cli::{Exit, document};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::realm::{Definition, Expiry, Facts, Form, Input, Issue, Origin, RawAnswer};
+use crate::realm::{Answer, Definition, Expiry, Facts, Form, Input, Issue, Origin, RawAnswer};
 use crate::secret::{Credentials, SecretId};
 use crate::service::{RealmEdit, ServiceError};
 use crate::token::TokenText;
@@ -76,19 +76,7 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         .and_then(Value::as_str)
         .unwrap_or("realm");
     let facts = read_facts(args, form, id)?;
-    let inputs = definition
-        .undeclared(&facts.inputs)
-        .into_iter()
-        .map(|name| format!("no input {name}"));
-    let unknown = facts
-        .tokens
-        .iter()
-        .filter(|(alias, _)| form.aliases().all(|known| known != alias.as_str()));
-    for nothing in inputs.chain(unknown.map(|(alias, _)| format!("no depends_on.{alias}"))) {
-        note(&format!(
-            "warning: the definition has {nothing}: this value is not used"
-        ));
-    }
+    note_unused(&definition, form, &facts);
     let answers = args.answer.iter().map(|file| {
         RawAnswer::recorded(&document::read(file)?)
             .map_err(|why| Exit::failed(format!("{file}: {why}")).into())
@@ -100,19 +88,7 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
     let asked = rehearsal.requests.len();
     match rehearsal.outcome {
         Ok(Some(answer)) => {
-            if answer.expiry == Expiry::Untold && !form.tells_no_expiry() {
-                note(
-                    "warning: the answer tells no life where the definition looks for it: 300 s are taken",
-                );
-            }
-            if let Some(doubt) = answer.expiry.doubt() {
-                note(&format!("warning: {doubt}"));
-            }
-            if given > asked {
-                note(&format!(
-                    "warning: {given} answers for {asked} requests: the rest is not used"
-                ));
-            }
+            note_doubts(form, &answer, given, asked);
             Ok(())
         }
         Ok(None) if given > 0 => Err(Exit::failed(format!(
@@ -121,6 +97,39 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         .into()),
         Ok(None) => Ok(()),
         Err(failure) => Err(Exit::failed(failure.to_string()).into()),
+    }
+}
+
+/// Warns of given values that the definition has no use for.
+fn note_unused(definition: &Definition, form: &Form, facts: &Facts) {
+    let inputs = definition
+        .undeclared(&facts.inputs)
+        .into_iter()
+        .map(|name| format!("no input {name}"));
+    let unknown = facts
+        .tokens
+        .keys()
+        .filter(|alias| form.aliases().all(|known| known != alias.as_str()))
+        .map(|alias| format!("no depends_on.{alias}"));
+    for nothing in inputs.chain(unknown) {
+        note(&format!(
+            "warning: the definition has {nothing}: this value is not used"
+        ));
+    }
+}
+
+/// Warns of what is odd about an answer that brought a token.
+fn note_doubts(form: &Form, answer: &Answer, given: usize, asked: usize) {
+    if answer.expiry == Expiry::Untold && !form.tells_no_expiry() {
+        note("warning: no expiry was found at the place the definition names; assuming 300 s");
+    }
+    if let Some(doubt) = answer.expiry.doubt() {
+        note(&format!("warning: {doubt}"));
+    }
+    if given > asked {
+        note(&format!(
+            "warning: {given} answers for {asked} requests: the rest is not used"
+        ));
     }
 }
 

@@ -166,8 +166,8 @@ fn everything_is_taken_into_an_empty_store_once() {
     assert!(is_empty(&second.import));
 }
 
-#[test]
-fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
+/// Realms of the inherited service, and what the report says of each.
+fn realms_there() -> Vec<(LegacyRealm, &'static str)> {
     let function = |code: &str| LegacyRealm {
         logic_code: Some(code.to_owned()),
         ..realm("r", None)
@@ -177,7 +177,7 @@ fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
         ..realm("r", None)
     };
     let config = |text: &str| realm("r", Some(text.to_owned()));
-    let cases = [
+    vec![
         (config(&wechat()), "Realm Taken"),
         (config("null"), "Realm Taken"),
         (config("{}"), "Realm Taken"),
@@ -217,8 +217,12 @@ fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
             "Realm Left: /config/url: expected an http or https URL: relative URL without a base; /config/method: \
              expected one of: GET, POST; /config/token_path: required: a string",
         ),
-    ];
-    for (there, expected) in cases {
+    ]
+}
+
+#[test]
+fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
+    for (there, expected) in realms_there() {
         let planned = plan(
             &legacy(vec![there.clone()], Vec::new()),
             Present::default(),
@@ -232,8 +236,8 @@ fn realms_are_taken_in_each_mode_and_left_with_what_is_wrong() {
     }
 }
 
-#[test]
-fn who_wrote_last_decides_and_not_only_the_clocks() {
+/// What is here, when it was edited there, and what follows: without and with `--overwrite`.
+fn writers() -> Vec<(Option<Here>, i64, Decision, Decision)> {
     let imported = Here {
         updated_at: at(-5000),
         changed_at: at(-100),
@@ -257,7 +261,7 @@ fn who_wrote_last_decides_and_not_only_the_clocks() {
         Decision::Write(Outcome::Taken),
         Decision::Write(Outcome::Updated),
     );
-    for (here, there, expected, overwriting) in [
+    vec![
         (None, -5000, taken, taken),
         (Some(imported), -5000, updated, updated),
         (Some(imported), -50, updated, updated),
@@ -286,7 +290,12 @@ fn who_wrote_last_decides_and_not_only_the_clocks() {
             left("it was deleted here (--overwrite takes it again)"),
             taken,
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn who_wrote_last_decides_and_not_only_the_clocks() {
+    for (here, there, expected, overwriting) in writers() {
         assert_eq!(
             decide(here, edited(there), RULES),
             expected,
@@ -381,7 +390,7 @@ fn what_was_edited_or_deleted_here_stays_unless_overwritten() {
     };
     let delete = |present: &mut Present| {
         edit_realm(present, |row| {
-            (row.config, row.version, row.deleted_at) = (None, 2, Some(at(-10)))
+            (row.config, row.version, row.deleted_at) = (None, 2, Some(at(-10)));
         });
         edit_secret(present, |row| row.deleted_at = Some(at(-10)));
     };

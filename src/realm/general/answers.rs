@@ -249,23 +249,13 @@ const EXPIRES: &str =
 
 /// Reads `expires`, of the token or of a grant.
 fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> {
-    match value {
-        Json::String(text) if text == "never" => return Some(Expires::Never),
-        Json::String(text) if text == "jwt_exp" => return Some(Expires::JwtExp { default: None }),
-        Json::Null
-        | Json::Bool(_)
-        | Json::Number(_)
-        | Json::String(_)
-        | Json::Array(_)
-        | Json::Object(_) => {}
+    match value.as_str() {
+        Some("never") => return Some(Expires::Never),
+        Some("jwt_exp") => return Some(Expires::JwtExp { default: None }),
+        Some(_) | None => {}
     }
     if !value.is_object() {
-        let meant = match value {
-            Json::String(text) => format!(" (did you mean {{\"path\": \"{text}\"}}?)"),
-            Json::Number(number) => format!(" (did you mean {{\"lifetime\": {number}}}?)"),
-            Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => String::new(),
-        };
-        issues.add(at, format!("{EXPIRES}{meant}"));
+        issues.add(at, format!("{EXPIRES}{}", meant_expires(value)));
         return None;
     }
     let mut object = Object::read(value, at, issues)?;
@@ -295,25 +285,18 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
     match (path, lifetime, jwt_exp, never) {
         (Some(places), ..) => {
             let unit = unit.unwrap_or(Some(Unit::Seconds))?;
-            if zone.is_some() && !unit.has_zone() {
-                issues.add(
-                    format!("{at}/zone"),
-                    "is of the units rfc3339 and date only",
-                );
-                return None;
-            }
+            demand_local(unit, zone.is_some(), at, issues)?;
+            let zone = zone.unwrap_or(Some(TimeZone::UTC))?;
             Some(Expires::Told {
                 at: places,
                 unit,
-                zone: zone.unwrap_or(Some(TimeZone::UTC))?,
+                zone,
                 default,
             })
         }
         _ if unit.is_some() || zone.is_some() => {
-            issues.add(
-                at,
-                format!("{EXPIRES}; unit and zone are of what stands at path"),
-            );
+            let wrong = format!("{EXPIRES}; unit and zone are of what stands at path");
+            issues.add(at, wrong);
             None
         }
         (None, Some(lifetime), ..) => Some(Expires::Lifetime(lifetime)),
@@ -329,13 +312,32 @@ fn read_expires(value: &Json, at: &str, issues: &mut Issues) -> Option<Expires> 
     }
 }
 
+/// Only units whose times are local may have a zone.
+fn demand_local(unit: Unit, has_zone: bool, at: &str, issues: &mut Issues) -> Option<()> {
+    if has_zone && !unit.has_zone() {
+        let wrong = "is only allowed with unit `rfc3339` or `date`";
+        issues.add(format!("{at}/zone"), wrong);
+        return None;
+    }
+    Some(())
+}
+
+/// What a value that is no object was probably meant to be.
+fn meant_expires(value: &Json) -> String {
+    match value {
+        Json::String(text) => format!(" (did you mean {{\"path\": \"{text}\"}}?)"),
+        Json::Number(number) => format!(" (did you mean {{\"lifetime\": {number}}}?)"),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => String::new(),
+    }
+}
+
 fn zone(name: &str, at: &str, issues: &mut Issues) -> Option<TimeZone> {
     let zone = TimeZone::get(name);
     zone.map_err(|_| {
         issues.add(
             format!("{at}/zone"),
             "is not a time zone, e.g. Asia/Shanghai",
-        )
+        );
     })
     .ok()
 }

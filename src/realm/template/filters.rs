@@ -115,7 +115,9 @@ pub(super) const MAKING_BYTES: &[&str] = &[
 pub(super) fn add_all(environment: &mut Environment<'static>) {
     add_encodings(environment);
     add_digests(environment);
+    add_parts(environment);
     add_texts(environment);
+    add_parts(environment);
     add_numbers(environment);
     let by_key: [(&str, crypto::ByKey); 6] = [
         ("ecdsa_sha256", crypto::ecdsa_sha256),
@@ -243,6 +245,17 @@ fn add_texts(environment: &mut Environment<'static>) {
     environment.add_filter("string", |value: Value| -> Outcome {
         text(&value).map(Value::from)
     });
+    environment.add_filter("default", |value: Value, other: Value| -> Value {
+        if value.is_none() || value.is_undefined() {
+            other
+        } else {
+            value
+        }
+    });
+}
+
+/// Filters that take a text apart.
+fn add_parts(environment: &mut Environment<'static>) {
     environment.add_filter(
         "split",
         |value: Value, separator: Value, index: Value| -> Outcome {
@@ -294,13 +307,6 @@ fn add_texts(environment: &mut Environment<'static>) {
             Ok(slice.into())
         },
     );
-    environment.add_filter("default", |value: Value, other: Value| -> Value {
-        if value.is_none() || value.is_undefined() {
-            other
-        } else {
-            value
-        }
-    });
 }
 
 fn add_numbers(environment: &mut Environment<'static>) {

@@ -64,7 +64,8 @@ impl View {
 impl Renewal {
     /// The tokens that a secret's token is made from.
     ///
-    /// # Errors `Fetch` when one cannot be had, with its own class and retry time; `Config` when
+    /// # Errors
+    /// `Fetch` when one cannot be had, with its own class and retry time; `Config` when
     /// the chain is too long or closed.
     pub(super) async fn obtain_bases(
         &self,

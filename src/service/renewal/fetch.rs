@@ -315,32 +315,15 @@ impl Renewal {
             return self.note_next_failure(turn, failure).await.map(Some);
         }
         let id = &lease.id;
-        tracing::warn!(realm = id.realm, key = id.key, code = failure.kind.code(), %failure, "no token came");
         let at = self.parts.clock.now();
-        if view.grant_ends_soon(at) {
-            tracing::warn!(
-                realm = id.realm,
-                key = id.key,
-                "less than a fifth of the grant's life is left"
-            );
-        }
-        let count = view.failure().map_or(0, |failure| failure.count) + 1;
-        let wait = back_off(failure.kind, count, &view.policy, id);
-        let next_attempt_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
-        let recorded = RecordedFailure {
-            at,
-            next_attempt_at,
-            realm_version: view.realm_version,
-            secret_version: view.secret.version,
-            policy_mark: view.settings_mark,
-            count,
-            failure,
-        };
+        warn_of(&failure, id, view.grant_ends_soon(at));
+        let recorded = recorded(failure, view, id, at);
+        let next_attempt_at = recorded.next_attempt_at;
         match self.parts.store.release_lease(lease, Some(&recorded)).await {
             Ok(true) => {}
             Ok(false) => return self.fenced(turn).await,
             Err(error) => {
-                tracing::warn!(%error, "a lease could not be given back; it ends by itself")
+                tracing::warn!(%error, "a lease could not be given back; it ends by itself");
             }
         }
         if cause == Cause::Due {
@@ -377,6 +360,28 @@ impl Renewal {
             retry_after,
             ..answer
         }))
+    }
+}
+
+/// A failure as all instances see it, with the time of the next attempt.
+fn recorded(failure: Failure, view: &View, id: &SecretId, at: Timestamp) -> RecordedFailure {
+    let count = view.failure().map_or(0, |failure| failure.count) + 1;
+    let wait = back_off(failure.kind, count, &view.policy, id);
+    RecordedFailure {
+        at,
+        next_attempt_at: at.plus(failure.retry_after.unwrap_or_default().max(wait)),
+        realm_version: view.realm_version,
+        secret_version: view.secret.version,
+        policy_mark: view.settings_mark,
+        count,
+        failure,
+    }
+}
+
+fn warn_of(failure: &Failure, SecretId { realm, key }: &SecretId, grant_ends_soon: bool) {
+    tracing::warn!(realm, key, code = failure.kind.code(), %failure, "no token came");
+    if grant_ends_soon {
+        tracing::warn!(realm, key, "less than a fifth of the grant's life is left");
     }
 }
 

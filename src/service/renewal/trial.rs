@@ -62,7 +62,8 @@ pub struct TrialReport {
 impl Renewal {
     /// Runs a definition once.
     ///
-    /// # Errors `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
+    /// # Errors
+    /// `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
     /// base token cannot be had.
     pub(in crate::service) async fn try_definition(
         &self,

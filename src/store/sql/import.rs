@@ -136,7 +136,8 @@ impl SqlStore {
 
     /// Writes an import in one transaction.
     ///
-    /// # Errors `Conflict` when a row was changed since it was read: nothing is written, the import
+    /// # Errors
+    /// `Conflict` when a row was changed since it was read: nothing is written, the import
     /// can run again.
     pub async fn write_import(&self, import: &Import) -> StoreResult<()> {
         let transaction = self.db.begin().await.map_err(|error| fault(&error))?;
