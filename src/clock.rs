@@ -169,6 +169,11 @@ impl Clock for ManualClock {
     }
 }
 
+/// Rounded up: a caller that waits so long is not too early.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

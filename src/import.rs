@@ -11,7 +11,7 @@ mod report;
 
 use std::collections::BTreeSet;
 
-use crate::realm::Issues;
+use crate::json::Issues;
 use crate::service::{LONGEST_REALM, check_name};
 use crate::store::{SqlStore, Store as _, StoreError};
 use legacy::Legacy;

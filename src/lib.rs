@@ -24,7 +24,7 @@ pub mod failure;
 pub mod fake_provider;
 pub mod http;
 pub mod import;
-mod json;
+pub mod json;
 pub mod realm;
 pub mod secret;
 pub mod service;

@@ -9,6 +9,8 @@
 //!
 //! `renewal` is the one path that fetches and stores a token. Everything else calls it.
 
+mod answer;
+mod cause;
 mod circuits;
 mod edit;
 mod error;
@@ -25,19 +27,20 @@ mod reported;
 mod schedule;
 mod secrets;
 pub mod store_time;
+mod stored;
 pub mod sync;
 mod tokens;
 
+pub use answer::{Refused, Stale, TokenAnswer};
+pub use cause::Cause;
 pub(crate) use edit::{
     LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name,
 };
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
-pub use flights::Cause;
 pub use input_files::InputFiles;
 pub use log::FetchLog;
 pub use readiness::Readiness;
-pub(crate) use realms::stored_definition;
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
 pub use renewal::{
@@ -46,4 +49,5 @@ pub use renewal::{
 };
 pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};
-pub use tokens::{Refused, Stale, TokenAnswer, Tokens};
+pub(crate) use stored::stored_definition;
+pub use tokens::Tokens;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test; the line tells which")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Types that everyone may use; they use only each other.
@@ -12,7 +13,7 @@ const ROOT_TYPES: [&str; 4] = ["clock", "failure", "secret", "token"];
 const LAYERS: [(&str, &[&str]); 14] = [
     ("failpoint", &[]),
     ("json", &[]),
-    ("realm", &[]),
+    ("realm", &["json"]),
     ("store", &[]),
     ("tasks", &[]),
     ("fake_provider", &[]),
@@ -25,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     (
         "service",
         &[
+            "json",
             "realm",
             "store",
             "upstream",
@@ -33,7 +35,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "failpoint",
         ],
     ),
-    ("import", &["realm", "store", "service"]),
+    ("import", &["json", "realm", "store", "service"]),
     (
         "http",
         &["json", "realm", "store", "service", "tasks", "telemetry"],
@@ -69,6 +71,53 @@ fn every_module_has_a_place_in_the_layers() {
             "{file}: add it to LAYERS in this test"
         );
     }
+}
+
+#[test]
+fn no_circle_between_files() {
+    let uses = uses_between_files(&sources());
+    let circles: Vec<String> = uses
+        .keys()
+        .filter_map(|file| way_back(file, &uses))
+        .map(|way| way.join(" → "))
+        .collect();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn a_fetch_runs_without_the_readers_of_definitions() {
+    let uses = uses_between_files(&sources());
+    let found: Vec<String> = uses
+        .iter()
+        .filter(|(file, _)| file.starts_with("src/realm/run"))
+        .flat_map(|(file, used)| used.iter().map(move |used| format!("{file} → {used}")))
+        .filter(|edge| edge.contains("src/realm/general"))
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_also_through_what_a_parent_passes_on() {
+    let file = |name: &str, source: &str| (format!("src/{name}.rs"), source.to_owned());
+    let passed_on = [
+        file("a", "mod b;\nmod c;\npub use b::{B, Other};\npub use c::C;"),
+        file("a/b", "use super::C;\nuse super::super::a::unknown;"),
+        file("a/c", "use crate::a::B;"),
+    ];
+    let uses = uses_between_files(&passed_on);
+    let way = way_back("src/a/b.rs", &uses).unwrap();
+    assert_eq!(way, ["src/a/b.rs", "src/a/c.rs", "src/a/b.rs"]);
+    let only_in_tests = [
+        file("a", "use crate::b::B;"),
+        file(
+            "b",
+            "struct B;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}",
+        ),
+    ];
+    assert_eq!(
+        way_back("src/a.rs", &uses_between_files(&only_in_tests)),
+        None
+    );
 }
 
 #[test]
@@ -214,6 +263,115 @@ fn module_of(file: &str) -> Vec<String> {
     } else {
         path.split('/').map(str::to_owned).collect()
     }
+}
+
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+/// Which file uses which: an item that a parent only passes on is used where it is defined. A
+/// parent's uses of its own modules by their bare names do not count, nor what tests use.
+fn uses_between_files(sources: &[(String, String)]) -> Uses {
+    let files: BTreeMap<Vec<String>, &str> = sources
+        .iter()
+        .map(|(file, _)| (module_of(file), file.as_str()))
+        .filter(|(module, _)| !module.is_empty())
+        .collect();
+    let passed_on: BTreeMap<(&str, String), Vec<String>> = sources
+        .iter()
+        .flat_map(|(file, source)| {
+            let passed = passed_on(&module_of(file), &code(source));
+            passed.into_iter().map(move |path| {
+                let name = path.last().cloned().unwrap_or_default();
+                ((file.as_str(), name), path)
+            })
+        })
+        .collect();
+    let mut uses = Uses::new();
+    for (file, source) in sources {
+        let of_file = uses.entry(file.clone()).or_default();
+        let tested = code(source);
+        let code = tested.split("#[cfg(test)]").next().unwrap_or_default();
+        for path in paths(code) {
+            let path = from_root(&module_of(file), &path).unwrap_or_default();
+            let mut path: Vec<String> = path.split("::").map(str::to_owned).collect();
+            // An item may be passed on more than once.
+            for _ in 0..5 {
+                let Some((target, item)) = target_of(&path, &files) else {
+                    break;
+                };
+                match passed_on.get(&(target, item.clone())) {
+                    Some(further) if !item.is_empty() => path.clone_from(further),
+                    Some(_) | None => {
+                        if target != file && !item.is_empty() {
+                            of_file.insert(target.to_owned());
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    uses
+}
+
+/// The file that a path from the root leads into, and the first name in it.
+fn target_of<'a>(
+    path: &[String],
+    files: &BTreeMap<Vec<String>, &'a str>,
+) -> Option<(&'a str, String)> {
+    let length = (1..=path.len())
+        .rev()
+        .find(|length| files.contains_key(&path[..*length]))?;
+    let item = path.get(length).cloned().unwrap_or_default();
+    Some((files[&path[..length]], item))
+}
+
+/// The paths from the root of what a file passes on by `pub use`.
+fn passed_on(module: &[String], code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("use ") {
+        let line = code[..at].rsplit('\n').next().unwrap_or_default();
+        if !line.trim_start().starts_with("pub") {
+            continue;
+        }
+        let mut paths = Vec::new();
+        take_path(&code[at + 4..], "", &mut paths);
+        for path in paths {
+            let is_absolute = path.starts_with("crate::") || path.starts_with("super::");
+            let path = if is_absolute {
+                from_root(module, &path).unwrap_or_default()
+            } else {
+                format!(
+                    "{}::{}",
+                    module.join("::"),
+                    path.trim_start_matches("self::")
+                )
+            };
+            found.push(path.split("::").map(str::to_owned).collect());
+        }
+    }
+    found
+}
+
+/// From a file over those it uses to itself.
+fn way_back(file: &str, uses: &Uses) -> Option<Vec<String>> {
+    let (mut seen, mut open) = (BTreeSet::new(), vec![vec![file.to_owned()]]);
+    while let Some(way) = open.pop() {
+        for used in way
+            .last()
+            .and_then(|last| uses.get(last))
+            .into_iter()
+            .flatten()
+        {
+            let longer = || way.iter().cloned().chain([used.clone()]).collect();
+            if used == file {
+                return Some(longer());
+            }
+            if seen.insert(used.clone()) {
+                open.push(longer());
+            }
+        }
+    }
+    None
 }
 
 /// A path without its `crate` or `super`s; `None` for one that leaves the crate, as it seems to

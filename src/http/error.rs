@@ -10,7 +10,7 @@ use problem_details::ProblemDetails;
 use serde::Serialize;
 
 use crate::failure::{Failure, FailureKind};
-use crate::realm::Issue;
+use crate::json::Issue;
 use crate::service::ServiceError;
 use crate::store::StoreError;
 
@@ -115,7 +115,7 @@ impl Problem {
     }
 
     fn retry_after(mut self, delay: Option<Duration>) -> Self {
-        self.extra.retry_after = delay.map(|delay| super::tokens::whole_seconds(delay).max(1));
+        self.extra.retry_after = delay.map(|delay| crate::clock::whole_seconds(delay).max(1));
         self
     }
 }

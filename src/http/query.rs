@@ -7,7 +7,7 @@ use http::request::Parts;
 use url::form_urlencoded;
 
 use super::Problem;
-use crate::realm::Issue;
+use crate::json::Issue;
 use crate::store::Page;
 
 /// The parameters of a request; of one given twice the last counts.

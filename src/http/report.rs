@@ -8,7 +8,8 @@ use super::body::JsonBody;
 use super::error::ProblemBody;
 use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
-use crate::realm::{Issues, Object};
+use crate::json::{Issues, Object};
+
 use crate::secret::SecretId;
 use crate::service::Refused;
 use crate::token::TokenText;

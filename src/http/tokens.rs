@@ -1,7 +1,5 @@
 //! `GET /api/token`
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
@@ -13,8 +11,10 @@ use super::body::JsonBody;
 use super::error::ProblemBody;
 use super::query::{Query, flag};
 use super::{Api, Problem};
+use crate::clock::whole_seconds;
 use crate::clock::{Timestamp, millis};
-use crate::realm::{Issues, Object};
+use crate::json::{Issues, Object};
+
 use crate::secret::SecretRef;
 use crate::service::{ServiceError, TokenAnswer};
 
@@ -70,11 +70,6 @@ fn is_true(value: &bool) -> bool {
 
 /// What `expires_in` says of a token that never expires (inherited).
 const NEVER: i64 = 2_147_483_647;
-
-/// Rounded up: a caller that waits so long is not too early.
-pub(super) fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
 
 /// The answer for a token; the same for the hit path and the slow path.
 pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::legacy::{Legacy, LegacyStamps};
 use super::report::{Line, Outcome};
 use crate::clock::Timestamp;
-use crate::realm::Issue;
+use crate::json::Issue;
 use crate::store::{Import, Present};
 
 /// By what a plan is made.

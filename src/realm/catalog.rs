@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::suggestion::suggestion;
+use crate::json::suggestion;
 
 #[derive(rust_embed::RustEmbed)]
 #[folder = "catalog/"]

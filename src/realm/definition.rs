@@ -3,10 +3,12 @@
 use serde_json::Value as Json;
 use url::Url;
 
+use super::form::templates::request_templates;
 use super::form::{Form, Input, Origin, Style};
-use super::issue::{Issues, pointer};
 use super::template::Template;
-use super::{Issue, Policy, general, inherited};
+use super::{Policy, general, inherited};
+use crate::json::Issue;
+use crate::json::{Issues, pointer};
 use crate::secret::{Credentials, SecretId, numbered};
 
 /// How a realm gets its tokens.
@@ -217,7 +219,7 @@ impl Definition {
                 .map(|input| input.name.as_str())
                 .collect();
         }
-        let templates = form.requests.iter().flat_map(general::request_templates);
+        let templates = form.requests.iter().flat_map(request_templates);
         templates.filter_map(Template::dollar_name).collect()
     }
 
@@ -282,7 +284,7 @@ impl Form {
     /// What it needs of a secret, and where.
     fn references(&self) -> Vec<Reference> {
         if self.style == Style::Inherited {
-            let templates = self.requests.iter().flat_map(general::request_templates);
+            let templates = self.requests.iter().flat_map(request_templates);
             let dollar = |template: &Template| {
                 let (name, pointer) = (
                     template.dollar_name()?.to_owned(),

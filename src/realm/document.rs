@@ -6,6 +6,7 @@ use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value as Json};
 
 use super::form::{Format, ResponseForm};
+use super::location::{Location, Place};
 
 /// An answer as it came.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,18 @@ const DEEPEST: usize = 64;
 const MOST_NODES: usize = 50_000;
 
 impl StepAnswer {
+    /// The value at a place of this answer; vars are not in answers.
+    pub(super) fn at(&self, location: &Location) -> Option<Json> {
+        match &location.place {
+            Place::Body(path) => path.find(self.document.as_ref()?).cloned(),
+            Place::Header(name) => self.header(name).map(Json::from),
+            Place::Cookie(name) => self.cookie(name).map(Json::from),
+            Place::Text => Some(self.text.trim().into()).filter(|text: &Json| text != ""),
+            Place::Status => Some(self.status.into()),
+            Place::Var(_) => None,
+        }
+    }
+
     pub(super) fn read(raw: RawAnswer, response: &ResponseForm) -> Self {
         let (text, is_text) = decoded(&raw);
         let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -303,6 +316,56 @@ fn element(start: &BytesStart<'_>) -> Option<Element> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn answer() -> StepAnswer {
+        let mut raw = RawAnswer::json(
+            200,
+            &json!({"a": {"b-c": [1, {"d": "x"}]}, "text": "member"}),
+        );
+        raw.headers.push(("X-Token".into(), "from header".into()));
+        raw.headers
+            .push(("Set-Cookie".into(), "sid=a1; path=/; HttpOnly".into()));
+        raw.headers
+            .push(("set-cookie".into(), "other=\"b 2\"".into()));
+        StepAnswer::read(
+            raw,
+            &ResponseForm {
+                format: Format::Json,
+                strip_prefix: None,
+            },
+        )
+    }
+
+    #[test]
+    fn values_are_found_in_every_place() {
+        for (written, expected) in [
+            ("$.a['b-c'][1].d", Some(json!("x"))),
+            ("a.b-c", Some(json!([1, {"d": "x"}]))),
+            ("header:x-token", Some(json!("from header"))),
+            ("cookie:sid", Some(json!("a1"))),
+            ("cookie:other", Some(json!("\"b 2\""))),
+            ("cookie:SID", None),
+            ("status", Some(json!(200))),
+            ("steps[0].body.a['b-c'][0]", Some(json!(1))),
+            ("steps.0.body.text", Some(json!("member"))),
+            ("steps[0].headers['x-token']", Some(json!("from header"))),
+            ("steps[0].header:X-Token", Some(json!("from header"))),
+        ] {
+            assert_eq!(
+                answer().at(&Location::read(written).unwrap()),
+                expected,
+                "{written}"
+            );
+        }
+        assert!(
+            answer()
+                .at(&Location::read("text").unwrap())
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .starts_with('{')
+        );
+    }
 
     fn read(format: Format, prefix: Option<&str>, body: &str) -> Option<Json> {
         let raw = RawAnswer {

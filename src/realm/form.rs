@@ -1,5 +1,7 @@
 //! A checked definition: what all forms of a realm's `config` are read into.
 
+pub(in crate::realm) mod templates;
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;

@@ -10,13 +10,11 @@ pub(super) mod values;
 
 use serde_json::Value as Json;
 
-pub(super) use names::{request_templates, var_templates};
 pub(super) use requests::read_url;
-pub(super) use steps::step_of_var;
 
 use super::form::{Form, Style};
-use super::issue::{Issues, Object};
 use super::{Policy, oauth2};
+use crate::json::{Issues, Object};
 
 /// Reads `/config`.
 pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {

@@ -6,10 +6,10 @@
 use serde_json::Value as Json;
 
 use super::form::{BodyForm, Expires, Form, RequestForm, Style, Tree, Unit};
-use super::issue::{Issues, Object, kind};
 use super::location::Location;
 use super::template::Template;
 use super::{Path, Policy, check_header_name, http_url, is_name};
+use crate::json::{Issues, Object, kind};
 
 /// Where an argument goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use serde_json::Value as Json;
 
 use super::Path;
-use super::document::StepAnswer;
 
 /// A place in an answer, or a value that was worked out here; compares as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,11 +10,11 @@ pub struct Location {
     written: String,
     /// Which answer, from 0; `None`: the last.
     step: Option<usize>,
-    place: Place,
+    pub(super) place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Place {
+pub(super) enum Place {
     Body(Path),
     Header(String),
     Cookie(String),
@@ -85,18 +84,6 @@ impl Location {
     /// Whether it is in the body as read.
     pub(super) fn is_in_body(&self) -> bool {
         matches!(self.place, Place::Body(_))
-    }
-
-    /// The value in an answer; vars are not in answers.
-    pub(super) fn find(&self, answer: &StepAnswer) -> Option<Json> {
-        match &self.place {
-            Place::Body(path) => path.find(answer.document.as_ref()?).cloned(),
-            Place::Header(name) => answer.header(name).map(Json::from),
-            Place::Cookie(name) => answer.cookie(name).map(Json::from),
-            Place::Text => Some(answer.text.trim().into()).filter(|text: &Json| text != ""),
-            Place::Status => Some(answer.status.into()),
-            Place::Var(_) => None,
-        }
     }
 }
 
@@ -189,61 +176,7 @@ fn split_step(written: &str) -> Result<(Option<usize>, &str), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::{RawAnswer, StepAnswer};
-    use super::super::form::{Format, ResponseForm};
     use super::*;
-    use serde_json::json;
-
-    fn answer() -> StepAnswer {
-        let mut raw = RawAnswer::json(
-            200,
-            &json!({"a": {"b-c": [1, {"d": "x"}]}, "text": "member"}),
-        );
-        raw.headers.push(("X-Token".into(), "from header".into()));
-        raw.headers
-            .push(("Set-Cookie".into(), "sid=a1; path=/; HttpOnly".into()));
-        raw.headers
-            .push(("set-cookie".into(), "other=\"b 2\"".into()));
-        StepAnswer::read(
-            raw,
-            &ResponseForm {
-                format: Format::Json,
-                strip_prefix: None,
-            },
-        )
-    }
-
-    #[test]
-    fn values_are_found_in_every_place() {
-        for (written, expected) in [
-            ("$.a['b-c'][1].d", Some(json!("x"))),
-            ("a.b-c", Some(json!([1, {"d": "x"}]))),
-            ("header:x-token", Some(json!("from header"))),
-            ("cookie:sid", Some(json!("a1"))),
-            ("cookie:other", Some(json!("\"b 2\""))),
-            ("cookie:SID", None),
-            ("status", Some(json!(200))),
-            ("steps[0].body.a['b-c'][0]", Some(json!(1))),
-            ("steps.0.body.text", Some(json!("member"))),
-            ("steps[0].headers['x-token']", Some(json!("from header"))),
-            ("steps[0].header:X-Token", Some(json!("from header"))),
-        ] {
-            assert_eq!(
-                Location::read(written).unwrap().find(&answer()),
-                expected,
-                "{written}"
-            );
-        }
-        assert!(
-            Location::read("text")
-                .unwrap()
-                .find(&answer())
-                .unwrap()
-                .as_str()
-                .unwrap()
-                .starts_with('{')
-        );
-    }
 
     #[test]
     fn wrong_locations_are_refused() {

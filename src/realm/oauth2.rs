@@ -9,11 +9,11 @@ use super::form::{
     Unit, Var, VarValue,
 };
 use super::general_values::{algorithm, jwt, pairs, template};
-use super::issue::{Issues, Object};
 use super::location::Location;
-use super::suggestion::suggestion;
 use super::template::{JwtAlgorithm, Template};
 use super::{Path, duration, read_url};
+use crate::json::suggestion;
+use crate::json::{Issues, Object};
 
 /// How the client proves who it is (RFC 6749 §2.3, `OpenID` Connect Core §9, RFC 8705).
 #[derive(Clone, Copy, PartialEq, Eq)]

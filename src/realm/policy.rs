@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::issue::{Issues, Object, kind};
 use super::{Quota, RefreshAhead, duration, quota};
+use crate::json::{Issues, Object, kind};
 
 /// How a realm's tokens are renewed. Every field has a default that is safe for an unknown
 /// provider.

@@ -8,8 +8,8 @@ use jiff::{ToSpan as _, Zoned};
 use serde_json::Value;
 
 use super::duration;
-use super::issue::{Issues, Object};
 use crate::clock::Timestamp;
+use crate::json::{Issues, Object};
 
 /// One limit of the provider on fetches.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,8 +17,8 @@ use serde_json::Value as Json;
 
 use super::answer::Answer;
 use super::document::{RawAnswer, StepAnswer};
+use super::form::templates::{request_templates, var_templates};
 use super::form::{Form, Input, Origin, RequestForm, Style};
-use super::general::var_templates;
 use super::template::{Rendered, Scope, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         self.rendered.set(0);
-        let templates = super::general::request_templates(&request);
+        let templates = request_templates(&request);
         self.work_out_for(&templates)?;
         let tls = self.tls()?;
         let spends = self.spends(&request);
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
 
     /// Whether a rotating input goes into a request.
     fn spends(&self, request: &RequestForm) -> bool {
-        let names = super::general::request_templates(request)
+        let names = request_templates(request)
             .into_iter()
             .flat_map(Template::names)
             .map(top);

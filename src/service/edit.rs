@@ -2,44 +2,19 @@
 //! accepted and ignored.
 
 mod credentials;
+mod patch;
 
 use serde_json::Value;
 
 use self::credentials::{credential_patch, read_credentials, read_next};
+pub(crate) use self::patch::LARGEST_CREDENTIAL;
+pub(super) use self::patch::MOST_CREDENTIALS;
+pub use self::patch::{NextValue, Patch};
 use super::ServiceError;
 use crate::clock::Timestamp;
-use crate::realm::{Issues, Object};
+use crate::json::{Issues, Object};
+
 use crate::secret::numbered;
-
-/// What to do with a stored value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Patch<T> {
-    /// The field was absent.
-    Keep,
-    /// The field was `null`.
-    Clear,
-    /// The field has a new value.
-    Set(T),
-}
-
-impl<T> Patch<T> {
-    /// The value after the patch.
-    pub fn over(self, stored: Option<T>) -> Option<T> {
-        match self {
-            Self::Keep => stored,
-            Self::Clear => None,
-            Self::Set(value) => Some(value),
-        }
-    }
-
-    fn from_member(member: Option<&Value>, set: impl FnOnce(&Value) -> Option<T>) -> Self {
-        match member {
-            None => Self::Keep,
-            Some(Value::Null) => Self::Clear,
-            Some(value) => set(value).map_or(Self::Keep, Self::Set),
-        }
-    }
-}
 
 /// A posted realm; the definition is checked after it is merged with what is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,11 +35,6 @@ pub(crate) const LONGEST_REALM: usize = 50;
 pub(crate) const LONGEST_KEY: usize = 200;
 /// The longest comment, in characters.
 pub(crate) const LONGEST_COMMENT: usize = 5000;
-/// The largest credential or fixed token, in bytes.
-pub(crate) const LARGEST_CREDENTIAL: usize = 64 * 1024;
-/// The most credentials of a secret.
-pub(crate) const MOST_CREDENTIALS: usize = 100;
-
 /// Fields of our answers that a posted realm may carry.
 const REALM_ANSWER_FIELDS: [&str; 7] = [
     "mode",
@@ -178,15 +148,6 @@ pub struct SecretEdit {
     pub expires_at: Patch<Timestamp>,
     /// Credentials that replace the stored ones once they are seen to work.
     pub next: Patch<Vec<(String, NextValue)>>,
-}
-
-/// One of the next credentials.
-#[derive(Clone, PartialEq, Eq)]
-pub enum NextValue {
-    /// Masked: the one that was posted before.
-    AsBefore,
-    /// A new one.
-    Given(String),
 }
 
 impl std::fmt::Debug for SecretEdit {

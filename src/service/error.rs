@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::realm::Issue;
+use crate::json::Issue;
 use crate::secret::SecretId;
 use crate::store::StoreError;
 

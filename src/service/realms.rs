@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::edit::{Patch, RealmEdit};
+use super::stored::{config_of, stored_definition};
 use super::{ServiceError, Tokens};
 use crate::clock::Clock;
 use crate::realm::Definition;
@@ -266,25 +265,6 @@ fn unused_function(row: &RealmRow) -> Option<String> {
         )
     };
     row.config.as_ref().and(code).map(|_| warning())
-}
-
-/// The definition of a stored row.
-///
-/// # Errors
-/// `StoredRealm` when the row was written by something that did not check it.
-pub(crate) fn stored_definition(row: &RealmRow) -> Result<Definition, ServiceError> {
-    let unreadable = || ServiceError::StoredRealm(row.id.clone());
-    let config = config_of(row).map_err(|_| unreadable())?;
-    Definition::read(config.as_ref(), row.logic_code.as_deref()).map_err(|_| unreadable())
-}
-
-fn config_of(row: &RealmRow) -> Result<Option<Value>, ServiceError> {
-    let parse = |text: &str| serde_json::from_str(text);
-    row.config
-        .as_deref()
-        .map(parse)
-        .transpose()
-        .map_err(|_| ServiceError::StoredRealm(row.id.clone()))
 }
 
 fn merge(edit: RealmEdit, stored: Option<&RealmRow>, now: crate::clock::Timestamp) -> RealmRow {

@@ -16,14 +16,15 @@ mod ledger;
 mod next;
 mod status;
 mod trial;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::cause::Cause;
 use super::circuits::{Circuits, Refusal};
-use super::flights::Cause;
 use super::input_files::InputFiles;
 use super::memory::{Mark, Memory};
 use super::permits::{Permit, Permits};
@@ -39,12 +40,12 @@ use crate::telemetry::Metrics;
 use crate::upstream::TokenSource;
 use bases::Bases;
 use decide::Hold;
-use fetch::Turn;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_mark;
 use ledger::Withheld;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
+use turn::Turn;
 
 /// Times of a renewal.
 #[derive(Clone, Copy, Debug)]
@@ -230,7 +231,7 @@ impl Renewal {
             .filter(|row| row.deleted_at.is_none());
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
         let row = self.parts.store.find_token(id).await?;
-        let definition = super::realms::stored_definition(&realm)?;
+        let definition = super::stored::stored_definition(&realm)?;
         let inputs = match definition.form() {
             Some(form) => self.inputs(form, &secret, row.as_ref()).await,
             None => Inputs::default(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::edit::{NextValue, Patch, SecretEdit};
-use super::realms::{WRITE_TRIES, stored_definition, too_many_writers};
+use super::realms::{WRITE_TRIES, too_many_writers};
+use super::stored::stored_definition;
 use super::{ServiceError, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};

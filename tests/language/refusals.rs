@@ -3,7 +3,8 @@
 mod requests;
 
 use serde_json::{Value, json};
-use token_server::realm::{Definition, Issue};
+use token_server::json::Issue;
+use token_server::realm::Definition;
 
 /// A good definition, to spoil.
 pub(crate) fn good() -> Value {

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::legacy::LegacyRealm;
 use super::super::report::{Kind, Line, Outcome};
 use super::{Decision, Here, Rules, decide, stamps, told};
-use crate::realm::{Definition, Issue, Issues};
+use crate::json::{Issue, Issues};
+use crate::realm::Definition;
 use crate::service::{LONGEST_COMMENT, LONGEST_REALM, check_name, stored_definition};
 use crate::store::{RealmRow, Replacing};
 

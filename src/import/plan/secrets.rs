@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use std::time::Duration;
+
 use super::super::legacy::LegacySecret;
 use super::super::report::{Kind, Line, Outcome};
 use super::realms::{RealmPlan, StandingRealm};
-use super::tokens::lives_until;
 use super::{Decision, Here, Rules, decide, stamps, told};
-use crate::realm::{Issues, Mode};
+use crate::clock::Timestamp;
+use crate::json::Issues;
+use crate::realm::Mode;
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, is_mask};
 use crate::service::{LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name};
 use crate::store::{Replacing, SecretRow};
@@ -225,4 +228,26 @@ fn fixed_token(
         }),
         None => held,
     }
+}
+
+/// A token with less left is not worth taking.
+const SHORTEST_LEFT: Duration = Duration::from_secs(10);
+
+/// Until when a token works that is worth taking, or why it is not.
+pub(super) fn lives_until(there: &LegacySecret, now: Timestamp) -> Result<Timestamp, String> {
+    if there
+        .token
+        .as_ref()
+        .is_some_and(|token| token.expose().len() > LARGEST_CREDENTIAL)
+    {
+        return Err(format!("it is larger than {LARGEST_CREDENTIAL} bytes"));
+    }
+    let expires_at = there.expires_at.ok_or("its expiry is not known")?;
+    if expires_at <= now {
+        return Err("it has expired".to_owned());
+    }
+    if expires_at < now.plus(SHORTEST_LEFT) {
+        return Err(format!("it expires in less than {SHORTEST_LEFT:?}"));
+    }
+    Ok(expires_at)
 }

@@ -1,21 +1,17 @@
 //! Which live tokens are taken.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::super::legacy::LegacySecret;
 use super::super::report::{Kind, Line, Outcome};
 use super::realms::{RealmPlan, StandingRealm};
-use super::secrets::{SecretPlan, StandingSecret, line};
+use super::secrets::{SecretPlan, StandingSecret, line, lives_until};
 use crate::clock::Timestamp;
 use crate::realm::Mode;
 use crate::secret::SecretId;
-use crate::service::{LARGEST_CREDENTIAL, due_at};
+use crate::service::due_at;
 use crate::store::{HeldToken, ImportedToken, TokenRow};
 use crate::token::{Life, Outputs, TokenText};
-
-/// A token with less left is not worth taking.
-const SHORTEST_LEFT: Duration = Duration::from_secs(10);
 
 /// What the import does with tokens.
 #[derive(Debug, Default)]
@@ -93,25 +89,6 @@ fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSec
         secret_version,
         outputs: Outputs::default(),
     }
-}
-
-/// Until when a token works that is worth taking, or why it is not.
-pub(super) fn lives_until(there: &LegacySecret, now: Timestamp) -> Result<Timestamp, String> {
-    if there
-        .token
-        .as_ref()
-        .is_some_and(|token| token.expose().len() > LARGEST_CREDENTIAL)
-    {
-        return Err(format!("it is larger than {LARGEST_CREDENTIAL} bytes"));
-    }
-    let expires_at = there.expires_at.ok_or("its expiry is not known")?;
-    if expires_at <= now {
-        return Err("it has expired".to_owned());
-    }
-    if expires_at < now.plus(SHORTEST_LEFT) {
-        return Err(format!("it expires in less than {SHORTEST_LEFT:?}"));
-    }
-    Ok(expires_at)
 }
 
 /// Beside the token that is here: the later one stays.

@@ -8,14 +8,14 @@ use serde_json::Value as Json;
 
 use super::inputs::flag;
 use super::values::members;
+use crate::json::suggestion;
+use crate::json::{Issues, Object, kind, pointer};
 use crate::realm::Path;
 use crate::realm::duration;
 use crate::realm::form::{
     Codes, Condition, ErrorsForm, Expires, Form, Format, Output, ResponseForm, Save, Unit,
 };
-use crate::realm::issue::{Issues, Object, kind, pointer};
 use crate::realm::location::{Location, scalar};
-use crate::realm::suggestion::suggestion;
 use crate::realm::template::Template;
 
 pub(super) fn read(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues) {

@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 
 use super::values::{members, template};
+use crate::json::suggestion;
+use crate::json::{Issues, Object, kind, pointer};
 use crate::realm::form::{Base, Form, Input, Origin};
-use crate::realm::issue::{Issues, Object, kind, pointer};
-use crate::realm::suggestion::suggestion;
 
 /// Reads `inputs`; one that `oauth2` brought along is described anew.
 pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {

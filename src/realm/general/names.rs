@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::realm::form::{BodyForm, Form, Origin, Output, RequestForm, Tree, Var, VarValue};
-use crate::realm::issue::{Issues, pointer};
+use crate::json::suggestion;
+use crate::json::{Issues, pointer};
+use crate::realm::form::templates::{all_templates, templates, texts, var_templates};
+use crate::realm::form::{Form, Origin, Output};
 use crate::realm::location::Location;
-use crate::realm::suggestion::suggestion;
 use crate::realm::template::{Template, top};
 
 /// What the engine itself provides.
@@ -268,101 +269,5 @@ fn check_saves(form: &Form, issues: &mut Issues) {
             "/config/refresh_requests",
             "are used once something is saved: save is missing",
         );
-    }
-}
-
-/// All templates.
-pub(super) fn all_templates(form: &Form) -> impl Iterator<Item = &Template> {
-    let made = form.outputs.iter().filter_map(|(_, output)| match output {
-        Output::Made(template) => Some(template),
-        Output::Found(_) => None,
-    });
-    templates(form).into_iter().chain(made)
-}
-
-/// All templates whose names are checked alike.
-fn templates(form: &Form) -> Vec<&Template> {
-    let mut all: Vec<&Template> = form.vars.iter().flat_map(var_templates).collect();
-    for request in form.requests.iter().chain(&form.refresh_requests) {
-        all.extend(request_templates(request));
-    }
-    if let Some(tls) = &form.tls {
-        all.extend([&tls.certificate, &tls.key, &tls.ca].into_iter().flatten());
-    }
-    all
-}
-
-/// Templates of places that take no bytes; what a var is as a whole may be bytes, and a key.
-fn texts(form: &Form) -> Vec<&Template> {
-    let mut all: Vec<&Template> = form
-        .requests
-        .iter()
-        .chain(&form.refresh_requests)
-        .flat_map(request_templates)
-        .collect();
-    for var in &form.vars {
-        match &var.value {
-            VarValue::Template(_) => {}
-            VarValue::Json(tree) => tree_templates(tree, &mut all),
-            VarValue::Jwt(jwt) => {
-                jwt.header
-                    .iter()
-                    .chain(&jwt.claims)
-                    .for_each(|(_, tree)| tree_templates(tree, &mut all));
-            }
-        }
-    }
-    all
-}
-
-/// The templates of a request.
-pub(in crate::realm) fn request_templates(request: &RequestForm) -> Vec<&Template> {
-    let mut all = vec![&request.url];
-    all.extend(
-        request
-            .query
-            .iter()
-            .chain(&request.headers)
-            .map(|(_, template)| template),
-    );
-    match &request.body {
-        BodyForm::None | BodyForm::Secret => {}
-        BodyForm::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
-        BodyForm::Json(tree) | BodyForm::JsonAs(tree, _) | BodyForm::Xml(_, tree) => {
-            tree_templates(tree, &mut all);
-        }
-        BodyForm::Text(template) => all.push(template),
-    }
-    all
-}
-
-/// The templates of a var.
-pub(in crate::realm) fn var_templates(var: &Var) -> Vec<&Template> {
-    match &var.value {
-        VarValue::Template(template) => vec![template],
-        VarValue::Json(tree) => {
-            let mut all = Vec::new();
-            tree_templates(tree, &mut all);
-            all
-        }
-        VarValue::Jwt(jwt) => {
-            let mut all = vec![&jwt.key];
-            jwt.header
-                .iter()
-                .chain(&jwt.claims)
-                .for_each(|(_, tree)| tree_templates(tree, &mut all));
-            all
-        }
-    }
-}
-
-fn tree_templates<'a>(tree: &'a Tree, all: &mut Vec<&'a Template>) {
-    match tree {
-        Tree::Leaf(template) => all.push(template),
-        Tree::Null => {}
-        Tree::List(list) => list.iter().for_each(|tree| tree_templates(tree, all)),
-        Tree::Object(members) => members
-            .iter()
-            .for_each(|(_, tree)| tree_templates(tree, all)),
     }
 }

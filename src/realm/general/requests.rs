@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::answers;
 use super::values::{members, pairs, template, tree};
+use crate::json::{Issues, Object, kind};
 use crate::realm::form::{BodyForm, Form, RequestForm, Tls};
-use crate::realm::issue::{Issues, Object, kind};
 use crate::realm::location::MOST_STEPS;
 use crate::realm::template::Template;
 use crate::realm::{check_header_name, http_url};
@@ -202,12 +202,9 @@ fn check_xml_names(value: &Json, at: &str, issues: &mut Issues) {
         Json::Object(members) => {
             for (name, inside) in members {
                 if !is_name(name) {
-                    issues.add(
-                        crate::realm::issue::pointer(at, name),
-                        "is not a name of XML",
-                    );
+                    issues.add(crate::json::pointer(at, name), "is not a name of XML");
                 }
-                check_xml_names(inside, &crate::realm::issue::pointer(at, name), issues);
+                check_xml_names(inside, &crate::json::pointer(at, name), issues);
             }
         }
         Json::Array(list) => list

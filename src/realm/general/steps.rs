@@ -3,37 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::names::{all_templates, request_templates, var_templates};
+use crate::json::suggestion;
+use crate::json::{Issues, pointer};
+use crate::realm::form::templates::{all_templates, last_used, request_templates, step_of_var};
 use crate::realm::form::{Condition, Form};
-use crate::realm::issue::{Issues, pointer};
 use crate::realm::location::Location;
-use crate::realm::suggestion::suggestion;
-use crate::realm::template::{Template, top};
+use crate::realm::template::Template;
 
 /// What templates see of an answer.
 const MEMBERS: [&str; 5] = ["body", "text", "status", "headers", "cookies"];
-
-/// The last answer that a var is made from, however deep; `None`: it is made from none.
-pub(in crate::realm) fn step_of_var(form: &Form, name: &str) -> Option<usize> {
-    let var = form.vars.iter().find(|var| var.name == name)?;
-    last_used(form, var_templates(var))
-}
-
-/// The last answer that these templates and their vars name.
-fn last_used<'a>(form: &'a Form, mut templates: Vec<&'a Template>) -> Option<usize> {
-    let (mut last, mut seen) = (None, BTreeSet::new());
-    while let Some(template) = templates.pop() {
-        last = last.max(template.steps().map(|used| used.index).max());
-        for name in template.names().into_iter().map(top) {
-            if let Some(var) = form.vars.iter().find(|var| var.name == name)
-                && seen.insert(name)
-            {
-                templates.extend(var_templates(var));
-            }
-        }
-    }
-    last
-}
 
 pub(super) fn check(form: &Form, issues: &mut Issues) {
     for requests in [&form.requests, &form.refresh_requests] {

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value as Json};
 
+use crate::json::suggestion;
+use crate::json::{Issues, Object, kind, pointer};
 use crate::realm::duration;
 use crate::realm::form::{Form, Jwt, Tree, Var, VarValue};
-use crate::realm::issue::{Issues, Object, kind, pointer};
-use crate::realm::suggestion::suggestion;
 use crate::realm::template::{JwtAlgorithm, Template};
 
 /// The most members of any object of a definition.

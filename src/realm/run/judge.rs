@@ -14,8 +14,8 @@ use crate::realm::answer::{
     Answer, Expiry, known_class, provider_says, says_error, status_kind, unreadable, words,
 };
 use crate::realm::document::StepAnswer;
+use crate::realm::form::templates::step_of_var;
 use crate::realm::form::{Codes, Condition, Expires, Output, Style};
-use crate::realm::general::step_of_var;
 use crate::realm::location::{Location, scalar};
 use crate::realm::template::{Template, is_absence};
 use crate::token::TokenText;
@@ -118,7 +118,7 @@ impl Run<'_> {
     /// The value at a place, seen from an answer.
     pub(super) fn find_in(&self, place: &Location, answer: &StepAnswer) -> Option<Json> {
         match (place.var(), place.named_step()) {
-            (None, None) => place.find(answer),
+            (None, None) => answer.at(place),
             _ => self.find(place),
         }
     }
@@ -371,7 +371,7 @@ impl Run<'_> {
     pub(super) fn find(&self, place: &Location) -> Option<Json> {
         match place.var() {
             Some(name) => self.var_text(name).map(Json::from),
-            None => place.find(self.steps.get(place.step(self.requests.len()))?),
+            None => self.steps.get(place.step(self.requests.len()))?.at(place),
         }
     }
 

@@ -5,7 +5,7 @@ use minijinja::Value;
 use super::{Run, config, render};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::form::VarValue;
-use crate::realm::general::var_templates;
+use crate::realm::form::templates::var_templates;
 use crate::realm::template::{Bytes, Template, text_of, top};
 
 impl Run<'_> {
@@ -61,7 +61,7 @@ impl Run<'_> {
             VarValue::Jwt(jwt) => render::jwt(self, jwt).map(Value::from).map_err(|wrong| {
                 format!(
                     "{}: {wrong}",
-                    crate::realm::issue::pointer("/config/vars", &var.name)
+                    crate::json::pointer("/config/vars", &var.name)
                 )
             }),
         };

@@ -4,7 +4,7 @@
 //! up only when an expression runs; ours are known when it is saved.
 
 use super::filters;
-use crate::realm::suggestion::suggestion;
+use crate::json::suggestion;
 
 /// The longest expression, in bytes.
 const LONGEST: usize = 1 << 10;

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
-use super::{LARGEST_CREDENTIAL, MOST_CREDENTIALS, NextValue, Patch};
-use crate::realm::{Issues, Object, is_name};
+use super::patch::{LARGEST_CREDENTIAL, MOST_CREDENTIALS, NextValue, Patch};
+use crate::json::{Issues, Object};
+use crate::realm::is_name;
 use crate::secret::{is_mask, numbered};
 
 /// All of an object at `place`; a patch is `None` for a masked value, which leaves the stored one.

@@ -8,7 +8,7 @@ use super::{Renewal, View};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::BaseName;
 use crate::secret::SecretId;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::service::{ServiceError, TokenAnswer};
 use crate::token::TokenText;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetch::Turn;
+use super::turn::Turn;
 use super::{Renewal, View};
 use crate::clock::Timestamp;
 use crate::realm::{Answer, Expiry, Reissue};
 use crate::secret::SecretId;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::service::memory::Entry;
 use crate::service::schedule::{due_at, repeat_at};
 use crate::service::{Stale, TokenAnswer};

@@ -7,7 +7,7 @@ use super::{View, stale_after};
 use crate::clock::Timestamp;
 use crate::realm::Reissue;
 use crate::service::Stale;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::store::{HeldToken, RecordedFailure, TokenRow};
 
 /// A stored token that was made with the current versions and may be handed out.

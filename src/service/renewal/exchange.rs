@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fetch::Turn;
+use super::turn::{Broken, Turn};
 use super::{Renewal, View};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
@@ -24,22 +24,6 @@ const SAVE_TRIES: u32 = 10;
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause when it is tried on behind the caller's back; it is tried until it is stored.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(5);
-
-/// Why an exchange brought nothing.
-pub(super) enum Broken {
-    /// The provider, or the definition.
-    Failed(Failure),
-    /// The store could not be written, before or after the grant was spent.
-    Store(StoreError),
-    /// Another process has moved the grant on.
-    Overtaken,
-}
-
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
 
 impl Renewal {
     /// Sends the requests of a run until it concludes.

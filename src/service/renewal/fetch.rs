@@ -1,31 +1,19 @@
 //! Asking the provider under a lease, and what becomes of its answer.
 
-use super::bases::Bases;
 use super::decide::Held;
-use super::exchange::Broken;
 use super::ledger::Admission;
+use super::turn::{Broken, Turn};
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{Answer, Expiry, Run};
 use crate::secret::SecretId;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::service::schedule::back_off;
 use crate::service::{ServiceError, TokenAnswer};
-use crate::store::{Commit, DueToken, Lease, RecordedFailure};
+use crate::store::{Commit, DueToken, RecordedFailure};
 use crate::token::Source;
-
-/// A fetch that may be made: under which lease, by which rows, why.
-#[derive(Clone, Copy)]
-pub(super) struct Turn<'a> {
-    pub(super) lease: &'a Lease,
-    pub(super) view: &'a View,
-    pub(super) bases: &'a Bases,
-    pub(super) cause: Cause,
-    /// The token's version when it was asked for.
-    pub(super) asked_at: i64,
-}
 
 impl Renewal {
     /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and

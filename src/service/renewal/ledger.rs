@@ -9,12 +9,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::exchange::Broken;
+use super::turn::Broken;
 use super::{QuotaUse, Renewal, View};
 use crate::clock::{Timestamp, millis};
 use crate::realm::{Answer, Quota, Scope};
 use crate::secret::SecretId;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::store::{FetchOutcome, FetchRow, StoreError, Usage};
 use crate::token::TokenText;
 

@@ -1,12 +1,12 @@
 //! Rotating a secret's credentials without a gap: the next ones are tried beside the current ones,
 //! and take their place with the first token they bring.
 
-use super::fetch::Turn;
+use super::turn::Turn;
 use super::{LAST_LOOK, Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::SecretId;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::service::schedule::back_off;
 use crate::service::{ServiceError, TokenAnswer};
 use crate::store::{NextCredentials, RecordedFailure, SecretRow};

@@ -13,7 +13,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::realm::{Answer, Definition, Expiry, Facts, Form, Rehearsed, Reissue, Run};
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
-use crate::service::flights::Cause;
+use crate::service::cause::Cause;
 use crate::store::FetchRow;
 use crate::token::TokenText;
 

@@ -7,9 +7,9 @@ use sea_orm::{ColumnTrait as _, QueryFilter as _};
 
 use super::super::{Grant, Intent, StoreError, StoreResult};
 use super::SqlStore;
+use super::entities::token::of;
 use super::entities::token::{ActiveModel, Column, Model};
 use super::sealed::{Place, read_grant, write_grant};
-use super::tokens::of;
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 

@@ -10,7 +10,7 @@ use sea_orm::{
 use super::super::{
     Commit, DueToken, DueWindow, Foreign, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow,
 };
-use super::entities::token::{ActiveModel, Column, Entity, Model};
+use super::entities::token::{ActiveModel, Column, Entity, Model, of};
 use super::sealed::{Place, read_outputs, read_token, write_outputs, write_token};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
@@ -269,12 +269,6 @@ pub(super) async fn retire(
         .col_expr(Column::StateGeneration, next(Column::StateGeneration));
     store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(())
-}
-
-pub(super) fn of(id: &SecretId) -> UpdateMany<Entity> {
-    Entity::update_many()
-        .filter(Column::Realm.eq(&id.realm))
-        .filter(Column::Key.eq(&id.key))
 }
 
 /// The row, while this lease is its latest and not given back.

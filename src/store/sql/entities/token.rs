@@ -2,7 +2,10 @@
 
 #![expect(unreachable_pub, reason = "the derive makes public items")]
 
+use sea_orm::UpdateMany;
 use sea_orm::entity::prelude::*;
+
+use crate::secret::SecretId;
 
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "ts_token")]
@@ -59,3 +62,10 @@ impl std::fmt::Debug for Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// An update of the row of this secret.
+pub(in crate::store::sql) fn of(id: &SecretId) -> UpdateMany<Entity> {
+    Entity::update_many()
+        .filter(Column::Realm.eq(&id.realm))
+        .filter(Column::Key.eq(&id.key))
+}

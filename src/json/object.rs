@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::suggestion::suggestion;
+use crate::json::suggestion;
 
 /// One thing that is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -39,18 +39,18 @@ pub struct Issues(Vec<Issue>);
 
 impl Issues {
     /// Notes one more.
-    pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Issue::at(pointer, detail));
     }
 
     /// Notes several.
-    pub fn extend(&mut self, more: Vec<Issue>) {
+    pub(crate) fn extend(&mut self, more: Vec<Issue>) {
         self.0.extend(more);
     }
 
     /// All that was noted.
     #[must_use]
-    pub fn into_vec(self) -> Vec<Issue> {
+    pub(crate) fn into_vec(self) -> Vec<Issue> {
         self.0
     }
 
@@ -58,7 +58,7 @@ impl Issues {
     ///
     /// # Errors
     /// All that was noted; also when `value` is `None` and nothing was.
-    pub fn conclude<T>(self, value: Option<T>) -> Result<T, Vec<Issue>> {
+    pub(crate) fn conclude<T>(self, value: Option<T>) -> Result<T, Vec<Issue>> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             Some(_) | None => Err(self.0),
@@ -79,7 +79,7 @@ pub struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// The object at `pointer`, or an issue that says what stands there instead.
-    pub fn read(value: &'a Value, pointer: &str, issues: &mut Issues) -> Option<Self> {
+    pub(crate) fn read(value: &'a Value, pointer: &str, issues: &mut Issues) -> Option<Self> {
         if let Value::Object(members) = value {
             return Some(Self {
                 members,
@@ -96,12 +96,12 @@ impl<'a> Object<'a> {
 
     /// The pointer of a member of this object.
     #[must_use]
-    pub fn pointer_of(&self, name: &str) -> String {
+    pub(crate) fn pointer_of(&self, name: &str) -> String {
         pointer(&self.pointer, name)
     }
 
     /// The value of a member; `None` when absent.
-    pub fn member(&mut self, name: &'static str) -> Option<&'a Value> {
+    pub(crate) fn member(&mut self, name: &'static str) -> Option<&'a Value> {
         if !self.known.contains(&name) {
             self.known.push(name);
         }
@@ -109,7 +109,7 @@ impl<'a> Object<'a> {
     }
 
     /// A text, `None` when absent or `null`.
-    pub fn text(&mut self, name: &'static str, issues: &mut Issues) -> Option<&'a str> {
+    pub(crate) fn text(&mut self, name: &'static str, issues: &mut Issues) -> Option<&'a str> {
         match self.member(name)? {
             Value::Null => None,
             Value::String(text) => Some(text),
@@ -124,7 +124,11 @@ impl<'a> Object<'a> {
     }
 
     /// A text that must be there and not be empty.
-    pub fn required_text(&mut self, name: &'static str, issues: &mut Issues) -> Option<&'a str> {
+    pub(crate) fn required_text(
+        &mut self,
+        name: &'static str,
+        issues: &mut Issues,
+    ) -> Option<&'a str> {
         match self.member(name) {
             None | Some(Value::Null) => {
                 issues.add(self.pointer_of(name), "required: a string");
@@ -139,7 +143,7 @@ impl<'a> Object<'a> {
     }
 
     /// Members whose names are not fixed, chosen by `belongs`; they count as known.
-    pub fn others(
+    pub(crate) fn others(
         &self,
         belongs: impl Fn(&str) -> bool,
     ) -> impl Iterator<Item = (&'a str, &'a Value)> {
@@ -151,7 +155,12 @@ impl<'a> Object<'a> {
 
     /// Notes each member that was not asked for, is not in `ignored` and is not chosen by
     /// `belongs`.
-    pub fn finish(self, ignored: &[&str], belongs: impl Fn(&str) -> bool, issues: &mut Issues) {
+    pub(crate) fn finish(
+        self,
+        ignored: &[&str],
+        belongs: impl Fn(&str) -> bool,
+        issues: &mut Issues,
+    ) {
         for name in self.members.keys() {
             let name = name.as_str();
             if !self.known.contains(&name) && !ignored.contains(&name) && !belongs(name) {
@@ -169,13 +178,13 @@ impl<'a> Object<'a> {
 }
 
 /// The pointer of a member of the object at `at` (RFC 6901).
-pub(super) fn pointer(at: &str, name: &str) -> String {
+pub(crate) fn pointer(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// What stands in a place, in the words of JSON.
 #[must_use]
-pub(super) fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
