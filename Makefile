@@ -22,6 +22,7 @@ check:
 	cargo clippy --all-targets --features failpoints -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	tests/check-sizes
+	tests/check-docs
 	! grep -E '^name = "(openssl|openssl-sys|native-tls)"$$' Cargo.lock
 
 gen:
@@ -30,11 +31,11 @@ gen:
 build:
 	cargo build --release
 
-# Measurements side by side; what they showed is in docs/benchmarks.md.
+# Measurements side by side; what they showed is in docs/develop/benchmarks.md.
 bench:
 	tests/run with-databases cargo bench --bench stampede --bench refresher
 
-# When 10,000 secrets fetched together are renewed: docs/renewal-spread.md.
+# When 10,000 secrets fetched together are renewed: docs/develop/renewal-spread.md.
 spread:
 	PRINT_SPREAD=1 cargo test --test simulation evenly_over_the_window -- --nocapture
 

@@ -25,6 +25,6 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
         &(crate::http::description().to_pretty_json()? + "\n"),
     )?;
     write("schema/realm.json", &schema::text())?;
-    write("docs/realm-language.md", &reference::language())?;
-    write("docs/catalog.md", &reference::catalog())
+    write("docs/reference/realm-language.md", &reference::language())?;
+    write("docs/reference/catalog.md", &reference::catalog())
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::catalog::{Preset, presets};
 use super::schema::schema;
 
-/// `docs/realm-language.md`
+/// `docs/reference/realm-language.md`
 #[must_use]
 pub fn language() -> String {
     let root = schema().to_value();
@@ -99,7 +99,7 @@ fn code(text: &str) -> String {
     format!("`{}`", text.replace('|', "\\|"))
 }
 
-/// `docs/catalog.md`
+/// `docs/reference/catalog.md`
 #[must_use]
 pub fn catalog() -> String {
     let mut page = String::from(

@@ -139,10 +139,13 @@ fn the_committed_files_are_up_to_date() {
     for (committed, made) in [
         (include_str!("../../schema/realm.json"), schema::text()),
         (
-            include_str!("../../docs/realm-language.md"),
+            include_str!("../../docs/reference/realm-language.md"),
             reference::language(),
         ),
-        (include_str!("../../docs/catalog.md"), reference::catalog()),
+        (
+            include_str!("../../docs/reference/catalog.md"),
+            reference::catalog(),
+        ),
     ] {
         assert!(committed == made, "make gen");
     }
