@@ -169,9 +169,34 @@ impl Upstream {
 #[async_trait]
 impl TokenSource for Upstream {
     async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure> {
-        let sent = tokio::time::timeout(timeout, self.exchange(request)).await;
-        sent.unwrap_or_else(|_| Err(timed_out(timeout)))
+        let sending = std::pin::pin!(self.exchange(request));
+        let sent = in_time(timeout, sending).await;
+        sent.unwrap_or_else(|| Err(timed_out(timeout)))
     }
+}
+
+/// By how much a timer may be late on a machine that is only busy.
+const LATE_TIMER: Duration = Duration::from_millis(100);
+/// How long an answer is waited for that came while this process was stopped.
+const AFTER_A_STOP: Duration = Duration::from_secs(2);
+
+/// What comes in time; `None`: nothing did.
+///
+/// A process that was stopped meanwhile (a signal, a frozen function, a pause of the machine) finds
+/// its timer over and the answer in the socket, and may see the timer first: then it looks for the
+/// answer a moment longer.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    mut answer: std::pin::Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    let began = tokio::time::Instant::now();
+    if let Ok(answer) = tokio::time::timeout(limit, answer.as_mut()).await {
+        return Some(answer);
+    }
+    if began.elapsed().saturating_sub(limit) < LATE_TIMER {
+        return None;
+    }
+    tokio::time::timeout(AFTER_A_STOP, answer).await.ok()
 }
 
 async fn send(client: &Client, request: &Request) -> Result<Response, reqwest::Error> {

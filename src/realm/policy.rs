@@ -23,10 +23,12 @@ pub struct Policy {
     pub max_concurrency: Option<usize>,
     /// For one fetch, up to 5 minutes; `None`: the server's setting.
     pub timeout: Option<Duration>,
-    /// The first pause after a failure; doubles up to 5 minutes. Default 1 s.
+    /// The first pause after a failure, at least 100 ms; doubles up to 5 minutes. Default 1 s.
     pub cool_down: Duration,
-    /// The pause after a failure that an operator must mend. Default 10 minutes.
+    /// The pause after a failure that an operator must mend, at least 1 s. Default 10 minutes.
     pub config_retry: Duration,
+    /// The pause after the provider said that the grant is gone, at least 1 s. Default 24 hours.
+    pub reauthorise_retry: Duration,
     /// Arguments that a forced fetch sends instead or besides, by name, e.g. `force_refresh: true`.
     pub force: Map<String, Value>,
 }
@@ -64,6 +66,7 @@ impl Default for Policy {
             timeout: None,
             cool_down: Duration::from_secs(1),
             config_retry: Duration::from_mins(10),
+            reauthorise_retry: Duration::from_hours(24),
             force: Map::new(),
         }
     }
@@ -112,8 +115,10 @@ impl Policy {
         let reissue = read_reissue(&mut object, issues);
         let min_interval = optional_duration(&mut object, "min_interval", issues);
         let timeout = read_timeout(&mut object, issues);
-        let cool_down = optional_duration(&mut object, "cool_down", issues);
-        let config_retry = optional_duration(&mut object, "config_retry", issues);
+        let cool_down = read_pause(&mut object, "cool_down", SHORTEST_COOL_DOWN, issues);
+        let config_retry = read_pause(&mut object, "config_retry", SHORTEST_RETRY, issues);
+        let reauthorise_retry =
+            read_pause(&mut object, "reauthorise_retry", SHORTEST_RETRY, issues);
         let quotas = quota::read_all(object.member("quota"), issues);
         let max_concurrency = read_concurrency(object.member("max_concurrency"), issues);
         let force = read_force(object.member("force"), issues);
@@ -127,6 +132,9 @@ impl Policy {
             timeout: timeout.ok()?,
             cool_down: cool_down.ok()?.unwrap_or(defaults.cool_down),
             config_retry: config_retry.ok()?.unwrap_or(defaults.config_retry),
+            reauthorise_retry: reauthorise_retry
+                .ok()?
+                .unwrap_or(defaults.reauthorise_retry),
             force: force?,
         })
     }
@@ -147,6 +155,25 @@ fn optional_duration(
         issues.add(object.pointer_of(name), wrong);
         Told
     })
+}
+
+/// A pause of nothing would ask the provider as fast as callers ask.
+const SHORTEST_COOL_DOWN: Duration = Duration::from_millis(100);
+const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
+fn read_pause(
+    object: &mut Object<'_>,
+    name: &'static str,
+    shortest: Duration,
+    issues: &mut Issues,
+) -> Result<Option<Duration>, Told> {
+    let pause = optional_duration(object, name, issues)?;
+    if pause.is_some_and(|pause| pause < shortest) {
+        let wrong = format!("expected at least {shortest:?}");
+        issues.add(object.pointer_of(name), wrong);
+        return Err(Told);
+    }
+    Ok(pause)
 }
 
 /// A lease lasts as long, and whoever waits for a dead holder waits for it.

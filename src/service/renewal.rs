@@ -29,7 +29,7 @@ use super::input_files::InputFiles;
 use super::memory::{Mark, Memory};
 use super::permits::{Permit, Permits};
 use super::{ServiceError, Stale, TokenAnswer};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::Failure;
 use crate::realm::{Definition, Policy};
@@ -40,12 +40,13 @@ use crate::telemetry::Metrics;
 use crate::upstream::TokenSource;
 use bases::Bases;
 use decide::Hold;
+use exchange::Exchange;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_mark;
 use ledger::Withheld;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
-use turn::Turn;
+use turn::{Turn, Turned};
 
 /// Times of a renewal.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,7 @@ pub struct Renewal {
     permits: Permits,
     circuits: Circuits,
     withheld: Withheld,
+    exchange: Exchange,
     settings: RenewalSettings,
     /// This process, in leases.
     owner: String,
@@ -119,8 +121,17 @@ impl Renewal {
     #[must_use]
     pub fn new(parts: RenewalParts, settings: RenewalSettings) -> Self {
         let owner = uuid::Uuid::now_v7().to_string();
+        let exchange = Exchange {
+            store: Arc::clone(&parts.store),
+            upstream: Arc::clone(&parts.upstream),
+            clock: Arc::clone(&parts.clock),
+            tasks: parts.tasks.clone(),
+            instance: owner.clone(),
+            margin: settings.lease_margin,
+        };
         Self {
             parts,
+            exchange,
             permits: Permits::default(),
             circuits: Circuits::default(),
             withheld: Withheld::default(),
@@ -181,11 +192,7 @@ impl Renewal {
         let wait = failure.retry_after.unwrap_or(BASE_PAUSE);
         let until = now.plus(wait);
         if cause == Cause::Due {
-            // Without a refresher (a function) nobody listens.
-            let _ = self.parts.schedule.send(DueToken {
-                id: id.clone(),
-                due_at: until,
-            });
+            self.plan(id, until);
         }
         let Some(held) = view.held(now) else {
             return Err(ServiceError::Fetch(failure));
@@ -200,6 +207,15 @@ impl Renewal {
             retry_after: Some(wait),
             ..answer
         })
+    }
+
+    /// Queues a renewal in the background.
+    fn plan(&self, id: &SecretId, due_at: Timestamp) {
+        // Without a refresher (a function) nobody listens.
+        let _ = self.parts.schedule.send(DueToken {
+            id: id.clone(),
+            due_at,
+        });
     }
 
     /// Waits for the leave to fetch; not under a lease, which would be used up.
@@ -264,11 +280,7 @@ impl Renewal {
         let reason = view.hold(cause, now)?;
         match (held, reason) {
             (Some(held), Hold::Floor(until)) if cause == Cause::Due => {
-                // Without a refresher (a function) nobody listens.
-                let _ = self.parts.schedule.send(DueToken {
-                    id: id.clone(),
-                    due_at: until,
-                });
+                self.plan(id, until);
                 Some(Ok(self.keep(id, view, held, Some(until), view.stale(now))))
             }
             (Some(held), Hold::Floor(until)) => {
@@ -281,6 +293,10 @@ impl Renewal {
             }
             (Some(held), Hold::Failed(failure)) => {
                 let until = failure.next_attempt_at;
+                if cause == Cause::Due {
+                    let expires_at = held.token.life.expires_at;
+                    self.plan(id, failure.background_attempt_at(expires_at));
+                }
                 let answer = self.keep(id, view, held, Some(until), Some(stale_after(failure)));
                 Some(Ok(TokenAnswer {
                     renewed: false,
@@ -289,7 +305,7 @@ impl Renewal {
                 }))
             }
             (None, Hold::Failed(recorded)) => {
-                let retry_after = Some(recorded.next_attempt_at.since(now));
+                let retry_after = Some(recorded.urgent_attempt_at.since(now));
                 Some(Err(ServiceError::Fetch(Failure {
                     retry_after,
                     ..recorded.failure.clone()
@@ -335,12 +351,14 @@ impl Renewal {
         asked_at: i64,
         (view, mut bases): (&View, Bases),
     ) -> Result<TokenAnswer, ServiceError> {
-        let timeout = self.timeout(view);
+        let mut timeout = self.timeout(view);
         let give_up_at = tokio::time::Instant::now() + self.settings.wait;
         let mut pause = FIRST_LOOK;
         let mut permit = None;
         loop {
             let (lease, view) = self.claim_and_look(id, timeout).await?;
+            // An edit may have named another.
+            timeout = self.timeout(&view);
             if let Some(outcome) = self.settle(id, &view, cause, asked_at) {
                 self.release(lease.as_ref()).await;
                 return outcome;
@@ -363,9 +381,17 @@ impl Renewal {
                         bases: &bases,
                         cause,
                         asked_at,
+                        give_up_at,
                     };
-                    if let Some(answer) = self.fetch(turn).await? {
-                        return Ok(answer);
+                    match self.fetch(turn).await? {
+                        Turned::Answer(answer) => return Ok(answer),
+                        Turned::Again => {}
+                        Turned::WaitUntil(until) => {
+                            // Whoever only waits keeps nobody from fetching.
+                            permit = None;
+                            let wait = until.since(self.parts.clock.now());
+                            tokio::time::sleep(wait).await;
+                        }
                     }
                     if bases.have_died() {
                         bases = self.renew_bases(id, bases).await?;

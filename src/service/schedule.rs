@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::failure::FailureKind;
+use crate::failure::{Failure, FailureKind};
 use crate::realm::{Policy, Reissue};
 use crate::secret::SecretId;
 use crate::token::Life;
@@ -41,11 +41,8 @@ pub(super) fn repeat_at(now: Timestamp, life: Life, count: i64) -> Option<Timest
 }
 
 const LAST_RETRY: Duration = Duration::from_mins(5);
-/// A grant that is gone is hardly ever given back.
-const GRANT_RETRY: Duration = Duration::from_hours(24);
-
-/// How long to wait after the `count`th failure in a row: `cool_down` (1 s) doubling to 5 min, a
-/// quarter of it spread by secret.
+/// How long to wait after the `count`th failure in a row while a token is held: `cool_down` (1 s)
+/// doubling to 5 min, a quarter of it spread by secret.
 pub(super) fn back_off(
     kind: FailureKind,
     count: i64,
@@ -53,23 +50,53 @@ pub(super) fn back_off(
     secret: &SecretId,
 ) -> Duration {
     match kind {
-        // Our own count knows better when a quota is free; what the provider says without it lasts
-        // for a while.
-        FailureKind::Config | FailureKind::Quota => return policy.config_retry,
-        // Only an edit, or somebody's hand, brings another.
-        FailureKind::Reauthorise => return GRANT_RETRY,
+        // What the provider says of a quota without a time lasts for a while.
+        FailureKind::Config | FailureKind::Quota => policy.config_retry,
+        FailureKind::Reauthorise => policy.reauthorise_retry,
         FailureKind::Refused
         | FailureKind::Busy
         | FailureKind::Dependency
         | FailureKind::Unreachable
         | FailureKind::TimedOut
-        | FailureKind::Malformed => {}
+        | FailureKind::Malformed => paced(count, policy, secret, LAST_RETRY.max(policy.cool_down)),
     }
-    let doublings = u32::try_from(count.clamp(1, 10) - 1).unwrap_or_default();
-    let wait = policy
-        .cool_down
-        .saturating_mul(1 << doublings)
-        .min(LAST_RETRY.max(policy.cool_down));
+}
+
+/// How long to wait after the `count`th failure in a row while no valid token is held: never longer
+/// than [`back_off`], and at the pace of `cool_down` where the provider refused, since what it
+/// refuses now it may grant a moment later.
+///
+/// With the defaults a grant that is gone is tried after 1 s, 2 s, 4 s … up to a day apart.
+pub(super) fn urgent_back_off(
+    failure: &Failure,
+    count: i64,
+    policy: &Policy,
+    secret: &SecretId,
+) -> Duration {
+    let pause = back_off(failure.kind, count, policy, secret);
+    match failure.kind {
+        FailureKind::Config | FailureKind::Quota | FailureKind::Reauthorise
+            if failure.is_answer =>
+        {
+            paced(count, policy, secret, pause)
+        }
+        FailureKind::Config
+        | FailureKind::Quota
+        | FailureKind::Reauthorise
+        | FailureKind::Refused
+        | FailureKind::Busy
+        | FailureKind::Dependency
+        | FailureKind::Unreachable
+        | FailureKind::TimedOut
+        | FailureKind::Malformed => pause,
+    }
+}
+
+/// `cool_down`, doubled with each failure in a row, up to `longest`; a quarter of it is spread by
+/// secret.
+fn paced(count: i64, policy: &Policy, secret: &SecretId, longest: Duration) -> Duration {
+    let doublings = u32::try_from(count.clamp(1, 31) - 1).unwrap_or_default();
+    let wait = policy.cool_down.saturating_mul(1 << doublings).min(longest);
     wait.mul_f64(0.75 + 0.25 * share(secret))
 }
 

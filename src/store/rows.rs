@@ -203,6 +203,9 @@ pub struct RecordedFailure {
     pub at: Timestamp,
     /// Not before when to try again by itself.
     pub next_attempt_at: Timestamp,
+    /// From when on an attempt is allowed while no valid token is held.
+    #[serde(default = "long_ago")]
+    pub urgent_attempt_at: Timestamp,
     /// The realm version it was tried with.
     pub realm_version: i64,
     /// The secret version it was tried with.
@@ -216,6 +219,34 @@ pub struct RecordedFailure {
     /// What.
     #[serde(flatten)]
     pub failure: Failure,
+}
+
+impl RecordedFailure {
+    /// Until when no attempt is made by itself, with and without a valid token.
+    #[must_use]
+    pub fn pause_ends_at(&self, is_token_held: bool) -> Timestamp {
+        if is_token_held {
+            self.next_attempt_at
+        } else {
+            self.urgent_attempt_at
+        }
+    }
+
+    /// When to try again in the background, where the held token ends at `expires_at`: at its end
+    /// at the latest.
+    #[must_use]
+    pub fn background_attempt_at(&self, expires_at: Option<Timestamp>) -> Timestamp {
+        match expires_at {
+            Some(ends) if self.at < ends => {
+                self.next_attempt_at.min(ends.max(self.urgent_attempt_at))
+            }
+            Some(_) | None => self.next_attempt_at,
+        }
+    }
+}
+
+fn long_ago() -> Timestamp {
+    Timestamp::from_epoch_ms(0)
 }
 
 /// The right to fetch and store the token of one secret, for a while.

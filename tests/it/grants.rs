@@ -176,17 +176,24 @@ async fn a_grant_that_is_gone_says_so_until_another_is_stored() {
         (&told["state"], &told["grant"]["state"]),
         (&json!("reauthorise"), &json!("gone"))
     );
-    world.advance(Duration::from_hours(2), &[&server]).await;
+    assert_eq!(server.token().await.problem(), (502, "reauthorise"));
+    assert_eq!(world.provider.calls(), 1, "not at the pace of callers");
+    world.advance(Duration::from_secs(1), &[&server]).await;
+    world.provider.script(Fault::Status(
+        400,
+        r#"{"error":"invalid_grant"}"#.to_owned(),
+    ));
+    assert_eq!(server.token().await.problem(), (502, "reauthorise"));
     assert_eq!(server.token().await.problem(), (502, "reauthorise"));
     assert_eq!(
         world.provider.calls(),
-        1,
-        "nobody asks again with a dead grant"
+        2,
+        "nothing is held: once more after `cool_down`"
     );
     store_grant(&server, "authorised-anew").await;
     world.provider.script(answer(1));
     assert_eq!(server.token().await.ok()["token"], "t-1");
-    assert_eq!(spent(&world), ["r-0", "authorised-anew"]);
+    assert_eq!(spent(&world), ["r-0", "r-0", "authorised-anew"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,4 +315,50 @@ async fn an_ageing_grant_is_used_though_nobody_asks() {
         (&swept["renewed"], spent(&world)),
         (&json!(1), vec!["r-0".to_owned(), "r-1".to_owned()])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_was_refused_once_is_tried_again_soon_while_nothing_is_held() {
+    let world = World::new().await;
+    let server = serve(&world).await;
+    world.provider.script(Fault::Status(
+        400,
+        r#"{"error":"invalid_grant"}"#.to_owned(),
+    ));
+    let reply = server.token().await;
+    assert_eq!(reply.problem(), (502, "reauthorise"));
+    assert_eq!(reply.body["retry_after"], 1);
+    world.provider.script(answer(1));
+    world.advance(Duration::from_secs(1), &[&server]).await;
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_after_its_time_still_brings_its_grant() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let mut realm = realm(&world);
+    realm["config"]["policy"] = json!({"reissue": "coexists", "timeout": "100ms"});
+    server.post("/api/realm", &realm).await.ok();
+    store_grant(&server, "r-0").await;
+    let Fault::Json(late) = answer(1) else {
+        unreachable!("it is JSON")
+    };
+    world.provider.script(Fault::HoldThenJson(late));
+    assert_eq!(server.token().await.problem(), (504, "upstream_timeout"));
+    assert_eq!(status(&server).await["grant"]["state"], "unknown");
+    world.provider.release();
+    until_stored(&server, 1).await;
+    assert_eq!(status(&server).await["grant"]["state"], "held");
+    world.provider.script(answer(2));
+    world.advance(Duration::from_secs(2), &[&server]).await;
+    assert_eq!(server.token().await.ok()["token"], "t-2");
+    assert_eq!(spent(&world), ["r-0", "r-1"]);
+}
+
+/// Waits until the store has the grant of this generation.
+async fn until_stored(server: &Server, generation: i64) {
+    while status(server).await["grant"]["generation"] != generation {
+        tokio::task::yield_now().await;
+    }
 }

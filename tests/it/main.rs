@@ -14,6 +14,7 @@ mod harness;
 mod hit_path;
 mod log;
 mod log_lines;
+mod pauses;
 mod policy;
 mod realms;
 mod refresher;

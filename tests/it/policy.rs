@@ -435,6 +435,14 @@ async fn a_wrong_policy_is_told_field_by_field() {
             json!({"timeout": "soon", "cool_down": true}),
             vec!["/config/policy/timeout", "/config/policy/cool_down"],
         ),
+        (
+            json!({"cool_down": 0, "config_retry": "999ms", "reauthorise_retry": 0}),
+            vec![
+                "/config/policy/cool_down",
+                "/config/policy/config_retry",
+                "/config/policy/reauthorise_retry",
+            ],
+        ),
         (json!({"force": {"a": [1]}}), vec!["/config/policy/force/a"]),
         (
             json!({"max_concurrency": 0}),

@@ -102,7 +102,7 @@ fn what_is_not_used_is_told() {
     for warning in [
         "no input usr",
         "no depends_on.bsae",
-        "300 s are taken",
+        "assuming 300 s",
         "3 answers for 2 requests",
     ] {
         assert!(

@@ -83,6 +83,7 @@ pub(crate) fn commit(text: &str, version: i64) -> Commit {
 pub(crate) fn refusal() -> RecordedFailure {
     RecordedFailure {
         at: at(1500),
+        urgent_attempt_at: at(0),
         next_attempt_at: at(2500),
         realm_version: 3,
         secret_version: 4,

@@ -42,12 +42,17 @@ pub(super) struct Policy {
     /// For a whole fetch, 100 ms to 5 minutes. Default the server's setting.
     #[schemars(example = &"20s")]
     timeout: Option<Duration>,
-    /// The first pause after a failure; doubles up to 5 minutes. Default 1 s.
+    /// The first pause after a failure, at least 100 ms; doubles up to 5 minutes. Default 1 s.
     #[schemars(example = &"2s")]
     cool_down: Option<Duration>,
-    /// The pause after a failure that an operator must mend. Default 10 minutes.
+    /// The pause after a failure that an operator must mend, at least 1 s. Default 10 minutes.
+    /// While no valid token is held, an attempt is allowed sooner, at the pace of `cool_down`.
     #[schemars(example = &"1h")]
     config_retry: Option<Duration>,
+    /// The pause after the provider said that the grant is gone, at least 1 s. Default 24 hours.
+    /// While no valid token is held, an attempt is allowed sooner, at the pace of `cool_down`.
+    #[schemars(example = &"6h")]
+    reauthorise_retry: Option<Duration>,
     /// What a forced fetch (flush, report) sends instead or besides, by the member's name, exactly
     /// as written there, in the first request's query, headers, form or json. Values as they are,
     /// no templates; what stands in the URL itself is not replaced.

@@ -68,7 +68,7 @@ impl Renewal {
                 ..life
             };
             repeat_count = view.row.as_ref().map_or(0, |row| row.repeat_count)
-                + i64::from(cause == Cause::Due);
+                + i64::from(matches!(cause, Cause::Due | Cause::MinTtl { .. }));
             let as_ruled = due_at(whole, &view.policy, &lease.id).filter(|due| *due > now);
             due = repeat_at(now, life, repeat_count).max(as_ruled);
         }

@@ -68,13 +68,14 @@ impl View {
 
     /// Why a fetch must not be made now, if so.
     pub(super) fn hold(&self, cause: Cause, now: Timestamp) -> Option<Hold<'_>> {
-        if let Some(failure) = self
-            .failure()
-            .filter(|failure| now < failure.next_attempt_at && cause != Cause::Retry)
+        let held = self.held(now);
+        if let Some(failure) = self.failure()
+            && cause != Cause::Retry
+            && now < failure.pause_ends_at(held.is_some())
         {
             return Some(Hold::Failed(failure));
         }
-        let held = self.held(now)?;
+        let held = held?;
         let until = self.floor(held, cause).max(self.grant_floor(held, cause));
         (until > now).then_some(Hold::Floor(until))
     }
@@ -136,28 +137,33 @@ impl View {
         unknown_until.unwrap_or(Timestamp::from_epoch_ms(0))
     }
 
-    /// A provider that repeats its token has a longer one only in its window; none has one longer
-    /// than its tokens live.
+    /// A provider that repeats its token has a longer one only in its window, and not soon after it
+    /// has repeated it; none has one longer than its tokens live.
+    ///
+    /// With tokens of 7200 s and `same_until` 1800 s: from 5400 s on; after a repeat at 5500 s, when
+    /// the renewal is due again.
     fn min_ttl_floor(&self, held: Held<'_>, ms: i64) -> Timestamp {
         let life = held.token.life;
         let never = Timestamp::from_epoch_ms(i64::MAX);
         let Some(expires_at) = life.expires_at else {
             return never;
         };
-        if let Reissue::Same {
-            until,
-            extends: false,
-        } = self.policy.reissue
-        {
-            return expires_at.minus(until);
-        }
+        let window_opens = match self.policy.reissue {
+            Reissue::Same {
+                until,
+                extends: false,
+            } => expires_at.minus(until),
+            Reissue::Same { .. } | Reissue::Replaces { .. } | Reissue::Coexists => life.obtained_at,
+        };
         let whole_ms = expires_at
             .epoch_ms()
             .saturating_sub(life.obtained_at.epoch_ms());
-        if whole_ms < ms {
-            held.row.due_at.unwrap_or(expires_at)
+        // A provider that has repeated this token will not give a longer one to whoever asks again
+        // at once, whatever its realm says of its window.
+        if whole_ms < ms || held.row.repeat_count > 0 {
+            window_opens.max(held.row.due_at.unwrap_or(expires_at))
         } else {
-            life.obtained_at
+            window_opens
         }
     }
 }

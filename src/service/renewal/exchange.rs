@@ -8,53 +8,162 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::turn::{Broken, Turn};
-use super::{Renewal, View};
-use crate::clock::Timestamp;
+use tokio::sync::oneshot;
+
+use super::View;
+use super::turn::Broken;
+use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Run, Saved};
+use crate::realm::{Answer, Facts, RawAnswer, Request, Run, Saved};
 use crate::secret::SecretId;
-use crate::store::{Grant, Intent, StoreError};
-use crate::upstream::timed_out;
+use crate::store::{Grant, Intent, Lease, Store, StoreError};
+use crate::tasks::Tasks;
+use crate::upstream::{TokenSource, in_time, timed_out};
 
 /// How often what came of a grant is tried to be stored while the caller waits, and the pause
 /// between.
 const SAVE_TRIES: u32 = 10;
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause when it is tried on behind the caller's back; it is tried until it is stored.
+/// How long an answer to a request that spends a grant is waited for after its time.
+const LONGEST_ANSWER: Duration = Duration::from_hours(1);
+/// The longest pause when it is tried in the background; it is tried until it is stored.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(5);
 
-impl Renewal {
-    /// Sends the requests of a run until it concludes.
-    pub(super) async fn exchange(
+/// Sends the requests of fetches. Has what that needs and no more, so that it can go on when nobody
+/// waits for it.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) upstream: Arc<dyn TokenSource>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tasks: Tasks,
+    /// This process, in intents.
+    pub(super) instance: String,
+    /// By how much a lease outlives the fetch it is for.
+    pub(super) margin: Duration,
+}
+
+/// The time of one fetch.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    /// How long it may take.
+    whole: Duration,
+    /// By when an answer is waited for: while the lease holds.
+    end: tokio::time::Instant,
+}
+
+/// What came of the requests of a fetch.
+pub(super) struct Exchanged {
+    pub(super) outcome: Result<Answer, Broken>,
+    /// How many answers came.
+    pub(super) steps: usize,
+}
+
+/// Who waits for the outcome, until they are told that its time is over.
+type Waiting = Option<oneshot::Sender<Exchanged>>;
+
+impl Exchange {
+    /// The time of a fetch that may take `whole`; `None` where less than half of it is left under
+    /// the lease: an answer would come too late to be stored.
+    pub(super) fn times(&self, lease: &Lease, whole: Duration) -> Option<Times> {
+        let now = self.clock.now();
+        self.has_time(lease, whole, now).then(|| Times {
+            whole,
+            end: tokio::time::Instant::now() + whole.min(lease.until.since(now)),
+        })
+    }
+
+    fn has_time(&self, lease: &Lease, whole: Duration, now: Timestamp) -> bool {
+        lease.until.minus(self.margin).since(now) >= whole / 2
+    }
+
+    /// Makes the requests of a fetch; where they spend a grant, in a task of its own.
+    pub(super) async fn make(
         &self,
-        turn: Turn<'_>,
+        lease: &Lease,
+        view: &View,
+        facts: Facts,
+        times: Times,
+    ) -> Exchanged {
+        if !view
+            .definition
+            .form()
+            .is_some_and(crate::realm::Form::rotates)
+        {
+            return self.make_here(lease, view, facts, times, &mut None).await;
+        }
+        let (done, landed) = oneshot::channel();
+        let (exchange, lease, view) = (self.clone(), lease.clone(), view.clone());
+        self.tasks.spawn("exchange", async move {
+            let mut waiting = Some(done);
+            let exchanged = exchange
+                .make_here(&lease, &view, facts, times, &mut waiting)
+                .await;
+            if let Some(done) = waiting {
+                // Nobody waits where the renewal was cut off.
+                let _ = done.send(exchanged);
+            }
+        });
+        landed.await.unwrap_or(Exchanged {
+            outcome: Err(Broken::Overtaken),
+            steps: 1,
+        })
+    }
+
+    async fn make_here(
+        &self,
+        lease: &Lease,
+        view: &View,
+        facts: Facts,
+        times: Times,
+        waiting: &mut Waiting,
+    ) -> Exchanged {
+        let begun = view.definition.form().map(|form| form.begin(facts));
+        let mut run = match begun {
+            Some(Ok(run)) => run,
+            Some(Err(failure)) => return Exchanged::of(failure),
+            None => return Exchanged::of(super::fetch::nothing_to_fetch()),
+        };
+        let outcome = self.send_all((lease, view), &mut run, times, waiting).await;
+        let outcome = outcome.map_err(|broken| match broken {
+            Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
+            other @ (Broken::Store(_) | Broken::Overtaken | Broken::OutOfTime) => other,
+        });
+        Exchanged {
+            outcome,
+            steps: run.steps(),
+        }
+    }
+
+    /// Sends the requests of a run until it concludes.
+    async fn send_all(
+        &self,
+        (lease, view): (&Lease, &View),
         run: &mut Run<'_>,
-        timeout: Duration,
+        times: Times,
+        waiting: &mut Waiting,
     ) -> Result<Answer, Broken> {
-        let end = tokio::time::Instant::now() + timeout;
-        let mut grant = turn.view.grant();
+        let mut grant = view.grant();
         while let Some(request) = run.next_request()? {
+            let is_first = run.steps() == 0;
             let intent = if request.spends {
-                Some(self.intend(turn, &mut grant).await?)
+                let intended = self.intend((lease, view), &mut grant, times.whole, is_first);
+                Some(intended.await?)
+            } else if is_first && !self.has_time(lease, times.whole, self.clock.now()) {
+                return Err(Broken::OutOfTime);
             } else {
                 None
             };
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
-            let sent = self.parts.upstream.send(&request, left).await;
-            let sent = sent.map_err(|failure| {
-                if failure.kind == FailureKind::TimedOut {
-                    timed_out(timeout)
-                } else {
-                    failure
-                }
-            });
+            let sent = self.send(&request, times, waiting).await;
             crash_point("step_answered");
             match sent.and_then(|raw| run.take(raw)) {
-                Ok(saved) => self.keep_grant(turn, &mut grant, intent, saved).await?,
+                Ok(saved) => {
+                    self.keep_grant(lease, view, &mut grant, (intent, saved))
+                        .await?;
+                }
                 Err(failure) => {
-                    self.end_vain_spend(turn, intent.as_ref(), &failure).await;
+                    self.end_vain_spend(lease, intent.as_ref(), &failure).await;
                     return Err(failure.into());
                 }
             }
@@ -65,76 +174,148 @@ impl Renewal {
         })
     }
 
+    /// Sends a request. When its time is over, and it spends a grant, those who wait are told so,
+    /// and its answer is waited for all the same.
+    async fn send(
+        &self,
+        request: &Request,
+        times: Times,
+        waiting: &mut Waiting,
+    ) -> Result<RawAnswer, Failure> {
+        let left = times
+            .end
+            .saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            return Err(Failure {
+                is_unsent: true,
+                ..timed_out(times.whole)
+            });
+        }
+        if !request.spends {
+            return self.sent(request, left, times.whole).await;
+        }
+        let mut answer = std::pin::pin!(self.sent(request, LONGEST_ANSWER, times.whole));
+        if let Some(answer) = in_time(left, answer.as_mut()).await {
+            return answer;
+        }
+        if let Some(waiting) = waiting.take() {
+            tracing::warn!(
+                "the answer to a request that spends a grant is late; it is read whenever it comes"
+            );
+            // Nobody waits where the renewal was cut off.
+            let _ = waiting.send(Exchanged {
+                steps: 1,
+                ..Exchanged::of(timed_out(times.whole))
+            });
+        }
+        answer.await
+    }
+
+    async fn sent(
+        &self,
+        request: &Request,
+        left: Duration,
+        whole: Duration,
+    ) -> Result<RawAnswer, Failure> {
+        let sent = self.upstream.send(request, left).await;
+        sent.map_err(|failure| {
+            if failure.kind == FailureKind::TimedOut {
+                timed_out(whole)
+            } else {
+                failure
+            }
+        })
+    }
+
     /// Writes down that the grant is about to be spent.
-    async fn intend(&self, turn: Turn<'_>, grant: &mut Grant) -> Result<Intent, Broken> {
-        let Turn { lease, view, .. } = turn;
+    async fn intend(
+        &self,
+        (lease, view): (&Lease, &View),
+        grant: &mut Grant,
+        whole: Duration,
+        is_first: bool,
+    ) -> Result<Intent, Broken> {
         if grant.is_of_another(&view.inputs.seed) {
-            // The operator has authorised anew: whoever still uses the grant before is fenced, lest
-            // one of the two be lost.
+            // The operator has authorised anew: whoever still uses the grant before is fenced, so
+            // that neither of the two is lost.
             let fence = self.new_intent(grant.generation, view);
-            match self
-                .parts
+            let fenced = self
                 .store
                 .end_spend(&lease.id, &fence, Some(&Grant::default()))
-                .await
-            {
-                Ok(true) => {
-                    *grant = Grant {
-                        generation: grant.generation + 1,
-                        ..Grant::default()
-                    }
-                }
-                Ok(false) => return Err(Broken::Overtaken),
-                Err(error) => return Err(Broken::Store(error)),
+                .await;
+            if !fenced.map_err(Broken::Store)? {
+                return Err(Broken::Overtaken);
             }
+            *grant = Grant {
+                generation: grant.generation + 1,
+                ..Grant::default()
+            };
         }
         let intent = self.new_intent(grant.generation, view);
-        match self
-            .parts
+        let begun = self
             .store
             .begin_spend(&lease.id, grant.intent.as_ref(), &intent)
-            .await
-        {
-            Ok(true) => {}
-            Ok(false) => return Err(Broken::Overtaken),
-            Err(error) => return Err(Broken::Store(error)),
+            .await;
+        if !begun.map_err(Broken::Store)? {
+            return Err(Broken::Overtaken);
         }
         crash_point("grant_intended");
-        // Whoever takes the lease over may try the same grant.
-        if self.parts.clock.now() >= lease.until.minus(self.settings.lease_margin) {
-            let detail = "the lease ended before the grant could be sent";
-            let failure = Failure {
-                is_unsent: true,
-                ..Failure::new(FailureKind::Busy, detail)
-            };
-            self.end_vain_spend(turn, Some(&intent), &failure).await;
-            return Err(failure.into());
-        }
+        self.demand_time(lease, whole, is_first, &intent).await?;
         Ok(intent)
+    }
+
+    /// Takes an intent back where too little time is left: whoever takes the lease over may try the
+    /// same grant.
+    async fn demand_time(
+        &self,
+        lease: &Lease,
+        whole: Duration,
+        is_first: bool,
+        intent: &Intent,
+    ) -> Result<(), Broken> {
+        let now = self.clock.now();
+        let has_time = if is_first {
+            self.has_time(lease, whole, now)
+        } else {
+            now < lease.until.minus(self.margin)
+        };
+        if has_time {
+            return Ok(());
+        }
+        let detail = "the lease ended before the grant could be sent";
+        let failure = Failure {
+            is_unsent: true,
+            ..Failure::new(FailureKind::Busy, detail)
+        };
+        self.end_vain_spend(lease, Some(intent), &failure).await;
+        Err(if is_first {
+            Broken::OutOfTime
+        } else {
+            failure.into()
+        })
     }
 
     fn new_intent(&self, generation: i64, view: &View) -> Intent {
         Intent {
             id: uuid::Uuid::now_v7().to_string(),
             generation,
-            at: self.parts.clock.now(),
+            at: self.clock.now(),
             seed: view.inputs.seed.clone(),
-            instance: self.owner.clone(),
+            instance: self.instance.clone(),
         }
     }
 
     /// Stores what came back of a step.
     async fn keep_grant(
         &self,
-        turn: Turn<'_>,
+        lease: &Lease,
+        view: &View,
         grant: &mut Grant,
-        intent: Option<Intent>,
-        saved: Saved,
+        (intent, saved): (Option<Intent>, Saved),
     ) -> Result<(), Broken> {
         if intent.is_none() && saved.values.is_empty() {
             return Ok(());
         }
-        let Turn { lease, view, .. } = turn;
         let intent = intent.unwrap_or_else(|| self.new_intent(grant.generation, view));
         let next = next_grant(grant, view, &saved);
         match self.store_grant(&lease.id, &intent, &next).await {
@@ -164,7 +345,7 @@ impl Renewal {
     ) -> Result<bool, StoreError> {
         let mut tries = 1;
         loop {
-            let outcome = self.parts.store.end_spend(id, intent, Some(grant)).await;
+            let outcome = self.store.end_spend(id, intent, Some(grant)).await;
             if outcome.is_ok() || tries == SAVE_TRIES {
                 return outcome;
             }
@@ -182,8 +363,8 @@ impl Renewal {
             key,
             "a new grant could not be stored yet; its token is not handed out"
         );
-        let (store, id) = (Arc::clone(&self.parts.store), id.clone());
-        self.parts.tasks.spawn("late grant", async move {
+        let (store, id) = (Arc::clone(&self.store), id.clone());
+        self.tasks.spawn("late grant", async move {
             let mut pause = SAVE_PAUSE;
             loop {
                 tokio::time::sleep(pause).await;
@@ -210,26 +391,24 @@ impl Renewal {
 
     /// A use that brought nothing: where it is certain that the grant is unspent, nothing more is
     /// unknown.
-    async fn end_vain_spend(&self, turn: Turn<'_>, intent: Option<&Intent>, failure: &Failure) {
+    async fn end_vain_spend(&self, lease: &Lease, intent: Option<&Intent>, failure: &Failure) {
         let Some(intent) = intent.filter(|_| is_unspent(failure)) else {
             return;
         };
-        if let Err(error) = self
-            .parts
-            .store
-            .end_spend(&turn.lease.id, intent, None)
-            .await
-        {
+        if let Err(error) = self.store.end_spend(&lease.id, intent, None).await {
             tracing::warn!(%error, "that a grant was not spent could not be noted; it is tried again near expiry");
         }
     }
 
     /// The provider refused the grant. `true`: somebody else has moved it on meanwhile, or it could
     /// be given up for a login: the caller goes round again.
-    pub(super) async fn is_replaceable(&self, turn: Turn<'_>) -> Result<bool, StoreError> {
-        let (id, before) = (&turn.lease.id, turn.view.grant());
+    pub(super) async fn is_replaceable(
+        &self,
+        lease: &Lease,
+        view: &View,
+    ) -> Result<bool, StoreError> {
+        let (id, before) = (&lease.id, view.grant());
         let now = self
-            .parts
             .store
             .find_token(id)
             .await?
@@ -238,19 +417,27 @@ impl Renewal {
         if now.generation != before.generation {
             return Ok(true);
         }
-        let logs_in = turn
-            .view
+        let logs_in = view
             .definition
             .form()
             .is_some_and(crate::realm::Form::logs_in);
-        if !logs_in || !turn.view.inputs.has_saved {
+        if !logs_in || !view.inputs.has_saved {
             return Ok(false);
         }
-        let intent = self.new_intent(before.generation, turn.view);
-        self.parts
-            .store
+        let intent = self.new_intent(before.generation, view);
+        self.store
             .end_spend(id, &intent, Some(&Grant::default()))
             .await
+    }
+}
+
+impl Exchanged {
+    /// Broken off before anything was sent.
+    fn of(failure: Failure) -> Self {
+        Self {
+            outcome: Err(failure.into()),
+            steps: 0,
+        }
     }
 }
 

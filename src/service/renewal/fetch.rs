@@ -1,24 +1,26 @@
 //! Asking the provider under a lease, and what becomes of its answer.
 
+use std::time::Duration;
+
 use super::decide::Held;
+use super::exchange::Exchanged;
 use super::ledger::Admission;
-use super::turn::{Broken, Turn};
+use super::turn::{Broken, Turn, Turned};
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Expiry, Run};
+use crate::realm::{Answer, Expiry, Facts};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
-use crate::service::schedule::back_off;
+use crate::service::schedule::{back_off, urgent_back_off};
 use crate::service::{ServiceError, TokenAnswer};
-use crate::store::{Commit, DueToken, RecordedFailure};
+use crate::store::{Commit, RecordedFailure};
 use crate::token::Source;
 
 impl Renewal {
-    /// Asks the provider and stores what it gives. `None`: the lease had passed to another, and
-    /// there is nothing newer: the caller goes round again.
-    pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
+    /// Asks the provider and stores what it gives.
+    pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Turned, ServiceError> {
         let Turn {
             lease, view, cause, ..
         } = turn;
@@ -31,8 +33,8 @@ impl Renewal {
         // The life counts from before the request.
         let started = self.parts.clock.now();
         let forced = cause.is_forced() && view.held(started).is_some();
-        let mut run = match form.begin(view.facts(&lease.id, forced, started, turn.bases.tokens()))
-        {
+        let facts = view.facts(&lease.id, forced, started, turn.bases.tokens());
+        let mut run = match form.begin(facts.clone()) {
             Ok(run) => run,
             Err(failure) => return self.note_failure(turn, failure).await,
         };
@@ -48,7 +50,7 @@ impl Renewal {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.release(Some(lease)).await;
-                return self.held_back(&lease.id, view, refusal).map(Some);
+                return self.held_back(&lease.id, view, refusal).map(Turned::Answer);
             }
         };
         let call = match self.admit(&lease.id, view, cause).await {
@@ -60,12 +62,14 @@ impl Renewal {
             }
         };
         crash_point("call_logged");
-        let outcome = self.call_upstream(turn, &mut run, &call).await;
-        let failure = match &outcome {
-            Err(Broken::Failed(failure)) => Some(failure),
-            Ok(_) | Err(Broken::Store(_) | Broken::Overtaken) => None,
-        };
-        pass.conclude(failure, self.parts.clock.now());
+        let outcome = self.call_upstream(turn, facts, &call).await;
+        match &outcome {
+            Err(Broken::Failed(failure)) => pass.conclude(Some(failure), self.parts.clock.now()),
+            Ok(_) | Err(Broken::Store(_) | Broken::Overtaken) => {
+                pass.conclude(None, self.parts.clock.now());
+            }
+            Err(Broken::OutOfTime) => drop(pass),
+        }
         self.conclude_fetch(turn, outcome, started).await
     }
 
@@ -74,7 +78,7 @@ impl Renewal {
         turn: Turn<'_>,
         outcome: Result<Answer, Broken>,
         started: Timestamp,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
+    ) -> Result<Turned, ServiceError> {
         match outcome {
             Ok(answer) => {
                 crash_point("provider_answered");
@@ -92,15 +96,15 @@ impl Renewal {
                 if failure.kind == FailureKind::Dependency && turn.bases.note_death() =>
             {
                 self.release(Some(turn.lease)).await;
-                Ok(None)
+                Ok(Turned::Again)
             }
             Err(Broken::Failed(failure)) if failure.kind == FailureKind::Reauthorise => {
                 self.lost_grant(turn, failure).await
             }
             Err(Broken::Failed(failure)) => self.note_failure(turn, failure).await,
-            Err(Broken::Overtaken) => {
+            Err(Broken::Overtaken | Broken::OutOfTime) => {
                 self.release(Some(turn.lease)).await;
-                Ok(None)
+                Ok(Turned::Again)
             }
             Err(Broken::Store(error)) => {
                 self.release(Some(turn.lease)).await;
@@ -111,14 +115,10 @@ impl Renewal {
 
     /// The grant was refused: unless somebody has moved it on meanwhile, or a login gives another,
     /// it is gone.
-    async fn lost_grant(
-        &self,
-        turn: Turn<'_>,
-        failure: Failure,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
-        if turn.cause != Cause::Next && self.is_replaceable(turn).await? {
+    async fn lost_grant(&self, turn: Turn<'_>, failure: Failure) -> Result<Turned, ServiceError> {
+        if turn.cause != Cause::Next && self.exchange.is_replaceable(turn.lease, turn.view).await? {
             self.release(Some(turn.lease)).await;
-            return Ok(None);
+            return Ok(Turned::Again);
         }
         self.note_failure(turn, failure).await
     }
@@ -126,25 +126,23 @@ impl Renewal {
     async fn call_upstream(
         &self,
         turn: Turn<'_>,
-        run: &mut Run<'_>,
+        facts: Facts,
         call: &str,
     ) -> Result<Answer, Broken> {
         let Turn {
             lease, view, cause, ..
         } = turn;
         let began = tokio::time::Instant::now();
-        let left = lease
-            .until
-            .minus(self.settings.lease_margin)
-            .since(self.parts.clock.now());
-        let timeout = self.timeout(view).min(left);
-        let outcome = self
-            .exchange(turn, run, timeout)
-            .await
-            .map_err(|broken| match broken {
-                Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
-                other @ (Broken::Store(_) | Broken::Overtaken) => other,
-            });
+        let Some(times) = self.exchange.times(lease, self.timeout(view)) else {
+            self.withdraw(call).await;
+            return Err(Broken::OutOfTime);
+        };
+        let exchanged = self.exchange.make(lease, view, facts, times).await;
+        let Exchanged { outcome, steps } = exchanged;
+        if steps == 0 && outcome.as_ref().is_err_and(Broken::is_unsent) {
+            self.withdraw(call).await;
+            return outcome;
+        }
         let (took, code) = (began.elapsed(), Self::outcome_code(&outcome));
         let SecretId { realm, key } = &lease.id;
         self.parts.metrics.count_upstream(realm, code, took);
@@ -156,39 +154,42 @@ impl Renewal {
             ?took,
             "asked the provider"
         );
-        if run.steps() == 0 && matches!(outcome, Err(Broken::Store(_) | Broken::Overtaken)) {
-            // Nothing was sent.
-            if let Err(error) = self.parts.store.withdraw_fetch(call).await {
-                tracing::warn!(%error, "a call that was not made stays in the log");
-            }
-            return outcome;
-        }
         let held = view.current().map(|held| &held.text);
         self.conclude(call, took, &outcome, held).await;
         outcome
     }
 
-    /// A quota is used up: the held token, or a failure that lasts until the quota allows another
+    /// A call that was not made.
+    async fn withdraw(&self, call: &str) {
+        if let Err(error) = self.parts.store.withdraw_fetch(call).await {
+            tracing::warn!(%error, "a call that was not made stays in the log");
+        }
+    }
+
+    /// A quota is used up: the held token; else the caller waits for its turn, if it can wait so
+    /// long; else a failure that lasts until the quota allows another
     /// call.
-    async fn withhold(
-        &self,
-        turn: Turn<'_>,
-        until: Timestamp,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
+    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<Turned, ServiceError> {
         let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.held(now) {
             self.release(Some(lease)).await;
             let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
-            return Ok(Some(TokenAnswer {
+            return Ok(Turned::Answer(TokenAnswer {
                 renewed: false,
                 retry_after,
                 ..answer
             }));
         }
-        let detail =
-            "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
+        let patience = turn
+            .give_up_at
+            .saturating_duration_since(tokio::time::Instant::now());
+        if until.since(now) < patience {
+            self.release(Some(lease)).await;
+            return Ok(Turned::WaitUntil(until));
+        }
+        let detail = "the quota in this realm's policy is exhausted; the provider was not called";
         let failure = Failure {
             retry_after,
             ..Failure::new(FailureKind::Quota, detail)
@@ -201,12 +202,12 @@ impl Renewal {
         turn: Turn<'_>,
         commit: Commit,
         answer: &Answer,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
+    ) -> Result<Turned, ServiceError> {
         let Turn {
             lease, view, cause, ..
         } = turn;
         if cause == Cause::Next && !self.promote(turn).await? {
-            return Ok(None);
+            return Ok(Turned::Again);
         }
         let warning = self.doubts(&lease.id, answer.expiry);
         let is_repeated = view.current().is_some_and(|held| held.text == answer.token);
@@ -224,14 +225,14 @@ impl Renewal {
                 }
                 let answer = entry.answer(Source::Upstream);
                 self.parts.memory.keep(view.mark, &lease.id, entry);
-                Ok(Some(TokenAnswer {
+                Ok(Turned::Answer(TokenAnswer {
                     warning,
                     renewed,
                     ..answer
                 }))
             }
             Ok(false) => self.fenced(turn).await,
-            Err(error) => Ok(Some(self.unstored(turn, commit, &error))),
+            Err(error) => Ok(Turned::Answer(self.unstored(turn, commit, &error))),
         }
     }
 
@@ -244,11 +245,7 @@ impl Renewal {
             .map(|entry| entry.asked.at());
         let is_idle = asked.is_none_or(|asked| commit.at.since(asked) > self.settings.idle_after);
         if let Some(due_at) = commit.due_at.filter(|_| commit.was_asked || !is_idle) {
-            // Without a refresher (a function) nobody listens.
-            let _ = self.parts.schedule.send(DueToken {
-                id: id.clone(),
-                due_at,
-            });
+            self.plan(id, due_at);
         }
     }
 
@@ -276,7 +273,7 @@ impl Renewal {
 
     /// The lease had passed to another: what that one stored counts, what came of our fetch does
     /// not.
-    async fn fenced(&self, turn: Turn<'_>) -> Result<Option<TokenAnswer>, ServiceError> {
+    async fn fenced(&self, turn: Turn<'_>) -> Result<Turned, ServiceError> {
         let (id, asked_at) = (&turn.lease.id, turn.asked_at);
         tracing::warn!(
             realm = id.realm,
@@ -286,21 +283,22 @@ impl Renewal {
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
         let newer = view.held(now).filter(|held| held.row.version > asked_at);
-        Ok(newer.map(|newer| self.keep(id, &view, newer, newer.row.due_at, None)))
+        Ok(newer.map_or(Turned::Again, |newer| {
+            Turned::Answer(self.keep(id, &view, newer, newer.row.due_at, None))
+        }))
     }
 
     /// Notes why for all instances; answers the held token while it is good. `None` as in
     /// [`Renewal::fetch`].
-    async fn note_failure(
-        &self,
-        turn: Turn<'_>,
-        failure: Failure,
-    ) -> Result<Option<TokenAnswer>, ServiceError> {
+    async fn note_failure(&self, turn: Turn<'_>, failure: Failure) -> Result<Turned, ServiceError> {
         let Turn {
             lease, view, cause, ..
         } = turn;
         if cause == Cause::Next {
-            return self.note_next_failure(turn, failure).await.map(Some);
+            return self
+                .note_next_failure(turn, failure)
+                .await
+                .map(Turned::Answer);
         }
         let id = &lease.id;
         let at = self.parts.clock.now();
@@ -315,13 +313,9 @@ impl Renewal {
             }
         }
         if cause == Cause::Due {
-            // Without a refresher (a function) nobody listens.
-            let _ = self.parts.schedule.send(DueToken {
-                id: id.clone(),
-                due_at: next_attempt_at,
-            });
+            let ends = view.held(at).and_then(|held| held.token.life.expires_at);
+            self.plan(id, recorded.background_attempt_at(ends));
         }
-        let retry_after = Some(next_attempt_at.since(at));
         // The store may have taken its time.
         let now = self.parts.clock.now();
         let lives = |held: &Held<'_>| {
@@ -332,7 +326,7 @@ impl Renewal {
         };
         let Some(held) = view.held(at).filter(lives) else {
             return Err(ServiceError::Fetch(Failure {
-                retry_after,
+                retry_after: Some(recorded.urgent_attempt_at.since(at)),
                 ..recorded.failure
             }));
         };
@@ -343,9 +337,9 @@ impl Renewal {
             Some(next_attempt_at),
             Some(stale_after(&recorded)),
         );
-        Ok(Some(TokenAnswer {
+        Ok(Turned::Answer(TokenAnswer {
             renewed: false,
-            retry_after,
+            retry_after: Some(next_attempt_at.since(at)),
             ..answer
         }))
     }
@@ -354,10 +348,21 @@ impl Renewal {
 /// A failure as all instances see it, with the time of the next attempt.
 fn recorded(failure: Failure, view: &View, id: &SecretId, at: Timestamp) -> RecordedFailure {
     let count = view.failure().map_or(0, |failure| failure.count) + 1;
-    let wait = back_off(failure.kind, count, &view.policy, id);
+    let told = failure.retry_after.unwrap_or_default();
+    // Our own count of a quota knows to the millisecond when it is free.
+    let is_our_count = failure.kind == FailureKind::Quota && !failure.is_answer;
+    let (wait, urgent) = if is_our_count {
+        (Duration::ZERO, Duration::ZERO)
+    } else {
+        (
+            back_off(failure.kind, count, &view.policy, id),
+            urgent_back_off(&failure, count, &view.policy, id),
+        )
+    };
     RecordedFailure {
         at,
-        next_attempt_at: at.plus(failure.retry_after.unwrap_or_default().max(wait)),
+        next_attempt_at: at.plus(told.max(wait)),
+        urgent_attempt_at: at.plus(told.max(urgent)),
         realm_version: view.realm_version,
         secret_version: view.secret.version,
         policy_mark: view.settings_mark,
@@ -378,7 +383,7 @@ fn came_too_late() -> Failure {
     Failure::new(FailureKind::TimedOut, detail)
 }
 
-fn nothing_to_fetch() -> Failure {
+pub(super) fn nothing_to_fetch() -> Failure {
     Failure::new(
         FailureKind::Config,
         "the realm is fixed: there is nothing to fetch",

@@ -236,7 +236,7 @@ impl Renewal {
             Ok(_) => FetchRow::OK,
             Err(Broken::Failed(failure)) => failure.kind.code(),
             Err(Broken::Store(_)) => "store_unavailable",
-            Err(Broken::Overtaken) => "overtaken",
+            Err(Broken::Overtaken | Broken::OutOfTime) => "overtaken",
         }
     }
 
@@ -269,7 +269,7 @@ impl Renewal {
                 provider_message: failure.provider.message.clone(),
                 duration_ms,
             },
-            Err(Broken::Store(_) | Broken::Overtaken) => FetchOutcome {
+            Err(Broken::Store(_) | Broken::Overtaken | Broken::OutOfTime) => FetchOutcome {
                 outcome: Self::outcome_code(outcome).to_owned(),
                 duration_ms,
                 ..FetchOutcome::default()

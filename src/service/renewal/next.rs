@@ -1,7 +1,7 @@
 //! Rotating a secret's credentials without a gap: the next ones are tried beside the current ones,
 //! and take their place with the first token they bring.
 
-use super::turn::Turn;
+use super::turn::{Turn, Turned};
 use super::{LAST_LOOK, Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -41,9 +41,11 @@ impl Renewal {
                     bases: &bases,
                     cause: Cause::Next,
                     asked_at,
+                    // A quota that is used up is noted: nobody waits.
+                    give_up_at: tokio::time::Instant::now(),
                 };
-                // `None`: the secret was edited meanwhile; what was edited is tried anew.
-                if self.fetch(turn).await?.is_some() {
+                // Else the secret was edited meanwhile; what was edited is tried anew.
+                if let Turned::Answer(_) = self.fetch(turn).await? {
                     return Ok(());
                 }
             }
@@ -135,6 +137,7 @@ impl Renewal {
         let recorded = RecordedFailure {
             at,
             next_attempt_at: due_at,
+            urgent_attempt_at: due_at,
             realm_version: view.realm_version,
             secret_version: stored.version,
             policy_mark: view.settings_mark,

@@ -1,8 +1,10 @@
-//! One fetch: what it is made for, and how it breaks off.
+//! One fetch: what it is made for, and how it ends.
 
 use super::View;
 use super::bases::Bases;
+use crate::clock::Timestamp;
 use crate::failure::Failure;
+use crate::service::TokenAnswer;
 use crate::service::cause::Cause;
 use crate::store::{Lease, StoreError};
 
@@ -15,6 +17,18 @@ pub(super) struct Turn<'a> {
     pub(super) cause: Cause,
     /// The token's version when it was asked for.
     pub(super) asked_at: i64,
+    /// Until when the caller waits.
+    pub(super) give_up_at: tokio::time::Instant,
+}
+
+/// How a turn ended; its lease is given back, or another's.
+pub(super) enum Turned {
+    /// With this for the caller.
+    Answer(TokenAnswer),
+    /// The rows have changed, or the time was used up before anything was sent: claim anew.
+    Again,
+    /// A quota is free again at this time, which the caller can wait for.
+    WaitUntil(Timestamp),
 }
 
 /// Why an exchange brought nothing.
@@ -25,10 +39,22 @@ pub(super) enum Broken {
     Store(StoreError),
     /// Another process has moved the grant on.
     Overtaken,
+    /// Too little time was left under the lease: nothing was sent.
+    OutOfTime,
 }
 
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl Broken {
+    /// Whether it broke before the request in hand was sent.
+    pub(super) fn is_unsent(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Overtaken | Self::OutOfTime => true,
+            Self::Failed(_) => false,
+        }
     }
 }
