@@ -11,6 +11,8 @@ mod memory;
 mod rows;
 mod sql;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
@@ -140,6 +142,15 @@ pub trait Store: Send + Sync + 'static {
         key: Option<&str>,
         now: Timestamp,
     ) -> StoreResult<()>;
+
+    /// Since how long the store refuses to write, and why, as far as it is known.
+    fn write_refusal(&self) -> Option<(Duration, &'static str)> {
+        None
+    }
+    /// Writes something that changes nothing, and notes that writes are taken again.
+    async fn try_write(&self) -> StoreResult<()> {
+        Ok(())
+    }
 
     /// What changed at or after `since`, deletions included.
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes>;

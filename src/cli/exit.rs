@@ -56,7 +56,7 @@ impl Exit {
     pub(super) fn store(error: StoreError) -> Self {
         let message = error.to_string();
         match &error {
-            StoreError::Unavailable(_) => Self::unavailable(message),
+            StoreError::Unavailable(_) | StoreError::RefusesWrites(_) => Self::unavailable(message),
             StoreError::NewerSchema(_) | StoreError::BadUrl(_) => Self::config(message),
             StoreError::Conflict(_) | StoreError::Corrupt { .. } => Self::failed(message),
         }

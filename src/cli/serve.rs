@@ -239,7 +239,7 @@ impl StartUp {
                     );
                     return Ok(());
                 }
-                Err(StoreError::Unavailable(reason)) => {
+                Err(StoreError::Unavailable(reason) | StoreError::RefusesWrites(reason)) => {
                     tracing::warn!(reason, retry_in = ?pause, "the database cannot be used yet");
                     self.app
                         .api

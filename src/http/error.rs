@@ -164,6 +164,11 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
                     .retry_after(soon)
             }
+            // Our own words: they say where to look.
+            StoreError::RefusesWrites(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+                    .retry_after(soon)
+            }
             StoreError::Conflict(_) => Self::new(
                 StatusCode::CONFLICT,
                 "conflict",

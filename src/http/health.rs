@@ -41,8 +41,8 @@ pub(super) async fn healthz() -> Json<HealthBody> {
 /// Whether the process should be sent requests.
 ///
 /// 503 before the first contact with the database, before its migrations, and while draining. Later
-/// 200 `degraded` while the database is away, since tokens in memory are still served; `strict=1`
-/// makes that 503.
+/// 200 `degraded` while the database is away or refuses to write, since tokens in memory are still
+/// served; `strict=1` makes that 503.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("strict" = Option<bool>, Query, description = "degraded is 503")),
     responses((status = 200, body = HealthBody), (status = 400, body = ProblemBody),
@@ -60,10 +60,23 @@ pub(super) async fn readyz(
     if let Some(reason) = api.readiness.starting() {
         return Ok((unready, HealthBody::of("starting", vec![reason])));
     }
-    let Some(since) = api.tokens.memory().away_since() else {
-        return Ok((StatusCode::OK, HealthBody::of("ok", Vec::new())));
-    };
+    let reasons = degraded(&api);
+    if reasons.is_empty() {
+        return Ok((StatusCode::OK, HealthBody::of("ok", reasons)));
+    }
     let status = if is_strict { unready } else { StatusCode::OK };
-    let reason = format!("the database has not answered since {}", since.rfc3339());
-    Ok((status, HealthBody::of("degraded", vec![reason])))
+    Ok((status, HealthBody::of("degraded", reasons)))
+}
+
+/// What does not work, although tokens in memory are served.
+fn degraded(api: &Api) -> Vec<String> {
+    let memory = api.tokens.memory();
+    let away = memory
+        .away_since()
+        .map(|since| format!("the database has not answered since {}", since.rfc3339()));
+    let refusal = memory.refusal().map(|(since, why)| {
+        let since = since.rfc3339();
+        format!("the database has refused to write since {since}: {why}")
+    });
+    away.into_iter().chain(refusal).collect()
 }

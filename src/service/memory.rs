@@ -143,6 +143,8 @@ pub struct Memory {
     edits: Mutex<Edits>,
     looked_at_ms: AtomicI64,
     store_is_away: AtomicBool,
+    /// Since when the store refuses to write, and why.
+    refusal: Mutex<Option<(Timestamp, &'static str)>>,
 }
 
 impl Default for Memory {
@@ -160,6 +162,7 @@ impl Memory {
             edits: Mutex::default(),
             looked_at_ms: AtomicI64::new(i64::MIN),
             store_is_away: AtomicBool::new(false),
+            refusal: Mutex::default(),
         }
     }
 
@@ -200,6 +203,17 @@ impl Memory {
             self.looked_at_ms.store(at.epoch_ms(), Ordering::Release);
         }
         self.store_is_away.store(!succeeded, Ordering::Release);
+    }
+
+    /// Notes whether the store refuses to write: since when, and why.
+    pub fn note_refusal(&self, refusal: Option<(Timestamp, &'static str)>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+
+    /// Since when the store refuses to write, and why, as the last look found.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(Timestamp, &'static str)> {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Taken before rows are read; [`Memory::keep`] does nothing if they were edited since.

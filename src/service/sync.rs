@@ -51,6 +51,7 @@ impl Sync {
             Ok(changes) => {
                 self.tokens.follow(&self.unseen(changes));
                 self.tokens.memory().note_look(began, true);
+                self.look_at_writes().await;
                 Ok(began)
             }
             Err(error) => {
@@ -58,6 +59,18 @@ impl Sync {
                 Err(error)
             }
         }
+    }
+
+    /// Reads show nothing of a store that refuses to write: while it is known to, each look tries.
+    async fn look_at_writes(&self) {
+        if self.store.write_refusal().is_some()
+            && let Err(error) = self.store.try_write().await
+        {
+            tracing::debug!(%error, "the database still refuses to write");
+        }
+        let refusal = self.store.write_refusal();
+        let refusal = refusal.map(|(since, why)| (self.clock.now().minus(since), why));
+        self.tokens.memory().note_refusal(refusal);
     }
 
     /// Compares everything held with the store by version: finds what a stamp missed, e.g. a row

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// The database cannot be reached, or did not answer in time.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database answers, and refuses to write; why.
+    #[error("the database refuses to write: {0}")]
+    RefusesWrites(String),
     /// Too many writers at once; nothing was written.
     #[error("the database reports a conflict with other writers: {0}")]
     Conflict(String),

@@ -16,11 +16,13 @@ mod sealed;
 mod secrets;
 mod tokens;
 mod url;
+mod writes;
 
 use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, Connection};
 use sea_orm::{
@@ -39,12 +41,14 @@ use crate::secret::{Credentials, SecretId};
 pub use import::{Import, ImportedToken, Present, Replacing};
 pub use migrate::{Migrated, MigrationState};
 pub use url::DatabaseUrl;
+use writes::Writes;
 
 /// A pool of connections to one database.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     db: DatabaseConnection,
     patience: Duration,
+    writes: Writes,
     /// Host and port of a database server.
     address: Option<(String, u16)>,
 }
@@ -66,6 +70,7 @@ impl SqlStore {
         max_connections: u32,
         patience: Duration,
     ) -> StoreResult<Self> {
+        let writes = Writes::default();
         let mut options = ConnectOptions::new(url.expose());
         options
             .max_connections(if url.is_private_memory() {
@@ -78,25 +83,25 @@ impl SqlStore {
             .acquire_timeout(patience)
             .sqlx_logging(false)
             .connect_lazy(true)
-            .map_sqlx_postgres_pool_opts(move |pool| {
-                pool.after_release(move |connection, _| {
-                    Box::pin(demand_answer(connection, patience))
-                })
+            .map_sqlx_postgres_pool_opts({
+                let writes = writes.clone();
+                move |pool| with_checks(pool, &writes, patience)
             })
-            .map_sqlx_mysql_pool_opts(move |pool| {
-                let pool = pool.after_release(move |connection, _| {
-                    Box::pin(demand_answer(connection, patience))
-                });
-                pool.after_connect(|connection, _| {
-                    Box::pin(async move {
-                        use sea_orm::sqlx::Executor as _;
-                        // Whatever is not a Galera cluster may not know the variable.
-                        let _ = connection
-                            .execute(dialect::SEE_WHAT_OTHER_NODES_WROTE)
-                            .await;
-                        Ok(())
+            .map_sqlx_mysql_pool_opts({
+                let writes = writes.clone();
+                move |pool| {
+                    let pool = with_checks(pool, &writes, patience);
+                    pool.after_connect(|connection, _| {
+                        Box::pin(async move {
+                            use sea_orm::sqlx::Executor as _;
+                            // Whatever is not a Galera cluster may not know the variable.
+                            let _ = connection
+                                .execute(dialect::SEE_WHAT_OTHER_NODES_WROTE)
+                                .await;
+                            Ok(())
+                        })
                     })
-                })
+                }
             })
             .map_sqlx_sqlite_opts(|options| {
                 options
@@ -119,6 +124,7 @@ impl SqlStore {
         Ok(Self {
             db,
             patience,
+            writes,
             address: url.address(),
         })
     }
@@ -178,13 +184,34 @@ impl SqlStore {
         R: Future<Output = Result<T, DbErr>> + Send,
     {
         match tokio::time::timeout(self.patience, insist(statement)).await {
-            Ok(outcome) => outcome.map_err(|error| fault(&error)),
+            Ok(outcome) => outcome.map_err(|error| {
+                if let Some(reason) = dialect::refused_write(&error) {
+                    self.writes.note_refusal(reason);
+                }
+                fault(&error)
+            }),
             Err(_) => Err(StoreError::Unavailable(format!(
                 "no answer within {:?}",
                 self.patience
             ))),
         }
     }
+}
+
+/// Connections that were made before writes were refused, or do not answer, are not used again.
+fn with_checks<D>(pool: PoolOptions<D>, writes: &Writes, patience: Duration) -> PoolOptions<D>
+where
+    D: sqlx::Database,
+{
+    let (released, acquired) = (writes.clone(), writes.clone());
+    pool.after_release(move |connection, state| {
+        let has_outlived = released.has_outlived(state.age);
+        Box::pin(async move { Ok(!has_outlived && demand_answer(connection, patience).await?) })
+    })
+    .before_acquire(move |_, state| {
+        let has_outlived = acquired.has_outlived(state.age);
+        Box::pin(async move { Ok(!has_outlived) })
+    })
 }
 
 /// Whether a connection may be used again. After a statement that was given up the pool would wait
@@ -242,6 +269,8 @@ fn unusable(url: &DatabaseUrl, error: &DbErr) -> StoreError {
 fn fault(error: &DbErr) -> StoreError {
     if dialect::is_conflict(error) {
         StoreError::Conflict(error.to_string())
+    } else if let Some(reason) = dialect::refused_write(error) {
+        StoreError::RefusesWrites(reason.to_owned())
     } else {
         StoreError::Unavailable(error.to_string())
     }
@@ -249,6 +278,16 @@ fn fault(error: &DbErr) -> StoreError {
 
 #[async_trait]
 impl Store for SqlStore {
+    fn write_refusal(&self) -> Option<(Duration, &'static str)> {
+        self.writes.refusal()
+    }
+
+    async fn try_write(&self) -> StoreResult<()> {
+        self.rewrite_lock_row().await?;
+        self.writes.note_success();
+        Ok(())
+    }
+
     async fn now(&self) -> StoreResult<Timestamp> {
         let backend = self.db.get_database_backend();
         let statement = || {

@@ -26,6 +26,7 @@ mod outage;
 mod peers;
 mod program;
 mod proxy;
+mod read_only;
 mod real_input;
 mod sdk;
 mod storms;

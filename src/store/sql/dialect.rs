@@ -6,6 +6,8 @@
 )]
 
 use sea_orm::sea_query::{Alias, ColumnDef, ColumnType, IntoIden};
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::mysql::MySqlDatabaseError;
 use sea_orm::{DbBackend, DbErr, RuntimeErr};
 
 /// A text that names something: compared byte for byte. MySQL's default collation takes `WeChat`
@@ -67,21 +69,46 @@ pub(super) fn now_sql(backend: DbBackend) -> &'static str {
 
 /// Whether the same statement may succeed when tried again at once: another writer was in the way.
 pub(super) fn is_conflict(error: &DbErr) -> bool {
-    // A SQLite file can be locked while it is opened, too.
-    let (DbErr::Exec(RuntimeErr::SqlxError(inner))
-    | DbErr::Query(RuntimeErr::SqlxError(inner))
-    | DbErr::Conn(RuntimeErr::SqlxError(inner))) = error
-    else {
-        return false;
-    };
-    let Some(code) = inner
-        .as_database_error()
-        .and_then(|error| error.code().map(|code| code.to_string()))
-    else {
+    let code = database_error(error).and_then(|error| error.code().map(|code| code.to_string()));
+    let Some(code) = code else {
         return false;
     };
     // 40001/40P01: serialization failure, deadlock (all; MySQL 1213 and Galera's certification are
     // 40001); HY000 covers MySQL's lock wait timeout (1205) among others and is not retried; 5, 6,
     // 261, 517: SQLite busy.
     matches!(code.as_str(), "40001" | "40P01" | "5" | "6" | "261" | "517")
+}
+
+/// Why a write was refused, where the database answers and cannot or may not write.
+pub(super) fn refused_write(error: &DbErr) -> Option<&'static str> {
+    let error = database_error(error)?;
+    let number = error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map(MySqlDatabaseError::number);
+    match number {
+        // --read-only, a read-only server or transaction, a session that is read-only.
+        Some(1290 | 1792 | 1836 | 3100) => return Some(READ_ONLY),
+        Some(1021 | 1114) => return Some(DISK_FULL),
+        Some(_) | None => {}
+    }
+    let code = error.code()?;
+    match code.as_ref() {
+        // PostgreSQL; SQLite with its further codes: 8 and n · 256 + 8.
+        "25006" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => Some(READ_ONLY),
+        "53100" | "13" => Some(DISK_FULL),
+        _ => None,
+    }
+}
+
+const READ_ONLY: &str = "it is read-only; after a failover this may be the former primary";
+const DISK_FULL: &str = "its disk is full";
+
+fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
+    // A SQLite file can be locked while it is opened, too.
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(inner))
+        | DbErr::Query(RuntimeErr::SqlxError(inner))
+        | DbErr::Conn(RuntimeErr::SqlxError(inner)) => inner.as_database_error(),
+        _ => None,
+    }
 }

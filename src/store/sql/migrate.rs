@@ -189,6 +189,17 @@ impl SqlStore {
         Ok(())
     }
 
+    /// Writes the lock's row as it is: shows whether the database takes writes.
+    pub(super) async fn rewrite_lock_row(&self) -> StoreResult<()> {
+        let write = Query::update()
+            .table(Alias::new(LOCK))
+            .value("owner", Expr::col("owner"))
+            .and_where(Expr::col("id").eq(1))
+            .to_owned();
+        self.run(|| self.db.execute(&write)).await?;
+        Ok(())
+    }
+
     async fn claim_migration(&self, owner: &str) -> StoreResult<bool> {
         let now = MachineClock.now();
         let claim = Query::update()
