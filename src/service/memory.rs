@@ -7,9 +7,12 @@
 mod edits;
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use papaya::LocalGuard;
 
 use self::edits::Edits;
 pub use self::edits::Mark;
@@ -46,6 +49,8 @@ pub struct Entry {
     pub token_use: Option<Arc<str>>,
     /// Whether the operator gave it.
     pub is_fixed: bool,
+    /// How long it works on once it is replaced; `None`: to its own end.
+    pub overlap: Option<Duration>,
     /// How long after the last look at the store it is answered unasked.
     pub trust_for: Duration,
     /// Whether it could not be stored: it gives way to any that is stored as its version.
@@ -139,6 +144,9 @@ const TELL_EVERY: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Memory {
     entries: papaya::HashMap<SecretId, Arc<Entry>>,
+    /// Tokens that another instance has replaced, while they work on: for the time in which the
+    /// store cannot be asked for the new one.
+    replaced: papaya::HashMap<SecretId, Arc<Entry>>,
     /// Serialises changes of `entries`; reads do not take it.
     edits: Mutex<Edits>,
     looked_at_ms: AtomicI64,
@@ -159,6 +167,7 @@ impl Memory {
     pub fn new() -> Self {
         Self {
             entries: papaya::HashMap::new(),
+            replaced: papaya::HashMap::new(),
             edits: Mutex::default(),
             looked_at_ms: AtomicI64::new(i64::MIN),
             store_is_away: AtomicBool::new(false),
@@ -170,6 +179,12 @@ impl Memory {
     #[must_use]
     pub fn find(&self, id: SecretRef<'_>) -> Option<Arc<Entry>> {
         self.entries.pin().get(&id).cloned()
+    }
+
+    /// The token of a secret that another instance has replaced and that works on.
+    #[must_use]
+    pub fn find_replaced(&self, id: SecretRef<'_>) -> Option<Arc<Entry>> {
+        self.replaced.pin().get(&id).cloned()
     }
 
     /// Whether what other instances wrote is known well enough to answer without reading the row.
@@ -244,6 +259,7 @@ impl Memory {
             .at_ms
             .fetch_max(entry.asked.at_ms.load(Ordering::Relaxed), Ordering::Relaxed);
         entries.insert(id.clone(), Arc::new(Entry { asked, ..entry }));
+        self.replaced.pin().remove(id);
     }
 
     /// Drops a secret's entry, after an edit.
@@ -251,6 +267,7 @@ impl Memory {
         let mut edits = self.edits();
         edits.note_secret(id, None);
         self.entries.pin().remove(id);
+        self.replaced.pin().remove(id);
     }
 
     /// Drops all entries of a realm, after an edit.
@@ -258,6 +275,7 @@ impl Memory {
         let mut edits = self.edits();
         edits.note_realm(realm, None);
         self.entries.pin().retain(|id, _| id.realm != realm);
+        self.replaced.pin().retain(|id, _| id.realm != realm);
     }
 
     /// Drops what the store's changes outdate.
@@ -270,30 +288,40 @@ impl Memory {
             edits.note_secret(id, *version);
         }
         let entries = self.entries.pin();
-        if !changes.realms.is_empty() {
-            let realms: HashMap<&str, _> = changes
-                .realms
-                .iter()
-                .map(|(id, version)| (id.as_str(), *version))
-                .collect();
-            entries.retain(|id, entry| {
-                realms
-                    .get(id.realm.as_str())
-                    .is_none_or(|version| *version == Some(entry.realm_version))
-            });
-        }
-        for (id, version) in &changes.secrets {
-            let is_outdated = |entry: &Arc<Entry>| *version != Some(entry.secret_version);
-            if entries.get(id).is_some_and(is_outdated) {
-                entries.remove(id);
-            }
+        for held in [&entries, &self.replaced.pin()] {
+            drop_edited(held, changes);
         }
         for (id, version) in &changes.tokens {
-            let is_outdated = |entry: &Arc<Entry>| entry.is_outdated_by(*version);
-            if entries.get(id).is_some_and(is_outdated) {
+            let is_outdated = |entry: &&Arc<Entry>| entry.is_outdated_by(*version);
+            if let Some(entry) = entries.get(id).filter(is_outdated) {
+                if version.is_some()
+                    && let Some(working) = self.working_on(entry)
+                {
+                    self.replaced.pin().insert(id.clone(), Arc::new(working));
+                }
                 entries.remove(id);
             }
         }
+    }
+
+    /// A token that another instance has replaced since the last look, while it works on.
+    fn working_on(&self, entry: &Entry) -> Option<Entry> {
+        let own_end = entry.life.expires_at;
+        let expires_at = match entry.overlap {
+            None => own_end,
+            Some(overlap) => {
+                let until = self.last_look()?.plus(overlap);
+                Some(own_end.map_or(until, |end| end.min(until)))
+            }
+        };
+        Some(Entry {
+            life: Life {
+                expires_at,
+                ..entry.life
+            },
+            due_at: None,
+            ..entry.clone()
+        })
     }
 
     /// The names of all entries.
@@ -335,6 +363,7 @@ impl Memory {
     pub fn drop_expired(&self, now: Timestamp) {
         let _edits = self.edits();
         self.entries.pin().retain(|_, entry| entry.is_usable(now));
+        self.replaced.pin().retain(|_, entry| entry.is_usable(now));
     }
 
     /// The asks that the store should be told of.
@@ -356,6 +385,31 @@ impl Memory {
 
     fn edits(&self) -> MutexGuard<'_, Edits> {
         self.edits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops tokens that were made with other versions than those that their realm and secret have now.
+fn drop_edited(
+    entries: &papaya::HashMapRef<'_, SecretId, Arc<Entry>, RandomState, LocalGuard<'_>>,
+    changes: &Changes,
+) {
+    if !changes.realms.is_empty() {
+        let realms: HashMap<&str, _> = changes
+            .realms
+            .iter()
+            .map(|(id, version)| (id.as_str(), *version))
+            .collect();
+        entries.retain(|id, entry| {
+            realms
+                .get(id.realm.as_str())
+                .is_none_or(|version| *version == Some(entry.realm_version))
+        });
+    }
+    for (id, version) in &changes.secrets {
+        let is_outdated = |entry: &Arc<Entry>| *version != Some(entry.secret_version);
+        if entries.get(id).is_some_and(is_outdated) {
+            entries.remove(id);
+        }
     }
 }
 
@@ -381,6 +435,7 @@ mod tests {
             outputs: Outputs::default(),
             token_use: None,
             is_fixed: false,
+            overlap: Some(Duration::from_secs(5)),
             trust_for: Duration::from_secs(2),
             is_unstored: false,
             dies_when_renewed: false,
@@ -451,6 +506,25 @@ mod tests {
         assert_eq!(changed(Some(1), Some(1), Some(4)), None);
         assert_eq!(changed(Some(1), None, Some(3)), None);
         assert_eq!(changed(Some(1), Some(1), None), None);
+    }
+
+    #[test]
+    fn a_token_that_another_instance_replaced_works_on_for_its_overlap() {
+        let memory = Memory::new();
+        let (id, at) = (SecretId::new("r", "k"), Timestamp::from_epoch_ms);
+        memory.note_look(at(1000), true);
+        memory.keep(memory.mark(), &id, entry(1));
+        let replaced = |secret| Changes {
+            secrets: vec![(id.clone(), Some(secret))],
+            tokens: vec![(id.clone(), Some(2))],
+            ..Changes::default()
+        };
+        memory.apply(&replaced(1));
+        assert_eq!(held(&memory, &id), None);
+        let working = memory.find_replaced(id.borrowed()).unwrap();
+        assert_eq!(working.life.expires_at, Some(at(6000)));
+        memory.apply(&replaced(2));
+        assert!(memory.find_replaced(id.borrowed()).is_none(), "retired");
     }
 
     #[test]

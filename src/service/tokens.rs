@@ -30,6 +30,7 @@ pub struct Tokens {
     renewal: Arc<Renewal>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    patience: Duration,
     in_background: bool,
     reported: Arc<Reported>,
 }
@@ -55,6 +56,7 @@ impl Tokens {
             renewal,
             clock,
             tasks,
+            patience,
             in_background,
             reported: Arc::default(),
         }
@@ -69,6 +71,11 @@ impl Tokens {
         if let Some(answer) = self.get_held(id) {
             return Ok(answer);
         }
+        let outcome = self.in_time(self.get_missed(id)).await;
+        self.or_held(id, outcome)
+    }
+
+    async fn get_missed(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
         if let Some(answer) = self.await_due(id).await {
             return Ok(answer);
         }
@@ -80,7 +87,7 @@ impl Tokens {
         // caller must not.
         tokio::pin!(miss);
         match tokio::time::timeout(WAIT_FOR_STORE, &mut miss).await {
-            Ok(outcome) => self.or_held(id, outcome),
+            Ok(outcome) => outcome,
             // It may have expired meanwhile.
             Err(_) => match self.get_unconfirmed(id) {
                 Some(held) => Ok(held),
@@ -105,9 +112,7 @@ impl Tokens {
         };
         match self.get_held(id) {
             Some(held) if lives(held.life) => Ok(held),
-            Some(_) | None => {
-                self.or_held(id, self.renew(id.to_owned(), Cause::MinTtl { ms }).await)
-            }
+            Some(_) | None => self.another(id, Cause::MinTtl { ms }).await,
         }
     }
 
@@ -119,11 +124,15 @@ impl Tokens {
     /// # Errors
     /// As [`Tokens::get`].
     pub async fn flush(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
-        let outcome = self.renew(id.to_owned(), Cause::Flush).await;
-        let was_away = matches!(outcome, Err(ServiceError::Store(_)));
+        self.another(id, Cause::Flush).await
+    }
+
+    async fn another(&self, id: SecretRef<'_>, cause: Cause) -> Result<TokenAnswer, ServiceError> {
+        let outcome = self.in_time(self.renew(id.to_owned(), cause)).await;
+        let came = outcome.is_ok();
         let answer = self.or_held(id, outcome)?;
         Ok(TokenAnswer {
-            renewed: answer.renewed && !was_away,
+            renewed: answer.renewed && came,
             ..answer
         })
     }
@@ -149,6 +158,20 @@ impl Tokens {
         id: SecretRef<'_>,
         refused: &Refused,
     ) -> Result<TokenAnswer, ServiceError> {
+        let outcome = self.in_time(self.report_in_turn(id, refused)).await;
+        let came = outcome.is_ok();
+        let answer = self.or_held(id, outcome)?;
+        Ok(TokenAnswer {
+            renewed: answer.renewed && came,
+            ..answer
+        })
+    }
+
+    async fn report_in_turn(
+        &self,
+        id: SecretRef<'_>,
+        refused: &Refused,
+    ) -> Result<TokenAnswer, ServiceError> {
         let mut current = self.get(id).await?;
         if current.source == Source::Memory && refused.may_be_newer_than(&current) {
             // Another instance may have given it out a moment ago.
@@ -169,8 +192,7 @@ impl Tokens {
             });
         }
         let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
-        self.or_held(id, outcome)
-            .map(|answer| unrenewed(answer, version))
+        outcome.map(|answer| unrenewed(answer, version))
     }
 
     /// Whether this is the first report of a token here, as far back as is known; for the log.
@@ -258,6 +280,16 @@ impl Tokens {
             .then(|| entry.answer(Source::Memory))
     }
 
+    /// What is done for one caller, in the time that it waits.
+    async fn in_time(
+        &self,
+        work: impl Future<Output = Result<TokenAnswer, ServiceError>>,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let outcome = tokio::time::timeout(self.patience, work).await;
+        outcome.unwrap_or(Err(ServiceError::Waited(self.patience)))
+    }
+
+    /// Where it is not known what the store has: the token that is held, while it works.
     fn or_held(
         &self,
         id: SecretRef<'_>,
@@ -265,14 +297,25 @@ impl Tokens {
     ) -> Result<TokenAnswer, ServiceError> {
         match outcome {
             Err(ServiceError::Store(_)) => self.get_unconfirmed(id).map_or(outcome, Ok),
+            Err(ref late @ (ServiceError::Waited(_) | ServiceError::Stopping)) => {
+                let warning = late.to_string();
+                let held = self.get_unconfirmed(id).map(|held| TokenAnswer {
+                    stale: held.stale.map(|stale| Stale { warning, ..stale }),
+                    ..held
+                });
+                held.map_or(outcome, Ok)
+            }
             Ok(_) | Err(_) => outcome,
         }
     }
 
-    /// What is held, although the store could not be asked whether it is current.
+    /// What is held, although the store could not be asked whether it is current; else the token
+    /// that it replaced, while that one works on.
     fn get_unconfirmed(&self, id: SecretRef<'_>) -> Option<TokenAnswer> {
         let now = self.clock.now();
-        let entry = self.memory.find(id).filter(|entry| entry.is_usable(now))?;
+        let usable = |entry: &Arc<Entry>| entry.is_usable(now);
+        let entry = self.memory.find(id).filter(usable);
+        let entry = entry.or_else(|| self.memory.find_replaced(id).filter(usable))?;
         let since = self.memory.last_look().unwrap_or(now);
         Some(TokenAnswer {
             stale: Some(store_away(since)),

@@ -22,5 +22,6 @@ mod renewal;
 mod report;
 mod rotation;
 mod secrets;
+mod store_away;
 mod tokens;
 mod trials;

@@ -56,6 +56,7 @@ impl Renewal {
                 .map(Arc::from),
             is_fixed: false,
             is_unstored: false,
+            overlap: view.policy.overlap(),
             trust_for: self
                 .settings
                 .trust_for

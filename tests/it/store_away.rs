@@ -1,0 +1,68 @@
+//! What callers get while the database cannot be asked.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use token_server::clock::{ManualClock, Timestamp};
+use token_server::store::MemoryStore;
+
+use crate::faulty_provider::Fault;
+use crate::harness::{START_MS, World, good};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_another_instance_replaced_is_answered_while_its_successor_cannot_be_read() {
+    let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(
+        Timestamp::from_epoch_ms(START_MS),
+    ))));
+    let world = World::on(store.clone()).await;
+    let (server, other) = (
+        world
+            .serve_policy(json!({"reissue": "replaces", "overlap": "5m"}))
+            .await,
+        world.serve().await,
+    );
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    assert_eq!(other.flush().await.ok()["token"], "t-2");
+    server.look().await;
+    store.set_unavailable(true);
+    let asked = server.token().await.ok();
+    assert_eq!(asked["token"], "t-1", "{asked}");
+    assert!(asked["stale_since"].is_i64(), "{asked}");
+    let flushed = server.flush().await.ok();
+    assert_eq!(
+        (&flushed["token"], &flushed["renewed"]),
+        (&json!("t-1"), &json!(false))
+    );
+    let report = json!({"realm": "r", "key": "k", "token": "t-1"});
+    let reported = server.post("/api/token/report", &report).await.ok();
+    assert_eq!(
+        (&reported["token"], &reported["renewed"]),
+        (&json!("t-1"), &json!(false))
+    );
+    store.set_unavailable(false);
+    assert_eq!(server.token().await.ok()["token"], "t-2");
+    assert_eq!(world.provider.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_token_that_died_at_once_is_not_answered() {
+    let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(
+        Timestamp::from_epoch_ms(START_MS),
+    ))));
+    let world = World::on(store.clone()).await;
+    let (server, other) = (
+        world
+            .serve_policy(json!({"reissue": "replaces", "overlap": 0}))
+            .await,
+        world.serve().await,
+    );
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    assert_eq!(other.flush().await.ok()["token"], "t-2");
+    server.look().await;
+    store.set_unavailable(true);
+    assert_eq!(server.token().await.problem(), (503, "store_unavailable"));
+}
