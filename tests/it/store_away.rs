@@ -1,13 +1,19 @@
 //! What callers get while the database cannot be asked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use token_server::clock::{ManualClock, Timestamp};
 use token_server::store::MemoryStore;
 
 use crate::faulty_provider::Fault;
 use crate::harness::{START_MS, World, good};
+
+/// How the store names the rows of calls.
+const CALL: &str = "fetch";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_another_instance_replaced_is_answered_while_its_successor_cannot_be_read() {
@@ -65,4 +71,30 @@ async fn a_replaced_token_that_died_at_once_is_not_answered() {
     server.look().await;
     store.set_unavailable(true);
     assert_eq!(server.token().await.problem(), (503, "store_unavailable"));
+}
+
+/// The machine is busy: between the claim of the lease and the call passes more time than the lease
+/// has.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_when_its_time_is_used_up_before() {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
+    let (moved, is_first) = (clock.clone(), AtomicBool::new(true));
+    let store = MemoryStore::new(clock.clone()).behind(Arc::new(move |call| {
+        if call.starts_with("insert_") && call.ends_with(CALL) && is_first.swap(false, Relaxed) {
+            moved.advance(Duration::from_secs(13));
+        }
+        async { Ok(()) }.boxed()
+    }));
+    let mut world = World::on(Arc::new(store)).await;
+    world.clock = clock;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    assert_eq!(world.provider.calls(), 1);
+    let log = server.get("/api/log").await.ok();
+    assert_eq!(
+        log["data"]["list"].as_array().unwrap().len(),
+        1,
+        "one that was not sent is not in the log: {log}"
+    );
 }

@@ -23,6 +23,7 @@ mod lifecycle;
 mod mtls;
 mod oidc;
 mod outage;
+mod paused;
 mod peers;
 mod program;
 mod proxy;
