@@ -13,10 +13,12 @@ const NOW: Timestamp = Timestamp::from_epoch_ms(1_800_000_000_000);
 const RULES: Rules = Rules {
     now: NOW,
     overwrite: false,
+    switched: false,
 };
 const OVERWRITE: Rules = Rules {
     now: NOW,
     overwrite: true,
+    switched: false,
 };
 
 type Change = fn(&mut Present);
@@ -164,6 +166,36 @@ fn everything_is_taken_into_an_empty_store_once() {
         ["Realm Unchanged", "Secret Unchanged", "Token Unchanged"]
     );
     assert!(is_empty(&second.import));
+}
+
+#[test]
+fn at_the_switch_what_has_a_live_token_here_counts_as_asked_for() {
+    let switched = Rules {
+        switched: true,
+        ..RULES
+    };
+    let mut there = one_of_each();
+    there.secrets.push(secret("wxgzh", "none"));
+    there
+        .secrets
+        .push(with_token(secret("wxgzh", "dead"), "t2", Some(at(-1))));
+    let asked = |present: Present, rules: Rules| plan(&there, present, rules).import.asked;
+    let live = [SecretId::new("wxgzh", "app")];
+    assert_eq!(asked(Present::default(), RULES), []);
+    assert_eq!(asked(Present::default(), switched), live);
+    // Those that an import before brought, too.
+    assert_eq!(asked(imported(&there), RULES), []);
+    assert_eq!(asked(imported(&there), switched), live);
+    // Not one that has expired on both sides: it is fetched when somebody asks.
+    let later = Rules {
+        now: at(6000),
+        ..switched
+    };
+    assert_eq!(asked(imported(&there), later), []);
+    // One that was edited here is asked for here from now on as well.
+    let mut edited = imported(&there);
+    edit_secret(&mut edited, |_| {});
+    assert_eq!(asked(edited, switched), live);
 }
 
 /// Realms of the inherited service, and what the report says of each.
