@@ -532,6 +532,27 @@ async fn an_ask_here_outlives_the_next_import() {
     .await;
 }
 
+#[tokio::test]
+async fn changed_credentials_do_not_get_the_token_of_those_before() {
+    into_each(|from, store, inherited| async move {
+        import(&from, &store, Settings::default()).await;
+        inherited
+            .run("UPDATE secret SET key_2 = 'hush2' WHERE realm = 'wxgzh'")
+            .await;
+        let report = import(&from, &store, Settings::default()).await;
+        let left = "left wxgzh/公司: it was fetched with the credentials before";
+        assert!(
+            lines(&report, "token").contains(&left.to_owned()),
+            "{report}"
+        );
+        let id = SecretId::new("wxgzh", "公司");
+        let secret = store.find_secret(&id).await.unwrap().unwrap();
+        let held = store.find_token(&id).await.unwrap().unwrap().token.unwrap();
+        assert_eq!((secret.version, held.secret_version), (2, 1));
+    })
+    .await;
+}
+
 /// Of a definition that was here before: the inherited one has none.
 #[tokio::test]
 async fn the_end_of_a_grant_does_not_renew_an_imported_token() {

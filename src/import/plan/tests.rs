@@ -383,19 +383,30 @@ fn versions_move_only_with_what_is_fetched() {
     let planned = plan(&path, imported(&one_of_each()), RULES);
     assert_eq!(
         told(&planned),
-        ["Realm Updated", "Secret Unchanged", "Token Taken"]
+        [
+            "Realm Updated",
+            "Secret Unchanged",
+            "Token Left: it was fetched with the definition before"
+        ]
     );
     assert_eq!(planned.import.realms[0].0.version, 2);
+    path.secrets[0].token = Some(TokenText::from("t2"));
+    let planned = plan(&path, imported(&one_of_each()), RULES);
+    assert_eq!(told(&planned)[2], "Token Taken");
     assert_eq!(planned.import.tokens[0].token.realm_version, 2);
     assert_eq!(planned.import.tokens[0].replaces, Some((1, 1)));
 
     let mut key = one_of_each();
     key.secrets[0].credentials.set("key_2", "new");
     let planned = plan(&key, imported(&one_of_each()), RULES);
-    assert_eq!(
-        told(&planned),
-        ["Realm Unchanged", "Secret Updated", "Token Taken"]
-    );
+    let left = "Token Left: it was fetched with the credentials before";
+    assert_eq!(told(&planned), ["Realm Unchanged", "Secret Updated", left]);
+    // Also when the import runs once more, with the credentials here already.
+    let again = plan(&key, after(&planned, imported(&one_of_each())), RULES);
+    assert_eq!(told(&again), ["Realm Unchanged", "Secret Unchanged", left]);
+    key.secrets[0].token = Some(TokenText::from("t2"));
+    let planned = plan(&key, imported(&one_of_each()), RULES);
+    assert_eq!(told(&planned)[2], "Token Taken");
     let (row, revision) = &planned.import.secrets[0];
     assert_eq!((row.version, row.revision, *revision), (2, 2, Some(1)));
     assert_eq!(planned.import.tokens[0].token.secret_version, 2);
@@ -425,6 +436,8 @@ fn what_was_edited_or_deleted_here_stays_unless_overwritten() {
             (row.config, row.version, row.deleted_at) = (None, 2, Some(at(-10)));
         });
         edit_secret(present, |row| row.deleted_at = Some(at(-10)));
+        // Deleting takes the token along.
+        present.tokens[0].token = None;
     };
     let cases = [
         (
@@ -434,7 +447,11 @@ fn what_was_edited_or_deleted_here_stays_unless_overwritten() {
                 "Secret Left: it was edited here (--overwrite replaces it)",
                 "Token Left: its secret was left",
             ],
-            ["Realm Updated", "Secret Updated", "Token Taken"],
+            [
+                "Realm Updated",
+                "Secret Updated",
+                "Token Left: it was fetched with the credentials before",
+            ],
         ),
         (
             delete as Change,
@@ -618,6 +635,11 @@ fn of_two_tokens_the_later_one_stays() {
             "Token Left: the token here lasts longer",
         ),
         (Some(held("t0", Some(9999), 0)), -1, "Token Taken"),
+        (
+            Some(held("t1", Some(9999), 0)),
+            -1,
+            "Token Left: it was fetched with the credentials before",
+        ),
     ] {
         let mut present = imported(&there);
         let row = &mut present.tokens[0];

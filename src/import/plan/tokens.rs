@@ -91,6 +91,21 @@ fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSec
     }
 }
 
+/// Why a token that is here under other versions is not one of the present credentials. Fetches
+/// there do not say what they were made with, so a changed secret may still have its old token
+/// there; such a token that was seen here before the change is known.
+fn outlived(held: &HeldToken, token: &HeldToken) -> Option<&'static str> {
+    if held.text != token.text {
+        None
+    } else if held.secret_version != token.secret_version {
+        Some("it was fetched with the credentials before")
+    } else if held.realm_version != token.realm_version {
+        Some("it was fetched with the definition before")
+    } else {
+        None
+    }
+}
+
 /// Beside the token that is here: the later one stays.
 fn place(
     id: &SecretId,
@@ -99,7 +114,11 @@ fn place(
     row: Option<&TokenRow>,
     now: Timestamp,
 ) -> Result<(Outcome, Option<ImportedToken>), String> {
-    let held = row.and_then(|row| row.token.as_ref()).filter(|held| {
+    let here = row.and_then(|row| row.token.as_ref());
+    if let Some(reason) = here.and_then(|here| outlived(here, &token)) {
+        return Err(reason.to_owned());
+    }
+    let held = here.filter(|held| {
         held.realm_version == token.realm_version && held.secret_version == token.secret_version
     });
     if held.is_some_and(|held| held.text == token.text) {
