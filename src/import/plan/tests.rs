@@ -603,6 +603,57 @@ fn only_tokens_that_live_on_are_taken() {
 }
 
 #[test]
+fn an_expiry_that_no_token_has_is_left_and_a_far_one_is_noted() {
+    let years = |count: i64| count * 366 * 86_400;
+    let ms = |ms: i64| Some(Timestamp::from_epoch_ms(ms));
+    let left = |number: &str, guess: &str| {
+        format!(
+            "Token Left: its expires_at {number} is more than 100 years from now, read as milliseconds since \
+             1970{guess}"
+        )
+    };
+    for (expires_at, expected) in [
+        (Some(at(years(20))), "Token Taken".to_owned()),
+        (
+            Some(at(years(31))),
+            "Token Taken: it is taken to live 31 years: is its expires_at 2780294400000 right?"
+                .to_owned(),
+        ),
+        (
+            Some(at(years(100))),
+            "Token Taken: it is taken to live 100 years: is its expires_at 4962240000000 right?"
+                .to_owned(),
+        ),
+        (Some(at(years(100) + 1)), left("4962240001000", "")),
+        (
+            ms(NOW.epoch_ms() * 1000),
+            left("1800000000000000", ": is it in microseconds?"),
+        ),
+        (
+            ms(NOW.epoch_ms() * 1_000_000),
+            left("1800000000000000000", ": is it in nanoseconds?"),
+        ),
+        (ms(i64::MAX), left("9223372036854775807", "")),
+    ] {
+        for config in [Some(wechat()), None] {
+            let is_fixed = config.is_none();
+            let secret = with_token(secret("r", "k"), "t", expires_at);
+            let there = legacy(vec![realm("r", config)], vec![secret]);
+            let planned = plan(&there, Present::default(), RULES);
+            let told = told(&planned)[2].replace(": as the operator's token; ", ": ");
+            assert_eq!(told.replace(": as the operator's token", ""), expected);
+            let fixed = planned.import.secrets[0].0.content.fixed.as_ref();
+            let is_taken = expected.starts_with("Token Taken");
+            assert_eq!(fixed.is_some(), is_fixed && is_taken, "{expected}");
+            assert_eq!(
+                planned.import.tokens.len(),
+                usize::from(!is_fixed && is_taken)
+            );
+        }
+    }
+}
+
+#[test]
 fn of_two_tokens_the_later_one_stays() {
     let there = one_of_each();
     let held = |text: &str, seconds: Option<i64>, secret_version| HeldToken {
