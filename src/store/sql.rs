@@ -45,8 +45,7 @@ pub use url::DatabaseUrl;
 pub struct SqlStore {
     db: DatabaseConnection,
     patience: Duration,
-    /// Host and port of a database server.
-    address: Option<(String, u16)>,
+    url: DatabaseUrl,
 }
 
 /// How often a statement that met another writer is tried again.
@@ -119,18 +118,39 @@ impl SqlStore {
         Ok(Self {
             db,
             patience,
-            address: url.address(),
+            url: url.clone(),
         })
+    }
+
+    /// Connects, and says why that fails.
+    ///
+    /// # Errors
+    /// `Unavailable` with the reason when it may succeed later; `BadUrl` with what to do when it
+    /// never can, e.g. for a wrong password.
+    pub async fn reach(&self) -> StoreResult<()> {
+        self.find_listener().await?;
+        match tokio::time::timeout(self.patience, insist(|| self.db.ping())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(match dialect::remedy(&error) {
+                Some(remedy) => StoreError::BadUrl(format!(
+                    "database.url: {} cannot be used: {error}; {remedy} (TOKEN_SERVER__DATABASE__URL, or the \
+                     MYSQL_… variables)",
+                    self.url
+                )),
+                None => fault(&error),
+            }),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "no answer within {:?}",
+                self.patience
+            ))),
+        }
     }
 
     /// Looks whether something listens where the database should be, and says at once why not.
     ///
     /// The pool waits its whole time for a refused connection, and then tells only that it waited.
-    ///
-    /// # Errors
-    /// `Unavailable` with host, port and the reason.
-    pub async fn reach(&self) -> StoreResult<()> {
-        let Some((host, port)) = &self.address else {
+    async fn find_listener(&self) -> StoreResult<()> {
+        let Some((host, port)) = &self.url.address() else {
             return Ok(());
         };
         let unavailable = |why: String| StoreError::Unavailable(format!("{host}:{port}: {why}"));

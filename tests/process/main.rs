@@ -20,6 +20,7 @@ mod holders;
 mod instances;
 mod issuer;
 mod lifecycle;
+mod logins;
 mod mtls;
 mod oidc;
 mod outage;
