@@ -65,6 +65,7 @@ impl SqlStore {
         max_connections: u32,
         patience: Duration,
     ) -> StoreResult<Self> {
+        choose_cryptography();
         let mut options = ConnectOptions::new(url.expose());
         options
             .max_connections(if url.is_private_memory() {
@@ -205,6 +206,13 @@ impl SqlStore {
             ))),
         }
     }
+}
+
+/// Chooses the cryptography of this process: the program links two implementations, so a TLS library
+/// that is not given one cannot choose by itself, and panics.
+fn choose_cryptography() {
+    // Fails where one was chosen already; that one does too.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// Whether a connection may be used again. After a statement that was given up the pool would wait

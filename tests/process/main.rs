@@ -7,6 +7,7 @@ mod certificates;
 mod chaos;
 mod cli;
 mod crowd;
+mod database_tls;
 mod dev;
 mod exchange;
 mod faults;
