@@ -58,7 +58,7 @@ impl SqlStore {
     /// `patience` bounds each statement, the wait for a connection included.
     ///
     /// # Errors
-    /// `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used;
+    /// `BadUrl` for a URL that the driver refuses and a file that cannot be used;
     /// `Unavailable` or `Conflict` for one that somebody else has locked.
     pub async fn open(
         url: &DatabaseUrl,
@@ -110,6 +110,7 @@ impl SqlStore {
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>);
         }
+        url.demand_tls_files()?;
         url.create_private_file()
             .map_err(|error| StoreError::BadUrl(error.to_string()))?;
         let connect = || Database::connect(options.clone());

@@ -336,6 +336,11 @@ async fn each_tls_mode_of_mariadb_works_or_refuses() {
             case(BY_ADDRESS, ("verify_ca", "ca"), None),
             case(BY_ADDRESS, ("verify_ca", "other_ca"), unknown),
             case(BY_ADDRESS, ("verify_ca", ""), unknown),
+            case(
+                BY_ADDRESS,
+                ("verify_ca", "no_ca"),
+                Some("no_ca cannot be read"),
+            ),
             case(LOCALHOST, ("verify_identity", "ca"), None),
             case(LOCALHOST, ("verify_identity", "other_ca"), unknown),
             case(
@@ -366,6 +371,11 @@ async fn each_tls_mode_of_postgresql_works_or_refuses() {
             case(BY_ADDRESS, ("verify-ca", "ca"), None),
             case(BY_ADDRESS, ("verify-ca", "other_ca"), unknown),
             case(BY_ADDRESS, ("verify-ca", ""), unknown),
+            case(
+                BY_ADDRESS,
+                ("verify-ca", "no_ca"),
+                Some("no_ca cannot be read"),
+            ),
             case(LOCALHOST, ("verify-full", "ca"), None),
             case(LOCALHOST, ("verify-full", "other_ca"), unknown),
             case(
