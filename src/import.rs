@@ -28,6 +28,9 @@ pub struct Settings {
     pub dry_run: bool,
     /// Replace also what was edited or deleted here.
     pub overwrite: bool,
+    /// Callers now ask here and no longer there: renew the tokens as if they had been asked for
+    /// here.
+    pub switched: bool,
 }
 
 /// How often the plan is made anew when rows changed under it.
@@ -61,12 +64,14 @@ async fn run_once(
     let rules = Rules {
         now: store.now().await?,
         overwrite: settings.overwrite,
+        switched: settings.switched,
     };
     let planned = plan(legacy, present, rules);
     if !settings.dry_run {
         store.write_import(&planned.import).await?;
     }
-    Ok(Report::new(settings.dry_run, planned.lines))
+    let switched = settings.switched.then_some(planned.import.asked.len());
+    Ok(Report::new(settings.dry_run, switched, planned.lines))
 }
 
 /// The realm ids that can be here; others are not even asked for, since `PostgreSQL` refuses NUL in

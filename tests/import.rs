@@ -18,7 +18,8 @@ use token_server::clock::{Clock as _, SystemClock, Timestamp};
 use token_server::import::{ImportError, LegacyUrl, Outcome, Report, Settings, run};
 use token_server::secret::{Credentials, SecretId};
 use token_server::store::{
-    DatabaseUrl, Import, Page, RealmRow, SecretFilter, SecretRow, SqlStore, Store as _, StoreError,
+    DatabaseUrl, DueWindow, Grant, Import, Intent, Page, RealmRow, SecretFilter, SecretRow,
+    SqlStore, Store as _, StoreError,
 };
 use uuid::Uuid;
 
@@ -456,6 +457,133 @@ async fn what_changed_there_is_updated_and_what_was_edited_here_stays() {
         );
         let back = store.find_secret(&deleted.id).await.unwrap().unwrap();
         assert_eq!((back.deleted_at, back.version), (None, deleted.version + 1));
+    })
+    .await;
+}
+
+/// The secrets that the refresher, its sweep or a cron call would renew within an hour and a half.
+async fn renewed_ahead(store: &SqlStore) -> Vec<String> {
+    let now = store.now().await.unwrap();
+    let window = DueWindow {
+        by: now.plus(Duration::from_mins(90)),
+        asked_since: now.minus(Duration::from_hours(24)),
+        grants_by: now.plus(Duration::from_hours(7 * 24)),
+    };
+    let due = store.list_due(&window, None, 1000).await.unwrap();
+    due.into_iter().map(|due| due.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn an_imported_token_is_renewed_once_it_was_asked_for_here_or_callers_have_switched() {
+    into_each(|from, store, inherited| async move {
+        let switched = Settings {
+            switched: true,
+            ..Settings::default()
+        };
+        let name = "wxgzh/公司";
+        import(&from, &store, Settings::default()).await;
+        assert!(renewed_ahead(&store).await.is_empty());
+        let dry = Settings {
+            dry_run: true,
+            ..switched
+        };
+        let report = import(&from, &store, dry).await;
+        assert_eq!(report.switched, Some(1));
+        assert!(renewed_ahead(&store).await.is_empty());
+
+        // Nothing else has changed there or here.
+        let report = import(&from, &store, switched).await;
+        assert_eq!(count(&report, Outcome::Updated), 0, "{report}");
+        assert_eq!(report.switched, Some(1));
+        assert_eq!(renewed_ahead(&store).await, [name]);
+
+        let newer = "UPDATE secret SET token = 'newer', expires_at = expires_at + 1000";
+        inherited
+            .run(&format!("{newer} WHERE realm = 'wxgzh'"))
+            .await;
+        let report = import(&from, &store, Settings::default()).await;
+        assert!(
+            lines(&report, "token").contains(&format!("updated {name}")),
+            "{report}"
+        );
+        assert_eq!(renewed_ahead(&store).await, [name]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_ask_here_outlives_the_next_import() {
+    into_each(|from, store, inherited| async move {
+        import(&from, &store, Settings::default()).await;
+        let id = SecretId::new("wxgzh", "公司");
+        let now = store.now().await.unwrap();
+        store.note_asked(&id, now).await.unwrap();
+        assert_eq!(renewed_ahead(&store).await, ["wxgzh/公司"]);
+        inherited
+            .run("UPDATE secret SET token = 'newer', expires_at = expires_at + 1000 WHERE realm = 'wxgzh'")
+            .await;
+        let report = import(&from, &store, Settings::default()).await;
+        assert!(
+            lines(&report, "token").contains(&"updated wxgzh/公司".to_owned()),
+            "{report}"
+        );
+        assert_eq!(renewed_ahead(&store).await, ["wxgzh/公司"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changed_credentials_do_not_get_the_token_of_those_before() {
+    into_each(|from, store, inherited| async move {
+        import(&from, &store, Settings::default()).await;
+        inherited
+            .run("UPDATE secret SET key_2 = 'hush2' WHERE realm = 'wxgzh'")
+            .await;
+        let report = import(&from, &store, Settings::default()).await;
+        let left = "left wxgzh/公司: it was fetched with the credentials before";
+        assert!(
+            lines(&report, "token").contains(&left.to_owned()),
+            "{report}"
+        );
+        let id = SecretId::new("wxgzh", "公司");
+        let secret = store.find_secret(&id).await.unwrap().unwrap();
+        let held = store.find_token(&id).await.unwrap().unwrap().token.unwrap();
+        assert_eq!((secret.version, held.secret_version), (2, 1));
+    })
+    .await;
+}
+
+/// Of a definition that was here before: the inherited one has none.
+#[tokio::test]
+async fn the_end_of_a_grant_does_not_renew_an_imported_token() {
+    into_each(|from, store, _inherited| async move {
+        let (id, now) = (SecretId::new("wxgzh", "公司"), store.now().await.unwrap());
+        let lease = store.claim_lease(&id, "one", now, now.plus(Duration::from_secs(1)));
+        let lease = lease.await.unwrap().unwrap();
+        let intent = Intent {
+            id: "a".to_owned(),
+            generation: 0,
+            at: now,
+            seed: "seed".to_owned(),
+            instance: "one".to_owned(),
+        };
+        let grant = Grant {
+            generation: 1,
+            values: [("refresh_token", "r-2")].into_iter().collect(),
+            seed: "seed".to_owned(),
+            expires_at: Some(now.plus(Duration::from_hours(1))),
+            intent: None,
+        };
+        assert!(store.begin_spend(&id, None, &intent).await.unwrap());
+        assert!(store.end_spend(&id, &intent, Some(&grant)).await.unwrap());
+        assert!(store.release_lease(&lease, None).await.unwrap());
+
+        let report = import(&from, &store, Settings::default()).await;
+        assert!(
+            lines(&report, "token").contains(&"taken wxgzh/公司".to_owned()),
+            "{report}"
+        );
+        assert!(renewed_ahead(&store).await.is_empty());
     })
     .await;
 }

@@ -32,6 +32,12 @@ pub(super) struct ImportArgs {
     /// Replace also what was edited or deleted here.
     #[arg(long)]
     overwrite: bool,
+    /// Declare that callers now ask this server: the tokens of all secrets of the inherited
+    /// service are renewed in the background from now on. Without it, a token is renewed in the
+    /// background only once somebody has asked for it here, so that the tokens that the inherited
+    /// service still hands out stay valid. Run the import once more with it at the switch.
+    #[arg(long)]
+    switched: bool,
 }
 
 /// Imports into the configured store. A dry run changes nothing there, the schema included.
@@ -40,6 +46,7 @@ pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<Re
     let settings = Settings {
         dry_run: args.dry_run,
         overwrite: args.overwrite,
+        switched: args.switched,
     };
     let store = if args.dry_run {
         store_to_compare(config).await?

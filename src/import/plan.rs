@@ -9,14 +9,15 @@ mod secrets;
 mod tests;
 mod tokens;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::legacy::{Legacy, LegacyStamps};
 use super::report::{Line, Outcome};
 use crate::clock::Timestamp;
 use crate::json::Issue;
-use crate::store::{Import, Present};
+use crate::secret::SecretId;
+use crate::store::{Import, ImportedToken, Present, TokenRow};
 
 /// By what a plan is made.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Rules {
     pub(super) now: Timestamp,
     /// Replace also what was edited or deleted here.
     pub(super) overwrite: bool,
+    /// Count the secrets with a live token as asked for now.
+    pub(super) switched: bool,
 }
 
 /// What to write, and what to tell.
@@ -48,6 +51,11 @@ pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules) -> Planned {
         realms: realms.writes,
         needed_realms: secrets.needed_realms,
         secrets: secrets.writes,
+        asked: if rules.switched {
+            asked(legacy, &rows, &tokens.writes, rules.now)
+        } else {
+            Vec::new()
+        },
         tokens: tokens.writes,
         at: Some(rules.now),
     };
@@ -58,6 +66,26 @@ pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules) -> Planned {
         .chain(tokens.lines)
         .collect();
     Planned { import, lines }
+}
+
+/// The secrets of there that have a live token here after the import, whoever fetched it. One
+/// without is fetched when somebody asks.
+fn asked(
+    legacy: &Legacy,
+    rows: &HashMap<SecretId, TokenRow>,
+    written: &[ImportedToken],
+    now: Timestamp,
+) -> Vec<SecretId> {
+    let is_live = |id: &&SecretId| {
+        let held = rows.get(id).and_then(|row| row.token.as_ref());
+        held.is_some_and(|held| held.life.expires_at.is_none_or(|at| at > now))
+    };
+    let there = legacy.secrets.iter().map(|secret| &secret.id);
+    let ids: BTreeSet<_> = there
+        .filter(is_live)
+        .chain(written.iter().map(|imported| &imported.id))
+        .collect();
+    ids.into_iter().cloned().collect()
 }
 
 /// What a row here says about itself.

@@ -96,7 +96,8 @@ impl Counts {
 /// What an import did, or would do.
 ///
 /// Shape: `{dry_run, realms: {taken, updated, unchanged, left}, secrets, tokens, rows: [{kind,
-/// realm, key?, outcome, note?}]}`; `Display` is a table of the rows with the counts below it.
+/// realm, key?, outcome, note?}], switched?}`; `Display` is a table of the rows with the counts
+/// below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Whether nothing was written on purpose.
@@ -109,13 +110,17 @@ pub struct Report {
     pub tokens: Counts,
     /// One for each row: realms, then secrets, then tokens.
     pub rows: Vec<Line>,
+    /// At the switch: how many secrets count as asked for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switched: Option<usize>,
 }
 
 impl Report {
     /// Counts the lines.
-    pub(super) fn new(dry_run: bool, rows: Vec<Line>) -> Self {
+    pub(super) fn new(dry_run: bool, switched: Option<usize>, rows: Vec<Line>) -> Self {
         let mut report = Self {
             dry_run,
+            switched,
             ..Self::default()
         };
         for line in &rows {
@@ -128,6 +133,27 @@ impl Report {
         }
         report.rows = rows;
         report
+    }
+
+    /// What becomes of the tokens after the import, in one line.
+    fn renewals(&self) -> Option<String> {
+        let Counts {
+            taken,
+            updated,
+            unchanged,
+            ..
+        } = self.tokens;
+        match self.switched {
+            Some(count) => Some(format!(
+                "Switched: secrets with a live token here, which are renewed in the background from now on: {count}."
+            )),
+            None if taken + updated + unchanged > 0 => Some(
+                "Imported tokens are renewed once somebody asks for them here. When the callers have switched, run \
+                 this again with --switched."
+                    .to_owned(),
+            ),
+            None => None,
+        }
     }
 }
 
@@ -186,6 +212,9 @@ impl fmt::Display for Report {
                 "{kind:<7}  {taken:>7}  {updated:>7}  {unchanged:>9}  {left:>7}"
             )?;
         }
+        if let Some(renewals) = self.renewals() {
+            writeln!(f, "\n{renewals}")?;
+        }
         if self.dry_run {
             writeln!(f, "\nNothing was written: this was a dry run.")?;
         }
@@ -232,7 +261,7 @@ mod tests {
                 None,
             ),
         ];
-        Report::new(true, rows)
+        Report::new(true, None, rows)
     }
 
     #[test]
@@ -247,8 +276,27 @@ mod tests {
         secrets        0        0          0        1
         tokens         0        0          1        0
 
+        Imported tokens are renewed once somebody asks for them here. When the callers have switched, run this again with --switched.
+
         Nothing was written: this was a dry run.
         "#);
+    }
+
+    #[test]
+    fn the_switch_is_reported_in_one_line() {
+        let switched = Report::new(false, Some(7), Vec::new());
+        let last = switched.to_string().lines().last().map(str::to_owned);
+        assert_eq!(
+            last.as_deref(),
+            Some(
+                "Switched: secrets with a live token here, which are renewed in the background from now on: 7."
+            )
+        );
+        assert_eq!(
+            serde_json::to_value(switched).unwrap()["switched"],
+            json!(7)
+        );
+        assert_eq!(Report::new(false, None, Vec::new()).renewals(), None);
     }
 
     #[test]

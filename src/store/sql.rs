@@ -49,8 +49,7 @@ pub struct SqlStore {
     db: DatabaseConnection,
     patience: Duration,
     writes: Writes,
-    /// Host and port of a database server.
-    address: Option<(String, u16)>,
+    url: DatabaseUrl,
 }
 
 /// How often a statement that met another writer is tried again.
@@ -63,7 +62,7 @@ impl SqlStore {
     /// `patience` bounds each statement, the wait for a connection included.
     ///
     /// # Errors
-    /// `BadUrl` for a URL that the driver refuses and a SQLite file that cannot be used;
+    /// `BadUrl` for a URL that the driver refuses and a file that cannot be used;
     /// `Unavailable` or `Conflict` for one that somebody else has locked.
     pub async fn open(
         url: &DatabaseUrl,
@@ -71,6 +70,7 @@ impl SqlStore {
         patience: Duration,
     ) -> StoreResult<Self> {
         let writes = Writes::default();
+        choose_cryptography();
         let mut options = ConnectOptions::new(url.expose());
         options
             .max_connections(if url.is_private_memory() {
@@ -115,6 +115,7 @@ impl SqlStore {
                 .idle_timeout(None::<Duration>)
                 .max_lifetime(None::<Duration>);
         }
+        url.demand_tls_files()?;
         url.create_private_file()
             .map_err(|error| StoreError::BadUrl(error.to_string()))?;
         let connect = || Database::connect(options.clone());
@@ -125,18 +126,39 @@ impl SqlStore {
             db,
             patience,
             writes,
-            address: url.address(),
+            url: url.clone(),
         })
+    }
+
+    /// Connects, and says why that fails.
+    ///
+    /// # Errors
+    /// `Unavailable` with the reason when it may succeed later; `BadUrl` with what to do when it
+    /// never can, e.g. for a wrong password.
+    pub async fn reach(&self) -> StoreResult<()> {
+        self.find_listener().await?;
+        match tokio::time::timeout(self.patience, insist(|| self.db.ping())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(match dialect::remedy(&error) {
+                Some(remedy) => StoreError::BadUrl(format!(
+                    "database.url: {} cannot be used: {error}; {remedy} (TOKEN_SERVER__DATABASE__URL, or the \
+                     MYSQL_… variables)",
+                    self.url
+                )),
+                None => fault(&error),
+            }),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "no answer within {:?}",
+                self.patience
+            ))),
+        }
     }
 
     /// Looks whether something listens where the database should be, and says at once why not.
     ///
     /// The pool waits its whole time for a refused connection, and then tells only that it waited.
-    ///
-    /// # Errors
-    /// `Unavailable` with host, port and the reason.
-    pub async fn reach(&self) -> StoreResult<()> {
-        let Some((host, port)) = &self.address else {
+    async fn find_listener(&self) -> StoreResult<()> {
+        let Some((host, port)) = &self.url.address() else {
             return Ok(());
         };
         let unavailable = |why: String| StoreError::Unavailable(format!("{host}:{port}: {why}"));
@@ -212,6 +234,13 @@ where
         let has_outlived = acquired.has_outlived(state.age);
         Box::pin(async move { Ok(!has_outlived) })
     })
+}
+
+/// Chooses the cryptography of this process: the program links two implementations, so a TLS library
+/// that is not given one cannot choose by itself, and panics.
+fn choose_cryptography() {
+    // Fails where one was chosen already; that one does too.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// Whether a connection may be used again. After a statement that was given up the pool would wait

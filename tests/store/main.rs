@@ -19,6 +19,7 @@ mod format;
 mod grants;
 mod keywords;
 mod leases;
+mod logins;
 mod migrations;
 mod names;
 mod outages;

@@ -10,7 +10,7 @@ use super::realms::{RealmPlan, StandingRealm};
 use super::{Decision, Here, Rules, decide, stamps, told};
 use crate::clock::Timestamp;
 use crate::json::Issues;
-use crate::realm::Mode;
+use crate::realm::{Expiry, Mode};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, is_mask};
 use crate::service::{LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name};
 use crate::store::{Replacing, SecretRow};
@@ -232,6 +232,10 @@ fn fixed_token(
 
 /// A token with less left is not worth taking.
 const SHORTEST_LEFT: Duration = Duration::from_secs(10);
+/// The longest life believed, as of a token that a provider gives: a hundred years.
+const LONGEST_LEFT: Duration = Duration::from_hours(100 * 366 * 24);
+/// Tokens that expired longer ago are not expected there.
+const LONGEST_DEAD: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Until when a token works that is worth taking, or why it is not.
 pub(super) fn lives_until(there: &LegacySecret, now: Timestamp) -> Result<Timestamp, String> {
@@ -249,5 +253,32 @@ pub(super) fn lives_until(there: &LegacySecret, now: Timestamp) -> Result<Timest
     if expires_at < now.plus(SHORTEST_LEFT) {
         return Err(format!("it expires in less than {SHORTEST_LEFT:?}"));
     }
+    if expires_at > now.plus(LONGEST_LEFT) {
+        return Err(too_far(expires_at.epoch_ms(), now));
+    }
     Ok(expires_at)
+}
+
+/// Why an expiry is not believed, with what its number might be instead of milliseconds.
+fn too_far(expires_at: i64, now: Timestamp) -> String {
+    let guess = [(1000, "microseconds"), (1_000_000, "nanoseconds")]
+        .into_iter()
+        .find(|(parts, _)| {
+            let at = Timestamp::from_epoch_ms(expires_at / parts);
+            at > now.minus(LONGEST_DEAD) && at <= now.plus(LONGEST_LEFT)
+        });
+    let guess = guess.map_or(String::new(), |(_, unit)| format!(": is it in {unit}?"));
+    format!(
+        "its expires_at {expires_at} is more than 100 years from now, read as milliseconds since 1970{guess}"
+    )
+}
+
+/// What an operator should know of a token that is taken with an expiry far from now.
+pub(super) fn doubt(expires_at: Timestamp, now: Timestamp) -> Option<String> {
+    let life = expires_at.since(now);
+    let years = life.as_secs() / (366 * 86_400);
+    Expiry::In(life).doubt().map(|_| {
+        let ms = expires_at.epoch_ms();
+        format!("it is taken to live {years} years: is its expires_at {ms} right?")
+    })
 }

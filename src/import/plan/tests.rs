@@ -13,10 +13,12 @@ const NOW: Timestamp = Timestamp::from_epoch_ms(1_800_000_000_000);
 const RULES: Rules = Rules {
     now: NOW,
     overwrite: false,
+    switched: false,
 };
 const OVERWRITE: Rules = Rules {
     now: NOW,
     overwrite: true,
+    switched: false,
 };
 
 type Change = fn(&mut Present);
@@ -164,6 +166,36 @@ fn everything_is_taken_into_an_empty_store_once() {
         ["Realm Unchanged", "Secret Unchanged", "Token Unchanged"]
     );
     assert!(is_empty(&second.import));
+}
+
+#[test]
+fn at_the_switch_what_has_a_live_token_here_counts_as_asked_for() {
+    let switched = Rules {
+        switched: true,
+        ..RULES
+    };
+    let mut there = one_of_each();
+    there.secrets.push(secret("wxgzh", "none"));
+    there
+        .secrets
+        .push(with_token(secret("wxgzh", "dead"), "t2", Some(at(-1))));
+    let asked = |present: Present, rules: Rules| plan(&there, present, rules).import.asked;
+    let live = [SecretId::new("wxgzh", "app")];
+    assert_eq!(asked(Present::default(), RULES), []);
+    assert_eq!(asked(Present::default(), switched), live);
+    // Those that an import before brought, too.
+    assert_eq!(asked(imported(&there), RULES), []);
+    assert_eq!(asked(imported(&there), switched), live);
+    // Not one that has expired on both sides: it is fetched when somebody asks.
+    let later = Rules {
+        now: at(6000),
+        ..switched
+    };
+    assert_eq!(asked(imported(&there), later), []);
+    // One that was edited here is asked for here from now on as well.
+    let mut edited = imported(&there);
+    edit_secret(&mut edited, |_| {});
+    assert_eq!(asked(edited, switched), live);
 }
 
 /// Realms of the inherited service, and what the report says of each.
@@ -351,19 +383,30 @@ fn versions_move_only_with_what_is_fetched() {
     let planned = plan(&path, imported(&one_of_each()), RULES);
     assert_eq!(
         told(&planned),
-        ["Realm Updated", "Secret Unchanged", "Token Taken"]
+        [
+            "Realm Updated",
+            "Secret Unchanged",
+            "Token Left: it was fetched with the definition before"
+        ]
     );
     assert_eq!(planned.import.realms[0].0.version, 2);
+    path.secrets[0].token = Some(TokenText::from("t2"));
+    let planned = plan(&path, imported(&one_of_each()), RULES);
+    assert_eq!(told(&planned)[2], "Token Taken");
     assert_eq!(planned.import.tokens[0].token.realm_version, 2);
     assert_eq!(planned.import.tokens[0].replaces, Some((1, 1)));
 
     let mut key = one_of_each();
     key.secrets[0].credentials.set("key_2", "new");
     let planned = plan(&key, imported(&one_of_each()), RULES);
-    assert_eq!(
-        told(&planned),
-        ["Realm Unchanged", "Secret Updated", "Token Taken"]
-    );
+    let left = "Token Left: it was fetched with the credentials before";
+    assert_eq!(told(&planned), ["Realm Unchanged", "Secret Updated", left]);
+    // Also when the import runs once more, with the credentials here already.
+    let again = plan(&key, after(&planned, imported(&one_of_each())), RULES);
+    assert_eq!(told(&again), ["Realm Unchanged", "Secret Unchanged", left]);
+    key.secrets[0].token = Some(TokenText::from("t2"));
+    let planned = plan(&key, imported(&one_of_each()), RULES);
+    assert_eq!(told(&planned)[2], "Token Taken");
     let (row, revision) = &planned.import.secrets[0];
     assert_eq!((row.version, row.revision, *revision), (2, 2, Some(1)));
     assert_eq!(planned.import.tokens[0].token.secret_version, 2);
@@ -393,6 +436,8 @@ fn what_was_edited_or_deleted_here_stays_unless_overwritten() {
             (row.config, row.version, row.deleted_at) = (None, 2, Some(at(-10)));
         });
         edit_secret(present, |row| row.deleted_at = Some(at(-10)));
+        // Deleting takes the token along.
+        present.tokens[0].token = None;
     };
     let cases = [
         (
@@ -402,7 +447,11 @@ fn what_was_edited_or_deleted_here_stays_unless_overwritten() {
                 "Secret Left: it was edited here (--overwrite replaces it)",
                 "Token Left: its secret was left",
             ],
-            ["Realm Updated", "Secret Updated", "Token Taken"],
+            [
+                "Realm Updated",
+                "Secret Updated",
+                "Token Left: it was fetched with the credentials before",
+            ],
         ),
         (
             delete as Change,
@@ -554,6 +603,57 @@ fn only_tokens_that_live_on_are_taken() {
 }
 
 #[test]
+fn an_expiry_that_no_token_has_is_left_and_a_far_one_is_noted() {
+    let years = |count: i64| count * 366 * 86_400;
+    let ms = |ms: i64| Some(Timestamp::from_epoch_ms(ms));
+    let left = |number: &str, guess: &str| {
+        format!(
+            "Token Left: its expires_at {number} is more than 100 years from now, read as milliseconds since \
+             1970{guess}"
+        )
+    };
+    for (expires_at, expected) in [
+        (Some(at(years(20))), "Token Taken".to_owned()),
+        (
+            Some(at(years(31))),
+            "Token Taken: it is taken to live 31 years: is its expires_at 2780294400000 right?"
+                .to_owned(),
+        ),
+        (
+            Some(at(years(100))),
+            "Token Taken: it is taken to live 100 years: is its expires_at 4962240000000 right?"
+                .to_owned(),
+        ),
+        (Some(at(years(100) + 1)), left("4962240001000", "")),
+        (
+            ms(NOW.epoch_ms() * 1000),
+            left("1800000000000000", ": is it in microseconds?"),
+        ),
+        (
+            ms(NOW.epoch_ms() * 1_000_000),
+            left("1800000000000000000", ": is it in nanoseconds?"),
+        ),
+        (ms(i64::MAX), left("9223372036854775807", "")),
+    ] {
+        for config in [Some(wechat()), None] {
+            let is_fixed = config.is_none();
+            let secret = with_token(secret("r", "k"), "t", expires_at);
+            let there = legacy(vec![realm("r", config)], vec![secret]);
+            let planned = plan(&there, Present::default(), RULES);
+            let told = told(&planned)[2].replace(": as the operator's token; ", ": ");
+            assert_eq!(told.replace(": as the operator's token", ""), expected);
+            let fixed = planned.import.secrets[0].0.content.fixed.as_ref();
+            let is_taken = expected.starts_with("Token Taken");
+            assert_eq!(fixed.is_some(), is_fixed && is_taken, "{expected}");
+            assert_eq!(
+                planned.import.tokens.len(),
+                usize::from(!is_fixed && is_taken)
+            );
+        }
+    }
+}
+
+#[test]
 fn of_two_tokens_the_later_one_stays() {
     let there = one_of_each();
     let held = |text: &str, seconds: Option<i64>, secret_version| HeldToken {
@@ -586,6 +686,11 @@ fn of_two_tokens_the_later_one_stays() {
             "Token Left: the token here lasts longer",
         ),
         (Some(held("t0", Some(9999), 0)), -1, "Token Taken"),
+        (
+            Some(held("t1", Some(9999), 0)),
+            -1,
+            "Token Left: it was fetched with the credentials before",
+        ),
     ] {
         let mut present = imported(&there);
         let row = &mut present.tokens[0];

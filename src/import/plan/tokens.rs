@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::legacy::LegacySecret;
 use super::super::report::{Kind, Line, Outcome};
 use super::realms::{RealmPlan, StandingRealm};
-use super::secrets::{SecretPlan, StandingSecret, line, lives_until};
+use super::secrets::{SecretPlan, StandingSecret, doubt, line, lives_until};
 use crate::clock::Timestamp;
 use crate::realm::Mode;
 use crate::secret::SecretId;
@@ -33,12 +33,21 @@ pub(super) fn plan(
         let Some(text) = &there.token else { continue };
         let judged = judge(there, text, realms, *secret, now);
         let judged = judged.and_then(|fetched| match fetched {
-            Found::Fixed(outcome) => Ok((outcome, Some("as the operator's token".to_owned()))),
+            Found::Fixed(outcome, expires_at) => {
+                let kind = "as the operator's token".to_owned();
+                let doubt = doubt(expires_at, now);
+                let note = [Some(kind), doubt]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>();
+                Ok((outcome, Some(note.join("; "))))
+            }
             Found::Fetched(token, due_at) => {
+                let doubt = token.life.expires_at.and_then(|at| doubt(at, now));
                 let (outcome, imported) =
                     place(&there.id, token, due_at, here.get(&there.id), now)?;
                 plan.writes.extend(imported);
-                Ok((outcome, None))
+                Ok((outcome, doubt))
             }
         });
         let (outcome, note) = judged.unwrap_or_else(|reason| (Outcome::Left, Some(reason)));
@@ -50,7 +59,7 @@ pub(super) fn plan(
 /// A live token of a secret that is here as it is there.
 enum Found {
     /// It is part of the secret.
-    Fixed(Outcome),
+    Fixed(Outcome, Timestamp),
     Fetched(HeldToken, Option<Timestamp>),
 }
 
@@ -68,7 +77,7 @@ fn judge(
     }
     let expires_at = lives_until(there, now)?;
     if realm.definition.mode() == Mode::Fixed {
-        return Ok(Found::Fixed(secret.outcome));
+        return Ok(Found::Fixed(secret.outcome, expires_at));
     }
     // When it was asked for is not known: its life counts from now, so the margin is a share of
     // what is left.
@@ -91,6 +100,21 @@ fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSec
     }
 }
 
+/// Why a token that is here under other versions is not one of the present credentials. Fetches
+/// there do not say what they were made with, so a changed secret may still have its old token
+/// there; such a token that was seen here before the change is known.
+fn outlived(held: &HeldToken, token: &HeldToken) -> Option<&'static str> {
+    if held.text != token.text {
+        None
+    } else if held.secret_version != token.secret_version {
+        Some("it was fetched with the credentials before")
+    } else if held.realm_version != token.realm_version {
+        Some("it was fetched with the definition before")
+    } else {
+        None
+    }
+}
+
 /// Beside the token that is here: the later one stays.
 fn place(
     id: &SecretId,
@@ -99,7 +123,11 @@ fn place(
     row: Option<&TokenRow>,
     now: Timestamp,
 ) -> Result<(Outcome, Option<ImportedToken>), String> {
-    let held = row.and_then(|row| row.token.as_ref()).filter(|held| {
+    let here = row.and_then(|row| row.token.as_ref());
+    if let Some(reason) = here.and_then(|here| outlived(here, &token)) {
+        return Err(reason.to_owned());
+    }
+    let held = here.filter(|held| {
         held.realm_version == token.realm_version && held.secret_version == token.secret_version
     });
     if held.is_some_and(|held| held.text == token.text) {

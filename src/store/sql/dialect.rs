@@ -8,7 +8,7 @@
 use sea_orm::sea_query::{Alias, ColumnDef, ColumnType, IntoIden};
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
-use sea_orm::{DbBackend, DbErr, RuntimeErr};
+use sea_orm::{DbBackend, DbErr, RuntimeErr, sqlx};
 
 /// A text that names something: compared byte for byte. MySQL's default collation takes `WeChat`
 /// for `wechat`.
@@ -65,6 +65,57 @@ pub(super) fn now_sql(backend: DbBackend) -> &'static str {
         }
         _ => "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) AS now_ms",
     }
+}
+
+/// What an operator should do about a connection that fails in the same way however often it is
+/// tried; `None`: it may succeed later, e.g. since the server is starting, has no connection free,
+/// or has no such database yet.
+pub(super) fn remedy(error: &DbErr) -> Option<&'static str> {
+    let DbErr::Conn(RuntimeErr::SqlxError(inner)) = error else {
+        return None;
+    };
+    match inner.as_ref() {
+        sqlx::Error::Database(refusal) => is_login_refused(refusal.as_ref()).then_some(
+            "correct the user and the password, or what the server demands of this user",
+        ),
+        sqlx::Error::Tls(_) => Some(CORRECT_TLS),
+        sqlx::Error::Io(failed) => is_certificate_refused(failed).then_some(CORRECT_TLS),
+        sqlx::Error::Configuration(_) => Some("correct the parameters"),
+        // The driver has no kind of its own for what it cannot do.
+        sqlx::Error::Protocol(text) => UNKNOWN_LOGINS
+            .iter()
+            .any(|start| text.starts_with(start))
+            .then_some("give this user a way to log in that is supported, e.g. by password"),
+        _ => None,
+    }
+}
+
+const CORRECT_TLS: &str =
+    "correct the TLS mode, the CA file or the host name that the server's certificate is for";
+
+/// How the driver begins when the server wants a login that it does not know.
+const UNKNOWN_LOGINS: [&str; 4] = [
+    "mysql_cleartext_plugin disabled",
+    "unknown authentication plugin",
+    "unsupported authentication method",
+    "unsupported SASL authentication",
+];
+
+/// 28xxx: unknown user or wrong password (MySQL 1045 and 1698 are 28000). Numbers of MySQL with
+/// another state: this host may not connect (1130), this way to log in is unknown (1251, 1524).
+fn is_login_refused(refusal: &dyn sqlx::error::DatabaseError) -> bool {
+    let number = refusal
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .map(sqlx::mysql::MySqlDatabaseError::number);
+    matches!(refusal.code().as_deref(), Some("28000" | "28P01"))
+        || matches!(number, Some(1130 | 1251 | 1524))
+}
+
+fn is_certificate_refused(failed: &std::io::Error) -> bool {
+    let cause = failed
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Whether the same statement may succeed when tried again at once: another writer was in the way.

@@ -27,6 +27,9 @@ pub struct Import {
     /// Live tokens, with the token version each gets, the lease epoch it was decided under, and
     /// when it is due.
     pub tokens: Vec<ImportedToken>,
+    /// Secrets that count as asked for now, ordered by realm; their rows are there, or are written
+    /// with `tokens`.
+    pub asked: Vec<SecretId>,
     /// Now.
     pub at: Option<Timestamp>,
 }

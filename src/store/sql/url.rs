@@ -11,6 +11,18 @@ use super::super::StoreError;
 #[derive(Clone)]
 pub struct DatabaseUrl(SecretString);
 
+/// The parameters of MySQL's driver and of `PostgreSQL`'s that name a file (or hold its text).
+const TLS_FILES: [&str; 8] = [
+    "ssl-ca",
+    "sslca",
+    "ssl-root-cert",
+    "sslrootcert",
+    "ssl-cert",
+    "sslcert",
+    "ssl-key",
+    "sslkey",
+];
+
 impl DatabaseUrl {
     /// Checks the scheme and the form.
     ///
@@ -100,6 +112,28 @@ impl DatabaseUrl {
         is_file && options.is_ok_and(|options| !options.get_filename().exists())
     }
 
+    /// Demands that the certificates and the key that its parameters name can be read.
+    ///
+    /// # Errors
+    /// With the parameter and the file. The driver would read them with each connection, and fail
+    /// without a name.
+    pub(super) fn demand_tls_files(&self) -> Result<(), StoreError> {
+        let Ok(url) = url::Url::parse(self.expose()) else {
+            return Ok(());
+        };
+        for (name, file) in url.query_pairs() {
+            if !TLS_FILES.contains(&name.as_ref()) || file.trim_start().starts_with("-----BEGIN") {
+                continue;
+            }
+            std::fs::File::open(file.as_ref()).map_err(|error| {
+                StoreError::BadUrl(format!(
+                    "database.url: {name}: {file} cannot be read: {error}"
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Host and port of the server; `None` for SQLite.
     pub(super) fn address(&self) -> Option<(String, u16)> {
         let url = url::Url::parse(self.expose()).ok()?;
@@ -148,6 +182,43 @@ impl fmt::Debug for DatabaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_for_tls_must_be_there() {
+        for (text, missing) in [
+            (
+                "mysql://u@db/ts?ssl-ca=/none/ca.pem",
+                Some("ssl-ca: /none/ca.pem"),
+            ),
+            (
+                "mysql://u@db/ts?sslca=%2Fnone%2Fa%20b",
+                Some("sslca: /none/a b"),
+            ),
+            (
+                "postgres://u@db/ts?sslmode=verify-ca&sslrootcert=/none/ca",
+                Some("sslrootcert: /none/ca"),
+            ),
+            (
+                "postgres://u@db/ts?sslkey=/none/key",
+                Some("sslkey: /none/key"),
+            ),
+            (
+                "postgres://u@db/ts?sslcert=-----BEGIN%20CERTIFICATE-----",
+                None,
+            ),
+            ("mysql://u@db/ts?ssl-ca=Cargo.toml&socket=/none", None),
+            ("sqlite:ts.db", None),
+        ] {
+            let outcome = DatabaseUrl::read(text).unwrap().demand_tls_files();
+            let told = outcome.err().map(|error| error.to_string());
+            let expected = missing.map(|missing| {
+                format!(
+                    "database.url: {missing} cannot be read: No such file or directory (os error 2)"
+                )
+            });
+            assert_eq!(told, expected, "{text}");
+        }
+    }
 
     #[test]
     fn urls_are_checked_and_redacted() {

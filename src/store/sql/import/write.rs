@@ -15,10 +15,13 @@ use super::super::sealed::write_token;
 use super::super::{fault, secrets};
 use super::{Import, ImportedToken};
 use crate::clock::Timestamp;
+use crate::secret::SecretId;
 
 /// How many new rows one statement writes; with the largest credentials still a message that MySQL
 /// takes.
 const INSERT_AT_ONCE: usize = 50;
+/// How many secrets one statement makes count as asked for.
+const KEYS_AT_ONCE: usize = 200;
 
 /// Writes everything.
 pub(super) async fn all(db: &DatabaseTransaction, import: &Import) -> StoreResult<()> {
@@ -66,6 +69,28 @@ pub(super) async fn all(db: &DatabaseTransaction, import: &Import) -> StoreResul
                 1,
                 &imported.id,
             )?;
+        }
+    }
+    note_asked(db, &import.asked, at)
+        .await
+        .map_err(|error| fault(&error))
+}
+
+/// Makes these secrets count as asked for.
+async fn note_asked(
+    db: &DatabaseTransaction,
+    asked: &[SecretId],
+    at: Timestamp,
+) -> Result<(), DbErr> {
+    for of_realm in asked.chunk_by(|one, next| one.realm == next.realm) {
+        for some in of_realm.chunks(KEYS_AT_ONCE) {
+            let keys = some.iter().map(|id| id.key.as_str());
+            token::Entity::update_many()
+                .col_expr(token::Column::LastAskedAt, Expr::value(at.epoch_ms()))
+                .filter(token::Column::Realm.eq(&some[0].realm))
+                .filter(token::Column::Key.is_in(keys))
+                .exec(db)
+                .await?;
         }
     }
     Ok(())
@@ -146,6 +171,10 @@ async fn update_token(
 
 /// The row after this version and lease epoch: a fetch that was begun before is fenced, and what
 /// its failures delayed is forgotten.
+///
+/// When it was last asked for stays as it is; a new row has no such time, so nothing renews its
+/// token in the background before somebody asks here. Nor does a grant: inherited definitions have
+/// none, so what a definition before this one left in the row has no end that matters.
 fn token_row(
     imported: &ImportedToken,
     (version, epoch): (i64, i64),
@@ -160,7 +189,7 @@ fn token_row(
         outputs: Set(None),
         state: NotSet,
         state_generation: NotSet,
-        state_expires_at: NotSet,
+        state_expires_at: Set(None),
         state_intent: NotSet,
         obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
         expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
@@ -178,7 +207,7 @@ fn token_row(
         repeat_count: Set(0),
         foreign_count: Set(0),
         foreign_at: Set(None),
-        last_asked_at: Set(Some(at.epoch_ms())),
+        last_asked_at: NotSet,
         changed_at: Set(at.epoch_ms()),
     }
 }
