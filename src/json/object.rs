@@ -68,7 +68,7 @@ impl Issues {
 
 /// A JSON object being read member by member.
 ///
-/// Members that nobody asked for are reported by [`Object::finish`], so a misspelt field never
+/// Members that nobody asked for are reported by `Object::finish`, so a misspelt field never
 /// passes silently.
 #[derive(Debug)]
 pub struct Object<'a> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::View;
-use super::turn::Broken;
+use super::turn::{Broken, nothing_to_fetch};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
@@ -123,7 +123,7 @@ impl Exchange {
         let mut run = match begun {
             Some(Ok(run)) => run,
             Some(Err(failure)) => return Exchanged::of(failure),
-            None => return Exchanged::of(super::fetch::nothing_to_fetch()),
+            None => return Exchanged::of(nothing_to_fetch()),
         };
         let outcome = self.send_all((lease, view), &mut run, times, waiting).await;
         let outcome = outcome.map_err(|broken| match broken {

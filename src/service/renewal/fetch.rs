@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::decide::Held;
 use super::exchange::Exchanged;
 use super::ledger::Admission;
-use super::turn::{Broken, Turn, Turned};
+use super::turn::{Broken, Turn, Turned, nothing_to_fetch};
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
@@ -381,11 +381,4 @@ fn warn_of(failure: &Failure, SecretId { realm, key }: &SecretId, grant_ends_soo
 fn came_too_late() -> Failure {
     let detail = "the provider took longer to answer than its token lives; it was not stored";
     Failure::new(FailureKind::TimedOut, detail)
-}
-
-pub(super) fn nothing_to_fetch() -> Failure {
-    Failure::new(
-        FailureKind::Config,
-        "the realm is fixed: there is nothing to fetch",
-    )
 }

@@ -3,7 +3,7 @@
 use super::View;
 use super::bases::Bases;
 use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::service::TokenAnswer;
 use crate::service::cause::Cause;
 use crate::store::{Lease, StoreError};
@@ -57,4 +57,12 @@ impl Broken {
             Self::Failed(_) => false,
         }
     }
+}
+
+/// The failure of a realm from which nothing can be fetched.
+pub(super) fn nothing_to_fetch() -> Failure {
+    Failure::new(
+        FailureKind::Config,
+        "the realm is fixed: there is nothing to fetch",
+    )
 }
