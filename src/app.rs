@@ -12,7 +12,7 @@ use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
 use crate::service::{
-    FetchLog, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts,
+    Calls, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts,
     RenewalSettings, Secrets, Tokens,
 };
 use crate::store::{DueToken, Store};
@@ -111,7 +111,7 @@ impl App {
             refresher,
             realms: Realms::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
             secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
-            log: FetchLog::new(
+            calls: Calls::new(
                 Arc::clone(&store),
                 Arc::clone(&clock),
                 config.renewal.keep_log(),
@@ -167,7 +167,7 @@ impl App {
                 if tokio::time::Instant::now() >= next_tidying {
                     next_tidying = tokio::time::Instant::now() + TIDY_EVERY;
                     app.sync.tidy().await;
-                    app.api.log.prune().await;
+                    app.api.calls.prune().await;
                 }
             }
         });

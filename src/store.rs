@@ -19,9 +19,9 @@ use crate::secret::{Credentials, SecretId};
 pub use error::StoreError;
 pub use memory::{Gate, MemoryStore};
 pub use rows::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant,
-    HeldToken, Intent, Lease, Listed, NextCredentials, Page, RealmRow, RecordedFailure,
-    SecretFilter, SecretRow, TokenRow, Usage,
+    CallFilter, CallOutcome, CallRow, Changes, Commit, DueToken, DueWindow, ForeignRefreshes,
+    Grant, Intent, Lease, Listed, NextCredentials, Page, RealmRow, RecordedFailure, SecretFilter,
+    SecretRow, StoredToken, TokenRow, Usage,
 };
 pub use sql::{
     DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore,
@@ -146,12 +146,12 @@ pub trait Store: Send + Sync + 'static {
     /// How these secrets and their realms stand, whenever they changed.
     async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes>;
     /// Notes that a provider is about to be called.
-    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()>;
+    async fn insert_call(&self, row: &CallRow) -> StoreResult<()>;
     /// Notes what became of the call.
-    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()>;
+    async fn finish_call(&self, id: &str, outcome: &CallOutcome) -> StoreResult<()>;
     /// How many calls began after `since`, of a realm or of one of its secrets; those that ask
     /// count from `asking_since` on.
-    async fn fetch_usage(
+    async fn call_usage(
         &self,
         realm: &str,
         key: Option<&str>,
@@ -159,12 +159,11 @@ pub trait Store: Send + Sync + 'static {
         asking_since: Timestamp,
     ) -> StoreResult<Usage>;
     /// Takes back that a call was to be made.
-    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()>;
+    async fn withdraw_call(&self, id: &str) -> StoreResult<()>;
     /// Calls, latest first.
-    async fn list_fetches(&self, filter: &FetchFilter, page: Page)
-    -> StoreResult<Listed<FetchRow>>;
+    async fn list_calls(&self, filter: &CallFilter, page: Page) -> StoreResult<Listed<CallRow>>;
     /// Removes at most `most` calls that began before `before`; answers how many.
-    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64>;
+    async fn delete_calls(&self, before: Timestamp, most: u64) -> StoreResult<u64>;
     /// Removes what was deleted before `before`; token rows stay, for their counters. Answers how
     /// many.
     async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64>;

@@ -410,7 +410,7 @@ fn merge_next(
         since: now,
         due_at: now,
         failure: None,
-        failure_count: 0,
+        failed_attempts: 0,
     };
     Ok(as_before
         .cloned()

@@ -1,8 +1,8 @@
 //! The store in this process's memory: for simulations and tests of the service; passes the suite
 //! of the SQL store.
 
+mod calls;
 mod changes;
-mod fetches;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Foreign, Grant,
-    Intent, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
+    CallFilter, CallOutcome, CallRow, Changes, Commit, DueToken, DueWindow, ForeignRefreshes,
+    Grant, Intent, Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store,
     StoreError, StoreResult, TokenRow, Usage,
 };
 use crate::clock::{Clock, Timestamp};
@@ -38,7 +38,7 @@ struct State {
     secrets: BTreeMap<SecretId, SecretRow>,
     tokens: BTreeMap<SecretId, (TokenRow, Option<String>, Timestamp)>,
     asked: BTreeMap<SecretId, Timestamp>,
-    fetches: BTreeMap<String, FetchRow>,
+    calls: BTreeMap<String, CallRow>,
 }
 
 impl MemoryStore {
@@ -109,7 +109,7 @@ fn page_of<T>(
 
 impl State {
     /// The row, while this lease is its latest and not given back.
-    fn held(&mut self, lease: &Lease) -> Option<&mut (TokenRow, Option<String>, Timestamp)> {
+    fn of_lease(&mut self, lease: &Lease) -> Option<&mut (TokenRow, Option<String>, Timestamp)> {
         let row = self.tokens.get_mut(&lease.id)?;
         let is_held = row.0.lease_epoch == lease.epoch && row.1.as_deref() == Some(&lease.owner);
         is_held.then_some(row)
@@ -340,7 +340,7 @@ impl Store for MemoryStore {
 
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
         let mut state = self.enter("commit_token").await?;
-        let Some(row) = state.held(lease) else {
+        let Some(row) = state.of_lease(lease) else {
             return Ok(false);
         };
         free(row);
@@ -350,11 +350,11 @@ impl Store for MemoryStore {
         if let Some((_, until)) = &commit.previous {
             row.0.previous_valid_until = *until;
         }
-        row.0.failure_count = 0;
+        row.0.failed_attempts = 0;
         row.0.repeat_count = commit.repeat_count;
         if commit.is_foreign {
-            row.0.foreign = Foreign {
-                count: row.0.foreign.count + 1,
+            row.0.foreign_refreshes = ForeignRefreshes {
+                count: row.0.foreign_refreshes.count + 1,
                 last_at: Some(commit.at),
             };
         }
@@ -371,13 +371,13 @@ impl Store for MemoryStore {
         failure: Option<&RecordedFailure>,
     ) -> StoreResult<bool> {
         let mut state = self.enter("release_lease").await?;
-        let Some(row) = state.held(lease) else {
+        let Some(row) = state.of_lease(lease) else {
             return Ok(false);
         };
         free(row);
         if let Some(failure) = failure {
             row.0.failure = Some(failure.clone());
-            row.0.failure_count += 1;
+            row.0.failed_attempts += 1;
         }
         Ok(true)
     }
@@ -485,16 +485,16 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
-        self.enter("insert_fetch")
+    async fn insert_call(&self, row: &CallRow) -> StoreResult<()> {
+        self.enter("insert_call")
             .await?
-            .fetches
+            .calls
             .insert(row.id.clone(), row.clone());
         Ok(())
     }
 
-    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
-        if let Some(row) = self.enter("finish_fetch").await?.fetches.get_mut(id) {
+    async fn finish_call(&self, id: &str, outcome: &CallOutcome) -> StoreResult<()> {
+        if let Some(row) = self.enter("finish_call").await?.calls.get_mut(id) {
             row.outcome.clone_from(&outcome.outcome);
             row.provider_code.clone_from(&outcome.provider_code);
             row.provider_message.clone_from(&outcome.provider_message);
@@ -503,43 +503,39 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn fetch_usage(
+    async fn call_usage(
         &self,
         realm: &str,
         key: Option<&str>,
         since: Timestamp,
         asking_since: Timestamp,
     ) -> StoreResult<Usage> {
-        Ok(fetches::usage(
-            &self.enter("fetch_usage").await?.fetches,
+        Ok(calls::usage(
+            &self.enter("call_usage").await?.calls,
             (realm, key),
             since,
             asking_since,
         ))
     }
 
-    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
-        self.enter("withdraw_fetch").await?.fetches.remove(id);
+    async fn withdraw_call(&self, id: &str) -> StoreResult<()> {
+        self.enter("withdraw_call").await?.calls.remove(id);
         Ok(())
     }
 
-    async fn list_fetches(
-        &self,
-        filter: &FetchFilter,
-        page: Page,
-    ) -> StoreResult<Listed<FetchRow>> {
-        let rows = fetches::matching(&self.enter("list_fetches").await?.fetches, filter);
+    async fn list_calls(&self, filter: &CallFilter, page: Page) -> StoreResult<Listed<CallRow>> {
+        let rows = calls::matching(&self.enter("list_calls").await?.calls, filter);
         Ok(page_of(
             rows,
-            |row: &FetchRow| (-row.at.epoch_ms(), String::new()),
+            |row: &CallRow| (-row.at.epoch_ms(), String::new()),
             page,
         ))
     }
 
-    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
-        let mut state = self.enter("delete_fetches").await?;
+    async fn delete_calls(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
+        let mut state = self.enter("delete_calls").await?;
         let old = state
-            .fetches
+            .calls
             .values()
             .filter(|row| row.at < before)
             .map(|row| row.id.clone());
@@ -547,7 +543,7 @@ impl Store for MemoryStore {
             .take(usize::try_from(most).unwrap_or(usize::MAX))
             .collect();
         for id in &old {
-            state.fetches.remove(id);
+            state.calls.remove(id);
         }
         Ok(old.len() as u64)
     }

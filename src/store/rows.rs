@@ -71,12 +71,12 @@ pub struct NextCredentials {
     /// Why they did not work the last time.
     pub failure: Option<RecordedFailure>,
     /// How often they did not work.
-    pub failure_count: i64,
+    pub failed_attempts: i64,
 }
 
 /// A token with its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldToken {
+pub struct StoredToken {
     /// The token.
     pub text: TokenText,
     /// From when until when.
@@ -145,7 +145,7 @@ pub struct TokenRow {
     /// How many tokens were committed so far; never reused.
     pub version: i64,
     /// The latest token.
-    pub token: Option<HeldToken>,
+    pub token: Option<StoredToken>,
     /// When to renew it ahead of its expiry.
     pub due_at: Option<Timestamp>,
     /// Until when the token before it works.
@@ -154,14 +154,14 @@ pub struct TokenRow {
     pub lease_epoch: i64,
     /// Until when that lease holds.
     pub lease_until: Timestamp,
-    /// The last failure; over when `failure_count` is 0.
+    /// The last failure; over when `failed_attempts` is 0.
     pub failure: Option<RecordedFailure>,
     /// Failures since the last success.
-    pub failure_count: i64,
+    pub failed_attempts: i64,
     /// How often the provider has given this token again.
     pub repeat_count: i64,
     /// Tokens that died early although nobody here replaced them.
-    pub foreign: Foreign,
+    pub foreign_refreshes: ForeignRefreshes,
     /// Credentials that the provider replaces with each use.
     pub grant: Grant,
 }
@@ -179,9 +179,9 @@ impl TokenRow {
             lease_epoch: 0,
             lease_until: Timestamp::from_epoch_ms(0),
             failure: None,
-            failure_count: 0,
+            failed_attempts: 0,
             repeat_count: 0,
-            foreign: Foreign::default(),
+            foreign_refreshes: ForeignRefreshes::default(),
             grant: Grant::default(),
         }
     }
@@ -189,7 +189,7 @@ impl TokenRow {
 
 /// Signs that another system fetches tokens with the same credentials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignRefreshes {
     /// How many tokens died early.
     pub count: i64,
     /// When the last one was reported.
@@ -212,7 +212,7 @@ pub struct RecordedFailure {
     pub count: i64,
     /// A number that stands for what else it was tried with: policy, pushed inputs, files.
     #[serde(default)]
-    pub policy_mark: i64,
+    pub settings_fingerprint: i64,
     /// What.
     #[serde(flatten)]
     pub failure: Failure,
@@ -235,7 +235,7 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The token.
-    pub token: HeldToken,
+    pub token: StoredToken,
     /// The version it gets: one more than the row's, which only the lease's holder can move.
     pub version: i64,
     /// When to renew it.
@@ -303,7 +303,7 @@ pub struct Changes {
 
 /// One call of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchRow {
+pub struct CallRow {
     /// A UUID of version 7.
     pub id: String,
     /// When it began.
@@ -312,7 +312,7 @@ pub struct FetchRow {
     pub secret: SecretId,
     /// Why: `miss`, `due`, `flush`, `report`, …
     pub cause: String,
-    /// [`FetchRow::PENDING`], [`FetchRow::WITHHELD`], `ok` or a failure's code.
+    /// [`CallRow::PENDING`], [`CallRow::WITHHELD`], `ok` or a failure's code.
     pub outcome: String,
     /// The provider's own code.
     pub provider_code: Option<String>,
@@ -324,7 +324,7 @@ pub struct FetchRow {
     pub instance: String,
 }
 
-impl FetchRow {
+impl CallRow {
     /// It brought another token.
     pub const OK: &str = "ok";
     /// It brought the token that was held.
@@ -339,8 +339,8 @@ impl FetchRow {
 
 /// What became of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FetchOutcome {
-    /// `ok`, a failure's code, or [`FetchRow::WITHHELD`].
+pub struct CallOutcome {
+    /// `ok`, a failure's code, or [`CallRow::WITHHELD`].
     pub outcome: String,
     /// The provider's own code.
     pub provider_code: Option<String>,
@@ -352,7 +352,7 @@ pub struct FetchOutcome {
 
 /// Which calls to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FetchFilter {
+pub struct CallFilter {
     /// Only of this realm.
     pub realm: Option<String>,
     /// Only of this key.

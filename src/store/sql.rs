@@ -3,10 +3,10 @@
 //! Databases differ in `dialect` only. Connections are made when first needed, so the service
 //! starts, and says that it is not ready, while its database is away.
 
+mod calls;
 mod changes;
 mod dialect;
 mod entities;
-mod fetches;
 mod grants;
 mod import;
 mod migrate;
@@ -29,8 +29,8 @@ use sea_orm::{
 };
 
 use super::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Grant, Intent,
-    Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError,
+    CallFilter, CallOutcome, CallRow, Changes, Commit, DueToken, DueWindow, Grant, Intent, Lease,
+    Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError,
     StoreResult, TokenRow, Usage,
 };
 use crate::clock::Timestamp;
@@ -392,38 +392,34 @@ impl Store for SqlStore {
         tokens::note_asked(self, id, at).await
     }
 
-    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
-        fetches::insert(self, row).await
+    async fn insert_call(&self, row: &CallRow) -> StoreResult<()> {
+        calls::insert(self, row).await
     }
 
-    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
-        fetches::finish(self, id, outcome).await
+    async fn finish_call(&self, id: &str, outcome: &CallOutcome) -> StoreResult<()> {
+        calls::finish(self, id, outcome).await
     }
 
-    async fn fetch_usage(
+    async fn call_usage(
         &self,
         realm: &str,
         key: Option<&str>,
         since: Timestamp,
         asking_since: Timestamp,
     ) -> StoreResult<Usage> {
-        fetches::usage(self, realm, key, (since, asking_since)).await
+        calls::usage(self, realm, key, (since, asking_since)).await
     }
 
-    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
-        fetches::withdraw(self, id).await
+    async fn withdraw_call(&self, id: &str) -> StoreResult<()> {
+        calls::withdraw(self, id).await
     }
 
-    async fn list_fetches(
-        &self,
-        filter: &FetchFilter,
-        page: Page,
-    ) -> StoreResult<Listed<FetchRow>> {
-        fetches::list(self, filter, page).await
+    async fn list_calls(&self, filter: &CallFilter, page: Page) -> StoreResult<Listed<CallRow>> {
+        calls::list(self, filter, page).await
     }
 
-    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
-        fetches::delete(self, before, most).await
+    async fn delete_calls(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
+        calls::delete(self, before, most).await
     }
 
     async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {

@@ -8,7 +8,7 @@ use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::service::Cause;
 use token_server::store::{
-    Commit, HeldToken, MemoryStore, RealmRow, SecretRow, Store as _, TokenRow,
+    Commit, MemoryStore, RealmRow, SecretRow, Store as _, StoredToken, TokenRow,
 };
 use token_server::telemetry::Metrics;
 use token_server::token::{Life, Outputs};
@@ -192,7 +192,7 @@ impl Run {
                 token,
                 row.lease_epoch,
                 row.lease_until.epoch_ms(),
-                row.failure_count,
+                row.failed_attempts,
             )
         });
         hash_of(&(row, self.secret_version, self.clock.now().epoch_ms()))
@@ -303,7 +303,7 @@ async fn set_up(store: &MemoryStore, with_token: bool) {
             obtained_at,
             expires_at: Some(START.plus(Duration::from_hours(1))),
         };
-        let token = HeldToken {
+        let token = StoredToken {
             text: "0-credential 1".into(),
             life,
             realm_version: 1,

@@ -36,7 +36,7 @@ fn edited(row: &SecretRow, revision: i64, deleted_at: Option<Timestamp>) -> Secr
             since: at(1_700_000_000_004),
             due_at: at(1_700_000_000_005),
             failure: Some(refusal()),
-            failure_count: 2,
+            failed_attempts: 2,
         }),
         pushed: Credentials::default(),
         pushed_version: 0,

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::realm::Mode;
 use crate::secret::SecretId;
 use crate::service::due_at;
-use crate::store::{HeldToken, ImportedToken, TokenRow};
+use crate::store::{ImportedToken, StoredToken, TokenRow};
 use crate::token::{Life, Outputs, TokenText};
 
 /// What the import does with tokens.
@@ -51,7 +51,7 @@ pub(super) fn plan(
 enum Found {
     /// It is part of the secret.
     Fixed(Outcome),
-    Fetched(HeldToken, Option<Timestamp>),
+    Fetched(StoredToken, Option<Timestamp>),
 }
 
 fn judge(
@@ -80,9 +80,14 @@ fn judge(
     Ok(Found::Fetched(held(text, life, realm, secret), due_at))
 }
 
-fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSecret) -> HeldToken {
+fn held(
+    text: &TokenText,
+    life: Life,
+    realm: &StandingRealm,
+    secret: StandingSecret,
+) -> StoredToken {
     let (realm_version, secret_version) = (realm.row.version, secret.version);
-    HeldToken {
+    StoredToken {
         text: text.clone(),
         life,
         realm_version,
@@ -94,7 +99,7 @@ fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSec
 /// Beside the token that is here: the later one stays.
 fn place(
     id: &SecretId,
-    token: HeldToken,
+    token: StoredToken,
     due_at: Option<Timestamp>,
     row: Option<&TokenRow>,
     now: Timestamp,

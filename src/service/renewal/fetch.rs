@@ -158,7 +158,7 @@ impl Renewal {
         );
         if run.steps() == 0 && matches!(outcome, Err(Broken::Store(_) | Broken::Overtaken)) {
             // Nothing was sent.
-            if let Err(error) = self.parts.store.withdraw_fetch(call).await {
+            if let Err(error) = self.parts.store.withdraw_call(call).await {
                 tracing::warn!(%error, "a call that was not made stays in the log");
             }
             return outcome;
@@ -360,7 +360,7 @@ fn recorded(failure: Failure, view: &View, id: &SecretId, at: Timestamp) -> Reco
         next_attempt_at: at.plus(failure.retry_after.unwrap_or_default().max(wait)),
         realm_version: view.realm_version,
         secret_version: view.secret.version,
-        policy_mark: view.settings_mark,
+        settings_fingerprint: view.settings_fingerprint,
         count,
         failure,
     }

@@ -20,16 +20,16 @@ pub(super) async fn begin_spend(
     intent: &Intent,
 ) -> StoreResult<bool> {
     let row = ActiveModel {
-        state_intent: Set(Some(text(intent))),
+        grant_intent: Set(Some(text(intent))),
         ..Default::default()
     };
     let is_before = match before {
-        None => Condition::all().add(Column::StateIntent.is_null()),
-        Some(before) => Condition::all().add(Column::StateIntent.eq(text(before))),
+        None => Condition::all().add(Column::GrantIntent.is_null()),
+        Some(before) => Condition::all().add(Column::GrantIntent.eq(text(before))),
     };
     let statement = of(id)
         .set(row)
-        .filter(Column::StateGeneration.eq(intent.generation))
+        .filter(Column::GrantGeneration.eq(intent.generation))
         .filter(is_before);
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
@@ -42,18 +42,18 @@ pub(super) async fn end_spend(
     grant: Option<&Grant>,
 ) -> StoreResult<bool> {
     let mut row = ActiveModel {
-        state_intent: Set(None),
+        grant_intent: Set(None),
         ..Default::default()
     };
-    let mut is_latest = Condition::all().add(Column::StateGeneration.eq(intent.generation));
+    let mut is_latest = Condition::all().add(Column::GrantGeneration.eq(intent.generation));
     match grant {
         Some(grant) => {
-            row.state = Set((!grant.values.is_empty()).then(|| write_grant(grant)));
-            row.state_generation = Set(intent.generation + 1);
-            row.state_expires_at = Set(grant.expires_at.map(Timestamp::epoch_ms));
+            row.grant_content = Set((!grant.values.is_empty()).then(|| write_grant(grant)));
+            row.grant_generation = Set(intent.generation + 1);
+            row.grant_expires_at = Set(grant.expires_at.map(Timestamp::epoch_ms));
         }
         // Another use of the same grant may be under way.
-        None => is_latest = is_latest.add(Column::StateIntent.eq(text(intent))),
+        None => is_latest = is_latest.add(Column::GrantIntent.eq(text(intent))),
     }
     let statement = of(id).set(row).filter(is_latest);
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
@@ -67,18 +67,18 @@ fn text(intent: &Intent) -> String {
 
 pub(super) fn open(model: &Model, place: Place<'_>) -> Result<Grant, StoreError> {
     let (values, seed) = model
-        .state
+        .grant_content
         .as_deref()
         .map(|bytes| read_grant(bytes, place))
         .transpose()?
         .unwrap_or_default();
     Ok(Grant {
-        generation: model.state_generation,
+        generation: model.grant_generation,
         values,
         seed,
-        expires_at: model.state_expires_at.map(Timestamp::from_epoch_ms),
+        expires_at: model.grant_expires_at.map(Timestamp::from_epoch_ms),
         intent: model
-            .state_intent
+            .grant_intent
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok()),
     })

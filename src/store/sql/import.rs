@@ -10,7 +10,7 @@ use super::entities::{realm, secret, token};
 use super::{SqlStore, fault, secrets, tokens};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
-use crate::store::HeldToken;
+use crate::store::StoredToken;
 
 /// A row and the revision it replaces; `None`: it is new.
 pub type Replacing<T> = (T, Option<i64>);
@@ -37,7 +37,7 @@ pub struct ImportedToken {
     /// Whose.
     pub id: SecretId,
     /// The token.
-    pub token: HeldToken,
+    pub token: StoredToken,
     /// When to renew it.
     pub due_at: Option<Timestamp>,
     /// The version and lease epoch of the row it replaces; `None`: there is no row.

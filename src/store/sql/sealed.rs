@@ -77,7 +77,7 @@ struct StoredNext {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<RecordedFailure>,
     #[serde(default)]
-    failure_count: i64,
+    failed_attempts: i64,
 }
 
 pub(super) fn write_next(next: &NextCredentials) -> Vec<u8> {
@@ -89,7 +89,7 @@ pub(super) fn write_next(next: &NextCredentials) -> Vec<u8> {
         credentials: credentials.collect(),
         since: next.since,
         failure: next.failure.clone(),
-        failure_count: next.failure_count,
+        failed_attempts: next.failed_attempts,
     };
     write_json(&stored)
 }
@@ -105,7 +105,7 @@ pub(super) fn read_next(
         since: stored.since,
         due_at,
         failure: stored.failure,
-        failure_count: stored.failure_count,
+        failed_attempts: stored.failed_attempts,
     })
 }
 

@@ -8,7 +8,8 @@ use sea_orm::{
 };
 
 use super::super::{
-    Commit, DueToken, DueWindow, Foreign, HeldToken, Lease, RecordedFailure, StoreResult, TokenRow,
+    Commit, DueToken, DueWindow, ForeignRefreshes, Lease, RecordedFailure, StoreResult,
+    StoredToken, TokenRow,
 };
 use super::entities::token::{ActiveModel, Column, Entity, Model, of};
 use super::sealed::{Place, read_outputs, read_token, write_outputs, write_token};
@@ -107,7 +108,7 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
         due_at: Set(commit.due_at.map(Timestamp::epoch_ms)),
         next_attempt_at: Set(None),
         // The failure stays, for the operator: a count of 0 says that it is over.
-        failure_count: Set(0),
+        failed_attempts: Set(0),
         repeat_count: Set(commit.repeat_count),
         lease_owner: Set(None),
         lease_until: Set(0),
@@ -121,11 +122,13 @@ pub(super) async fn commit(store: &SqlStore, lease: &Lease, commit: &Commit) -> 
         row.previous_token = Set(Some(write_token(previous)));
         row.previous_valid_until = Set(until.map(Timestamp::epoch_ms));
     }
-    let mut statement = held(lease);
+    let mut statement = of_lease(lease);
     if commit.is_foreign {
-        row.foreign_at = Set(Some(commit.at.epoch_ms()));
-        statement =
-            statement.col_expr(Column::ForeignCount, Expr::col(Column::ForeignCount).add(1));
+        row.foreign_refresh_at = Set(Some(commit.at.epoch_ms()));
+        statement = statement.col_expr(
+            Column::ForeignRefreshes,
+            Expr::col(Column::ForeignRefreshes).add(1),
+        );
     }
     let statement = statement.set(row);
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
@@ -146,10 +149,12 @@ pub(super) async fn release(
         row.failure = Set(Some(serde_json::to_string(failure).unwrap_or_default()));
         row.next_attempt_at = Set(Some(failure.next_attempt_at.epoch_ms()));
     }
-    let mut statement = held(lease).set(row);
+    let mut statement = of_lease(lease).set(row);
     if failure.is_some() {
-        statement =
-            statement.col_expr(Column::FailureCount, Expr::col(Column::FailureCount).add(1));
+        statement = statement.col_expr(
+            Column::FailedAttempts,
+            Expr::col(Column::FailedAttempts).add(1),
+        );
     }
     let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(outcome.rows_affected == 1)
@@ -168,7 +173,7 @@ pub(super) async fn list_due(
     } = window;
     let is_wanted = Condition::any()
         .add(Column::LastAskedAt.gte(asked_since.epoch_ms()))
-        .add(Column::StateExpiresAt.lte(grants_by.epoch_ms()));
+        .add(Column::GrantExpiresAt.lte(grants_by.epoch_ms()));
     let query = Entity::find()
         .select_only()
         .columns([Column::Realm, Column::Key, Column::DueAt])
@@ -239,9 +244,9 @@ pub(super) async fn retire(
     let blank = ActiveModel {
         token: Set(None),
         outputs: Set(None),
-        state: Set(None),
-        state_expires_at: Set(None),
-        state_intent: Set(None),
+        grant_content: Set(None),
+        grant_expires_at: Set(None),
+        grant_intent: Set(None),
         obtained_at: Set(None),
         expires_at: Set(None),
         due_at: Set(None),
@@ -249,10 +254,10 @@ pub(super) async fn retire(
         previous_valid_until: Set(None),
         next_attempt_at: Set(None),
         failure: Set(None),
-        failure_count: Set(0),
+        failed_attempts: Set(0),
         repeat_count: Set(0),
-        foreign_count: Set(0),
-        foreign_at: Set(None),
+        foreign_refreshes: Set(0),
+        foreign_refresh_at: Set(None),
         lease_owner: Set(None),
         lease_until: Set(0),
         changed_at: Set(now.epoch_ms()),
@@ -266,13 +271,13 @@ pub(super) async fn retire(
     let statement = of_realm
         .set(blank)
         .col_expr(Column::LeaseEpoch, next(Column::LeaseEpoch))
-        .col_expr(Column::StateGeneration, next(Column::StateGeneration));
+        .col_expr(Column::GrantGeneration, next(Column::GrantGeneration));
     store.run(|| statement.clone().exec(&store.db)).await?;
     Ok(())
 }
 
 /// The row, while this lease is its latest and not given back.
-fn held(lease: &Lease) -> UpdateMany<Entity> {
+fn of_lease(lease: &Lease) -> UpdateMany<Entity> {
     of(&lease.id)
         .filter(Column::LeaseEpoch.eq(lease.epoch))
         .filter(Column::LeaseOwner.eq(&lease.owner))
@@ -296,7 +301,7 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
         .transpose()?;
     let token = text
         .zip(model.obtained_at)
-        .map(|(text, obtained_at)| HeldToken {
+        .map(|(text, obtained_at)| StoredToken {
             text,
             outputs: outputs.unwrap_or_default(),
             life: Life {
@@ -319,12 +324,12 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
         lease_epoch: model.lease_epoch,
         lease_until: Timestamp::from_epoch_ms(model.lease_until),
         failure,
-        failure_count: model.failure_count,
+        failed_attempts: model.failed_attempts,
         repeat_count: model.repeat_count,
-        foreign: Foreign {
-            count: model.foreign_count,
-            last_at: model.foreign_at.map(Timestamp::from_epoch_ms),
+        foreign_refreshes: ForeignRefreshes {
+            count: model.foreign_refreshes,
+            last_at: model.foreign_refresh_at.map(Timestamp::from_epoch_ms),
         },
-        grant: super::grants::open(model, place("state"))?,
+        grant: super::grants::open(model, place("grant_content"))?,
     })
 }

@@ -1,10 +1,10 @@
-//! `ts_fetch`: every call of a provider; the log that operators read, and the ledger that quotas
+//! `ts_call`: every call of a provider; the log that operators read, and the ledger that quotas
 //! are counted in.
 
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "ts_fetch")]
+#[sea_orm(table_name = "ts_call")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,

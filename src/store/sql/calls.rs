@@ -1,4 +1,4 @@
-//! Fetch rows.
+//! Call rows.
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
@@ -7,13 +7,13 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _,
 };
 
-use super::super::{FetchFilter, FetchOutcome, FetchRow, Listed, Page, StoreResult, Usage};
-use super::entities::fetch::{ActiveModel, Column, Entity, Model};
+use super::super::{CallFilter, CallOutcome, CallRow, Listed, Page, StoreResult, Usage};
+use super::entities::call::{ActiveModel, Column, Entity, Model};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
-pub(super) async fn insert(store: &SqlStore, row: &FetchRow) -> StoreResult<()> {
+pub(super) async fn insert(store: &SqlStore, row: &CallRow) -> StoreResult<()> {
     let model = ActiveModel {
         id: Set(row.id.clone()),
         at: Set(row.at.epoch_ms()),
@@ -30,7 +30,7 @@ pub(super) async fn insert(store: &SqlStore, row: &FetchRow) -> StoreResult<()> 
     store.insert(model).await.map(|_| ())
 }
 
-pub(super) async fn finish(store: &SqlStore, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
+pub(super) async fn finish(store: &SqlStore, id: &str, outcome: &CallOutcome) -> StoreResult<()> {
     let row = ActiveModel {
         outcome: Set(outcome.outcome.clone()),
         provider_code: Set(outcome.provider_code.clone()),
@@ -52,7 +52,7 @@ pub(super) async fn usage(
     (since, asking_since): (Timestamp, Timestamp),
 ) -> StoreResult<Usage> {
     let is_alive = Condition::any()
-        .add(Column::Outcome.ne(FetchRow::ASKING))
+        .add(Column::Outcome.ne(CallRow::ASKING))
         .add(Column::At.gt(asking_since.epoch_ms()));
     let mut query = Entity::find()
         .select_only()
@@ -61,7 +61,7 @@ pub(super) async fn usage(
         .column_as(Expr::col(Column::At).min(), "oldest_at")
         .filter(Column::Realm.eq(realm))
         .filter(Column::At.gt(since.epoch_ms()))
-        .filter(Column::Outcome.ne(FetchRow::WITHHELD))
+        .filter(Column::Outcome.ne(CallRow::WITHHELD))
         .filter(is_alive)
         .group_by(Column::Outcome);
     if let Some(key) = key {
@@ -79,7 +79,7 @@ pub(super) async fn usage(
         .into_iter()
         .fold(Usage::default(), |usage, (outcome, count, oldest_at)| {
             let count = u64::try_from(count).unwrap_or_default();
-            if outcome == FetchRow::ASKING {
+            if outcome == CallRow::ASKING {
                 return Usage {
                     count: usage.count + count,
                     ..usage
@@ -105,9 +105,9 @@ pub(super) async fn withdraw(store: &SqlStore, id: &str) -> StoreResult<()> {
 
 pub(super) async fn list(
     store: &SqlStore,
-    filter: &FetchFilter,
+    filter: &CallFilter,
     page: Page,
-) -> StoreResult<Listed<FetchRow>> {
+) -> StoreResult<Listed<CallRow>> {
     if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
         return Ok(Listed {
             items: Vec::new(),
@@ -132,7 +132,7 @@ pub(super) async fn list(
     let items = store.run(|| rows.clone().all(&store.db)).await?;
     let total = store.run(|| query.clone().count(&store.db)).await?;
     Ok(Listed {
-        items: items.into_iter().map(FetchRow::from).collect(),
+        items: items.into_iter().map(CallRow::from).collect(),
         total,
     })
 }
@@ -157,7 +157,7 @@ pub(super) async fn delete(store: &SqlStore, before: Timestamp, most: u64) -> St
         .rows_affected)
 }
 
-impl From<Model> for FetchRow {
+impl From<Model> for CallRow {
     fn from(model: Model) -> Self {
         Self {
             id: model.id,

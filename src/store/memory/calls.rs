@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::{FetchFilter, FetchRow, Usage};
+use super::{CallFilter, CallRow, Usage};
 use crate::clock::Timestamp;
 
-type Fetches = BTreeMap<String, FetchRow>;
+type Calls = BTreeMap<String, CallRow>;
 
 pub(super) fn usage(
-    fetches: &Fetches,
+    calls: &Calls,
     (realm, key): (&str, Option<&str>),
     since: Timestamp,
     asking_since: Timestamp,
 ) -> Usage {
     let is_of =
-        |row: &&FetchRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
+        |row: &&CallRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
     let mut usage = Usage::default();
-    for row in fetches.values().filter(is_of).filter(|row| row.at > since) {
+    for row in calls.values().filter(is_of).filter(|row| row.at > since) {
         match row.outcome.as_str() {
-            FetchRow::WITHHELD => {}
-            FetchRow::ASKING => usage.count += u64::from(row.at > asking_since),
+            CallRow::WITHHELD => {}
+            CallRow::ASKING => usage.count += u64::from(row.at > asking_since),
             _ => {
                 usage.made += 1;
                 usage.count += 1;
@@ -31,16 +31,16 @@ pub(super) fn usage(
 }
 
 /// The latest ids first.
-pub(super) fn matching(fetches: &Fetches, filter: &FetchFilter) -> Vec<FetchRow> {
+pub(super) fn matching(calls: &Calls, filter: &CallFilter) -> Vec<CallRow> {
     let is = |wanted: &Option<String>, value: &str| {
         wanted.as_deref().is_none_or(|wanted| wanted == value)
     };
-    let matches = |row: &&FetchRow| {
+    let matches = |row: &&CallRow| {
         is(&filter.realm, &row.secret.realm)
             && is(&filter.key, &row.secret.key)
             && is(&filter.outcome, &row.outcome)
             && filter.from.is_none_or(|from| row.at >= from)
             && filter.to.is_none_or(|to| row.at < to)
     };
-    fetches.values().rev().filter(matches).cloned().collect()
+    calls.values().rev().filter(matches).cloned().collect()
 }
