@@ -18,7 +18,8 @@ use token_server::clock::{Clock as _, SystemClock, Timestamp};
 use token_server::import::{ImportError, LegacyUrl, Outcome, Report, Settings, run};
 use token_server::secret::{Credentials, SecretId};
 use token_server::store::{
-    DatabaseUrl, Import, Page, RealmRow, SecretFilter, SecretRow, SqlStore, Store as _, StoreError,
+    DatabaseUrl, Import, Page, RealmRow, RealmStore as _, SecretFilter, SecretRow,
+    SecretStore as _, SqlStore, StoreClock as _, StoreError, TokenStore as _,
 };
 use uuid::Uuid;
 

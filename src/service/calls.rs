@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::ServiceError;
 use crate::clock::Clock;
-use crate::store::{CallFilter, CallRow, Listed, Page, Store};
+use crate::store::{CallFilter, CallRow, CallStore, Listed, Page};
 
 /// The calls of providers.
 #[derive(Clone)]
 pub struct Calls {
-    store: Arc<dyn Store>,
+    store: Arc<dyn CallStore>,
     clock: Arc<dyn Clock>,
     keep_for: Duration,
 }
@@ -21,7 +21,7 @@ const BATCH: u64 = 500;
 impl Calls {
     /// Over one store; rows older than `keep_for` are removed.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep_for: Duration) -> Self {
+    pub fn new(store: Arc<dyn CallStore>, clock: Arc<dyn Clock>, keep_for: Duration) -> Self {
         Self {
             store,
             clock,

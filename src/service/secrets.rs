@@ -10,7 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, numbered};
 use crate::store::{
-    Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError,
+    EditStore, Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, StoreError,
 };
 use crate::token::TokenText;
 
@@ -26,7 +26,7 @@ pub struct Secret {
 /// The secrets.
 #[derive(Clone)]
 pub struct Secrets {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EditStore>,
     tokens: Tokens,
     clock: Arc<dyn Clock>,
 }
@@ -34,7 +34,7 @@ pub struct Secrets {
 impl Secrets {
     /// Over one store; edits are told to `tokens`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn EditStore>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             tokens,
@@ -224,7 +224,11 @@ impl Secrets {
 }
 
 /// Leaves a tombstone and retires the token; answers whether there was a live one.
-async fn delete_live(store: &dyn Store, id: &SecretId, now: Timestamp) -> Result<u64, StoreError> {
+async fn delete_live(
+    store: &dyn EditStore,
+    id: &SecretId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     let deleted = store.delete_secrets(&id.realm, Some(&id.key), now).await?;
     store.retire_tokens(&id.realm, Some(&id.key), now).await?;
     Ok(deleted)

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::Tokens;
 use crate::clock::{Clock, Timestamp};
-use crate::store::{Changes, Store, StoreError};
+use crate::store::{ChangeStore, Changes, StoreError};
 
 /// Looks at the store and drops what is outdated.
 pub struct Sync {
-    store: Arc<dyn Store>,
+    store: Arc<dyn ChangeStore>,
     tokens: Tokens,
     clock: Arc<dyn Clock>,
     /// The edits that the last look saw: the next one sees most of them again.
@@ -30,7 +30,7 @@ const TOMBSTONES_STAY: Duration = Duration::from_hours(24);
 impl Sync {
     /// Follows `store` into `tokens`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn ChangeStore>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             tokens,

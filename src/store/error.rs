@@ -37,3 +37,6 @@ pub enum StoreError {
     #[error("{0}")]
     BadUrl(String),
 }
+
+/// What every call of a store answers.
+pub type StoreResult<T> = Result<T, StoreError>;

@@ -8,7 +8,8 @@ use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::service::Cause;
 use token_server::store::{
-    Commit, MemoryStore, RealmRow, SecretRow, Store as _, StoredToken, TokenRow,
+    Commit, LeaseStore as _, MemoryStore, RealmRow, RealmStore as _, SecretRow, SecretStore as _,
+    StoredToken, TokenRow, TokenStore as _,
 };
 use token_server::telemetry::Metrics;
 use token_server::token::{Life, Outputs};

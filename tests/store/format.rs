@@ -3,7 +3,10 @@
 use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use token_server::secret::SecretId;
-use token_server::store::{Commit, SecretFilter, Store as _, StoreError, StoreResult};
+use token_server::store::{
+    ChangeStore as _, Commit, LeaseStore as _, SecretFilter, SecretStore as _, StoreError,
+    StoreResult, TokenStore as _,
+};
 use token_server::token::TokenText;
 
 use crate::databases::Scratch;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sea_orm::sea_query::Query;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
-use token_server::store::{Migrated, MigrationState, Store as _, StoreError};
+use token_server::store::{
+    LeaseStore as _, Migrated, MigrationState, RealmStore as _, SecretStore as _, StoreClock as _,
+    StoreError,
+};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 

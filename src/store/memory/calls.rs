@@ -1,13 +1,16 @@
-//! Looking through the log of calls.
+//! Call rows.
 
 use std::collections::BTreeMap;
 
-use super::{CallFilter, CallRow, Usage};
+use async_trait::async_trait;
+
+use super::super::{CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage};
+use super::{MemoryStore, page_of};
 use crate::clock::Timestamp;
 
 type Calls = BTreeMap<String, CallRow>;
 
-pub(super) fn usage(
+fn usage(
     calls: &Calls,
     (realm, key): (&str, Option<&str>),
     since: Timestamp,
@@ -31,7 +34,7 @@ pub(super) fn usage(
 }
 
 /// The latest ids first.
-pub(super) fn matching(calls: &Calls, filter: &CallFilter) -> Vec<CallRow> {
+fn matching(calls: &Calls, filter: &CallFilter) -> Vec<CallRow> {
     let is = |wanted: &Option<String>, value: &str| {
         wanted.as_deref().is_none_or(|wanted| wanted == value)
     };
@@ -43,4 +46,70 @@ pub(super) fn matching(calls: &Calls, filter: &CallFilter) -> Vec<CallRow> {
             && filter.to.is_none_or(|to| row.at < to)
     };
     calls.values().rev().filter(matches).cloned().collect()
+}
+
+#[async_trait]
+impl CallStore for MemoryStore {
+    async fn insert_call(&self, row: &CallRow) -> StoreResult<()> {
+        self.enter("insert_call")
+            .await?
+            .calls
+            .insert(row.id.clone(), row.clone());
+        Ok(())
+    }
+
+    async fn finish_call(&self, id: &str, outcome: &CallOutcome) -> StoreResult<()> {
+        if let Some(row) = self.enter("finish_call").await?.calls.get_mut(id) {
+            row.outcome.clone_from(&outcome.outcome);
+            row.provider_code.clone_from(&outcome.provider_code);
+            row.provider_message.clone_from(&outcome.provider_message);
+            row.duration_ms = outcome.duration_ms;
+        }
+        Ok(())
+    }
+
+    async fn call_usage(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        since: Timestamp,
+        asking_since: Timestamp,
+    ) -> StoreResult<Usage> {
+        Ok(usage(
+            &self.enter("call_usage").await?.calls,
+            (realm, key),
+            since,
+            asking_since,
+        ))
+    }
+
+    async fn withdraw_call(&self, id: &str) -> StoreResult<()> {
+        self.enter("withdraw_call").await?.calls.remove(id);
+        Ok(())
+    }
+
+    async fn list_calls(&self, filter: &CallFilter, page: Page) -> StoreResult<Listed<CallRow>> {
+        let rows = matching(&self.enter("list_calls").await?.calls, filter);
+        Ok(page_of(
+            rows,
+            |row: &CallRow| (-row.at.epoch_ms(), String::new()),
+            page,
+        ))
+    }
+
+    async fn delete_calls(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
+        let mut state = self.enter("delete_calls").await?;
+        let old = state
+            .calls
+            .values()
+            .filter(|row| row.at < before)
+            .map(|row| row.id.clone());
+        let old: Vec<_> = old
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .collect();
+        for id in &old {
+            state.calls.remove(id);
+        }
+        Ok(old.len() as u64)
+    }
 }

@@ -1,5 +1,6 @@
 //! Call rows.
 
+use async_trait::async_trait;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
@@ -7,154 +8,152 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _,
 };
 
-use super::super::{CallFilter, CallOutcome, CallRow, Listed, Page, StoreResult, Usage};
+use super::super::{CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage};
 use super::entities::call::{ActiveModel, Column, Entity, Model};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
-pub(super) async fn insert(store: &SqlStore, row: &CallRow) -> StoreResult<()> {
-    let model = ActiveModel {
-        id: Set(row.id.clone()),
-        at: Set(row.at.epoch_ms()),
-        realm: Set(row.secret.realm.clone()),
-        key: Set(row.secret.key.clone()),
-        cause: Set(row.cause.clone()),
-        outcome: Set(row.outcome.clone()),
-        provider_code: Set(row.provider_code.clone()),
-        provider_message: Set(row.provider_message.clone()),
-        duration_ms: Set(row.duration_ms),
-        instance: Set(row.instance.clone()),
-    };
-    // The id is new: a taken one means that an earlier try did succeed.
-    store.insert(model).await.map(|_| ())
-}
-
-pub(super) async fn finish(store: &SqlStore, id: &str, outcome: &CallOutcome) -> StoreResult<()> {
-    let row = ActiveModel {
-        outcome: Set(outcome.outcome.clone()),
-        provider_code: Set(outcome.provider_code.clone()),
-        provider_message: Set(outcome.provider_message.clone()),
-        duration_ms: Set(outcome.duration_ms),
-        ..Default::default()
-    };
-    let statement = Entity::update_many().set(row).filter(Column::Id.eq(id));
-    store
-        .run(|| statement.clone().exec(&store.db))
-        .await
-        .map(|_| ())
-}
-
-pub(super) async fn usage(
-    store: &SqlStore,
-    realm: &str,
-    key: Option<&str>,
-    (since, asking_since): (Timestamp, Timestamp),
-) -> StoreResult<Usage> {
-    let is_alive = Condition::any()
-        .add(Column::Outcome.ne(CallRow::ASKING))
-        .add(Column::At.gt(asking_since.epoch_ms()));
-    let mut query = Entity::find()
-        .select_only()
-        .column(Column::Outcome)
-        .column_as(Column::Id.count(), "count")
-        .column_as(Expr::col(Column::At).min(), "oldest_at")
-        .filter(Column::Realm.eq(realm))
-        .filter(Column::At.gt(since.epoch_ms()))
-        .filter(Column::Outcome.ne(CallRow::WITHHELD))
-        .filter(is_alive)
-        .group_by(Column::Outcome);
-    if let Some(key) = key {
-        query = query.filter(Column::Key.eq(key));
+#[async_trait]
+impl CallStore for SqlStore {
+    async fn insert_call(&self, row: &CallRow) -> StoreResult<()> {
+        let model = ActiveModel {
+            id: Set(row.id.clone()),
+            at: Set(row.at.epoch_ms()),
+            realm: Set(row.secret.realm.clone()),
+            key: Set(row.secret.key.clone()),
+            cause: Set(row.cause.clone()),
+            outcome: Set(row.outcome.clone()),
+            provider_code: Set(row.provider_code.clone()),
+            provider_message: Set(row.provider_message.clone()),
+            duration_ms: Set(row.duration_ms),
+            instance: Set(row.instance.clone()),
+        };
+        // The id is new: a taken one means that an earlier try did succeed.
+        self.insert(model).await.map(|_| ())
     }
-    let rows = store
-        .run(|| {
-            query
-                .clone()
-                .into_tuple::<(String, i64, Option<i64>)>()
-                .all(&store.db)
-        })
-        .await?;
-    Ok(rows
-        .into_iter()
-        .fold(Usage::default(), |usage, (outcome, count, oldest_at)| {
-            let count = u64::try_from(count).unwrap_or_default();
-            if outcome == CallRow::ASKING {
-                return Usage {
+
+    async fn finish_call(&self, id: &str, outcome: &CallOutcome) -> StoreResult<()> {
+        let row = ActiveModel {
+            outcome: Set(outcome.outcome.clone()),
+            provider_code: Set(outcome.provider_code.clone()),
+            provider_message: Set(outcome.provider_message.clone()),
+            duration_ms: Set(outcome.duration_ms),
+            ..Default::default()
+        };
+        let statement = Entity::update_many().set(row).filter(Column::Id.eq(id));
+        self.run(|| statement.clone().exec(&self.db))
+            .await
+            .map(|_| ())
+    }
+
+    async fn call_usage(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        since: Timestamp,
+        asking_since: Timestamp,
+    ) -> StoreResult<Usage> {
+        let is_alive = Condition::any()
+            .add(Column::Outcome.ne(CallRow::ASKING))
+            .add(Column::At.gt(asking_since.epoch_ms()));
+        let mut query = Entity::find()
+            .select_only()
+            .column(Column::Outcome)
+            .column_as(Column::Id.count(), "count")
+            .column_as(Expr::col(Column::At).min(), "oldest_at")
+            .filter(Column::Realm.eq(realm))
+            .filter(Column::At.gt(since.epoch_ms()))
+            .filter(Column::Outcome.ne(CallRow::WITHHELD))
+            .filter(is_alive)
+            .group_by(Column::Outcome);
+        if let Some(key) = key {
+            query = query.filter(Column::Key.eq(key));
+        }
+        let rows = self
+            .run(|| {
+                query
+                    .clone()
+                    .into_tuple::<(String, i64, Option<i64>)>()
+                    .all(&self.db)
+            })
+            .await?;
+        Ok(rows
+            .into_iter()
+            .fold(Usage::default(), |usage, (outcome, count, oldest_at)| {
+                let count = u64::try_from(count).unwrap_or_default();
+                if outcome == CallRow::ASKING {
+                    return Usage {
+                        count: usage.count + count,
+                        ..usage
+                    };
+                }
+                let oldest_at = oldest_at.map(Timestamp::from_epoch_ms);
+                let oldest_at = usage.oldest_at.into_iter().chain(oldest_at).min();
+                Usage {
+                    made: usage.made + count,
                     count: usage.count + count,
-                    ..usage
-                };
-            }
-            let oldest_at = oldest_at.map(Timestamp::from_epoch_ms);
-            let oldest_at = usage.oldest_at.into_iter().chain(oldest_at).min();
-            Usage {
-                made: usage.made + count,
-                count: usage.count + count,
-                oldest_at,
-            }
-        }))
-}
-
-pub(super) async fn withdraw(store: &SqlStore, id: &str) -> StoreResult<()> {
-    let statement = Entity::delete_many().filter(Column::Id.eq(id));
-    store
-        .run(|| statement.clone().exec(&store.db))
-        .await
-        .map(|_| ())
-}
-
-pub(super) async fn list(
-    store: &SqlStore,
-    filter: &CallFilter,
-    page: Page,
-) -> StoreResult<Listed<CallRow>> {
-    if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
-        return Ok(Listed {
-            items: Vec::new(),
-            total: 0,
-        });
+                    oldest_at,
+                }
+            }))
     }
-    let equals =
-        |column: Column, value: &Option<String>| value.as_ref().map(|value| column.eq(value));
-    let wanted = Condition::all()
-        .add_option(equals(Column::Realm, &filter.realm))
-        .add_option(equals(Column::Key, &filter.key))
-        .add_option(equals(Column::Outcome, &filter.outcome))
-        .add_option(filter.from.map(|from| Column::At.gte(from.epoch_ms())))
-        .add_option(filter.to.map(|to| Column::At.lt(to.epoch_ms())));
-    let query = Entity::find().filter(wanted);
-    let rows = query
-        .clone()
-        .order_by_desc(Column::At)
-        .order_by_desc(Column::Id)
-        .offset(page.offset)
-        .limit(page.limit);
-    let items = store.run(|| rows.clone().all(&store.db)).await?;
-    let total = store.run(|| query.clone().count(&store.db)).await?;
-    Ok(Listed {
-        items: items.into_iter().map(CallRow::from).collect(),
-        total,
-    })
-}
 
-/// In batches by id, since not all databases delete with a limit.
-pub(super) async fn delete(store: &SqlStore, before: Timestamp, most: u64) -> StoreResult<u64> {
-    let old = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::At.lt(before.epoch_ms()))
-        .limit(most);
-    let ids: Vec<String> = store
-        .run(|| old.clone().into_tuple::<String>().all(&store.db))
-        .await?;
-    if ids.is_empty() {
-        return Ok(0);
+    async fn withdraw_call(&self, id: &str) -> StoreResult<()> {
+        let statement = Entity::delete_many().filter(Column::Id.eq(id));
+        self.run(|| statement.clone().exec(&self.db))
+            .await
+            .map(|_| ())
     }
-    let statement = Entity::delete_many().filter(Column::Id.is_in(ids));
-    Ok(store
-        .run(|| statement.clone().exec(&store.db))
-        .await?
-        .rows_affected)
+
+    async fn list_calls(&self, filter: &CallFilter, page: Page) -> StoreResult<Listed<CallRow>> {
+        if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
+            return Ok(Listed {
+                items: Vec::new(),
+                total: 0,
+            });
+        }
+        let equals =
+            |column: Column, value: &Option<String>| value.as_ref().map(|value| column.eq(value));
+        let wanted = Condition::all()
+            .add_option(equals(Column::Realm, &filter.realm))
+            .add_option(equals(Column::Key, &filter.key))
+            .add_option(equals(Column::Outcome, &filter.outcome))
+            .add_option(filter.from.map(|from| Column::At.gte(from.epoch_ms())))
+            .add_option(filter.to.map(|to| Column::At.lt(to.epoch_ms())));
+        let query = Entity::find().filter(wanted);
+        let rows = query
+            .clone()
+            .order_by_desc(Column::At)
+            .order_by_desc(Column::Id)
+            .offset(page.offset)
+            .limit(page.limit);
+        let items = self.run(|| rows.clone().all(&self.db)).await?;
+        let total = self.run(|| query.clone().count(&self.db)).await?;
+        Ok(Listed {
+            items: items.into_iter().map(CallRow::from).collect(),
+            total,
+        })
+    }
+
+    /// In batches by id, since not all databases delete with a limit.
+    async fn delete_calls(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
+        let old = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::At.lt(before.epoch_ms()))
+            .limit(most);
+        let ids: Vec<String> = self
+            .run(|| old.clone().into_tuple::<String>().all(&self.db))
+            .await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let statement = Entity::delete_many().filter(Column::Id.is_in(ids));
+        Ok(self
+            .run(|| statement.clone().exec(&self.db))
+            .await?
+            .rows_affected)
+    }
 }
 
 impl From<Model> for CallRow {
