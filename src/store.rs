@@ -15,6 +15,7 @@ mod leases;
 mod memory;
 mod page;
 mod realms;
+mod sealing;
 mod secrets;
 mod sql;
 mod tokens;
@@ -28,7 +29,7 @@ pub use leases::{Commit, Lease, LeaseStore};
 pub use memory::{Gate, MemoryStore};
 pub use page::{Listed, Page};
 pub use realms::{RealmRow, RealmStore};
-pub use secrets::{NextCredentials, SecretFilter, SecretRow, SecretStore};
+pub use secrets::{NextCredentials, SecretFilter, SecretHead, SecretRow, SecretStore};
 pub use sql::{
     DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore,
 };

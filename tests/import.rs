@@ -237,7 +237,7 @@ async fn realms(store: &SqlStore) -> Vec<RealmRow> {
 
 async fn secrets(store: &SqlStore) -> Vec<SecretRow> {
     store
-        .list_secrets(&SecretFilter::default(), ALL)
+        .list_secret_rows(&SecretFilter::default(), ALL)
         .await
         .unwrap()
         .items

@@ -181,7 +181,15 @@ impl Realms {
     }
 
     async fn demand_unused(&self, id: &str) -> Result<(), ServiceError> {
-        match self.secrets_of(id, 1).await?.total {
+        let filter = SecretFilter {
+            realm: Some(id.to_owned()),
+            key: None,
+        };
+        let first = Page {
+            offset: 0,
+            limit: 1,
+        };
+        match self.store.list_secrets(&filter, first).await?.total {
             0 => Ok(()),
             secrets => Err(ServiceError::RealmInUse {
                 id: id.to_owned(),
@@ -200,7 +208,7 @@ impl Realms {
             key: None,
         };
         self.store
-            .list_secrets(&filter, Page { offset: 0, limit })
+            .list_secret_rows(&filter, Page { offset: 0, limit })
             .await
     }
 

@@ -17,3 +17,12 @@ pub struct Listed<T> {
     /// Of all pages.
     pub total: u64,
 }
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            total: 0,
+        }
+    }
+}

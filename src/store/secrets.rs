@@ -35,6 +35,30 @@ pub struct SecretRow {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// A secret without its content: name and versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretHead {
+    /// Its name.
+    pub id: SecretId,
+    /// Moves when the content changes.
+    pub version: i64,
+    /// Moves with every write.
+    pub revision: i64,
+    /// When it was last edited.
+    pub updated_at: Timestamp,
+}
+
+impl From<&SecretRow> for SecretHead {
+    fn from(row: &SecretRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            version: row.version,
+            revision: row.revision,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
 /// Credentials that are tried before they replace the current ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextCredentials {
@@ -64,8 +88,14 @@ pub struct SecretFilter {
 pub trait SecretStore: Send + Sync + 'static {
     /// A secret, also a deleted one.
     async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>>;
-    /// Live secrets, newest `updated_at` first.
+    /// Live secrets without what is sealed, newest `updated_at` first.
     async fn list_secrets(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
+    ) -> StoreResult<Listed<SecretHead>>;
+    /// The same with their content, for lists that show which credentials there are.
+    async fn list_secret_rows(
         &self,
         filter: &SecretFilter,
         page: Page,

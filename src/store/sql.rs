@@ -14,8 +14,8 @@ mod leases;
 mod migrate;
 mod migrations;
 mod realms;
-mod sealed;
 mod secrets;
+mod stored;
 mod tokens;
 mod url;
 
@@ -28,6 +28,7 @@ use sea_orm::{
     ActiveModelTrait, ConnectOptions, Database, DatabaseConnection, DbErr, Insert, SqlErr,
 };
 
+use super::sealing::Sealer;
 use super::{StoreError, StoreResult};
 pub use import::{Import, ImportedToken, Present, Replacing};
 pub use migrate::{Migrated, MigrationState};
@@ -37,6 +38,7 @@ pub use url::DatabaseUrl;
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     db: DatabaseConnection,
+    sealer: Sealer,
     patience: Duration,
     /// Host and port of a database server.
     address: Option<(String, u16)>,
@@ -111,6 +113,7 @@ impl SqlStore {
             .map_err(|error| unusable(url, &error))?;
         Ok(Self {
             db,
+            sealer: Sealer::plain(),
             patience,
             address: url.address(),
         })

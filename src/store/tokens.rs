@@ -2,8 +2,6 @@
 
 use async_trait::async_trait;
 
-use serde::{Deserialize, Serialize};
-
 use super::error::StoreResult;
 use super::grants::Grant;
 use crate::clock::Timestamp;
@@ -86,7 +84,7 @@ pub struct ForeignRefreshes {
 }
 
 /// A failure with its time, shared by all instances through the token's row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedFailure {
     /// When.
     pub at: Timestamp,
@@ -97,13 +95,10 @@ pub struct RecordedFailure {
     /// The secret version it was tried with.
     pub secret_version: i64,
     /// How many there were in a row.
-    #[serde(default)]
     pub count: i64,
     /// A number that stands for what else it was tried with: policy, pushed inputs, files.
-    #[serde(default)]
     pub settings_fingerprint: i64,
     /// What.
-    #[serde(flatten)]
     pub failure: Failure,
 }
 

@@ -2,10 +2,29 @@
 
 use async_trait::async_trait;
 
-use super::super::{Listed, Page, SecretFilter, SecretRow, SecretStore, StoreResult};
-use super::{MemoryStore, page_of};
+use super::super::{Listed, Page, SecretFilter, SecretHead, SecretRow, SecretStore, StoreResult};
+use super::{MemoryStore, State, page_of};
 use crate::clock::Timestamp;
 use crate::secret::{Credentials, SecretContent, SecretId};
+
+fn matching(state: &State, filter: &SecretFilter, page: Page) -> Listed<SecretRow> {
+    let wanted = |filter: &Option<String>, value: &str| {
+        filter.as_deref().is_none_or(|wanted| wanted == value)
+    };
+    let matches = |row: &&SecretRow| {
+        row.deleted_at.is_none()
+            && wanted(&filter.realm, &row.id.realm)
+            && wanted(&filter.key, &row.id.key)
+    };
+    let order = |row: &SecretRow| {
+        (
+            -row.updated_at.epoch_ms(),
+            format!("{}\0{}", row.id.realm, row.id.key),
+        )
+    };
+    let rows = state.secrets.values().filter(matches).cloned().collect();
+    page_of(rows, order, page)
+}
 
 #[async_trait]
 impl SecretStore for MemoryStore {
@@ -17,30 +36,21 @@ impl SecretStore for MemoryStore {
         &self,
         filter: &SecretFilter,
         page: Page,
+    ) -> StoreResult<Listed<SecretHead>> {
+        let listed = matching(&*self.enter("list_secrets").await?, filter, page);
+        Ok(Listed {
+            items: listed.items.iter().map(SecretHead::from).collect(),
+            total: listed.total,
+        })
+    }
+
+    async fn list_secret_rows(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
     ) -> StoreResult<Listed<SecretRow>> {
-        let wanted = |filter: &Option<String>, value: &str| {
-            filter.as_deref().is_none_or(|wanted| wanted == value)
-        };
-        let matches = |row: &&SecretRow| {
-            row.deleted_at.is_none()
-                && wanted(&filter.realm, &row.id.realm)
-                && wanted(&filter.key, &row.id.key)
-        };
-        let rows = self
-            .enter("list_secrets")
-            .await?
-            .secrets
-            .values()
-            .filter(matches)
-            .cloned()
-            .collect();
-        let order = |row: &SecretRow| {
-            (
-                -row.updated_at.epoch_ms(),
-                format!("{}\0{}", row.id.realm, row.id.key),
-            )
-        };
-        Ok(page_of(rows, order, page))
+        let state = self.enter("list_secret_rows").await?;
+        Ok(matching(&state, filter, page))
     }
 
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {

@@ -10,6 +10,7 @@ use sea_orm::{
 
 use super::super::{CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage};
 use super::entities::call::{ActiveModel, Column, Entity, Model};
+use super::stored::SealedRow;
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
@@ -25,7 +26,7 @@ impl CallStore for SqlStore {
             cause: Set(row.cause.clone()),
             outcome: Set(row.outcome.clone()),
             provider_code: Set(row.provider_code.clone()),
-            provider_message: Set(row.provider_message.clone()),
+            provider_message: Set(self.seal_words(&row.id, row.provider_message.as_deref())),
             duration_ms: Set(row.duration_ms),
             instance: Set(row.instance.clone()),
         };
@@ -37,7 +38,7 @@ impl CallStore for SqlStore {
         let row = ActiveModel {
             outcome: Set(outcome.outcome.clone()),
             provider_code: Set(outcome.provider_code.clone()),
-            provider_message: Set(outcome.provider_message.clone()),
+            provider_message: Set(self.seal_words(id, outcome.provider_message.as_deref())),
             duration_ms: Set(outcome.duration_ms),
             ..Default::default()
         };
@@ -130,7 +131,10 @@ impl CallStore for SqlStore {
         let items = self.run(|| rows.clone().all(&self.db)).await?;
         let total = self.run(|| query.clone().count(&self.db)).await?;
         Ok(Listed {
-            items: items.into_iter().map(CallRow::from).collect(),
+            items: items
+                .into_iter()
+                .map(|model| self.open_call(model))
+                .collect::<Result<_, _>>()?,
             total,
         })
     }
@@ -156,18 +160,26 @@ impl CallStore for SqlStore {
     }
 }
 
-impl From<Model> for CallRow {
-    fn from(model: Model) -> Self {
-        Self {
+impl SqlStore {
+    fn seal_words(&self, id: &str, message: Option<&str>) -> Option<Vec<u8>> {
+        let column = SealedRow::of_call(&self.sealer, id).column("provider_message");
+        message.map(|message| column.write_text(message))
+    }
+
+    fn open_call(&self, model: Model) -> StoreResult<CallRow> {
+        let column = SealedRow::of_call(&self.sealer, &model.id).column("provider_message");
+        let message = model.provider_message.as_deref();
+        let provider_message = message.map(|bytes| column.read_text(bytes)).transpose()?;
+        Ok(CallRow {
             id: model.id,
             at: Timestamp::from_epoch_ms(model.at),
             secret: SecretId::new(model.realm, model.key),
             cause: model.cause,
             outcome: model.outcome,
             provider_code: model.provider_code,
-            provider_message: model.provider_message,
+            provider_message,
             duration_ms: model.duration_ms,
             instance: model.instance,
-        }
+        })
     }
 }

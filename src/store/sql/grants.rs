@@ -6,11 +6,11 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Condition;
 use sea_orm::{ColumnTrait as _, QueryFilter as _};
 
-use super::super::{Grant, GrantStore, Intent, StoreError, StoreResult};
+use super::super::{Grant, GrantStore, Intent, StoreResult};
 use super::SqlStore;
 use super::entities::token::of;
 use super::entities::token::{ActiveModel, Column, Model};
-use super::sealed::{Place, read_grant, write_grant};
+use super::stored::{SealedColumn, SealedRow};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
@@ -49,9 +49,11 @@ impl GrantStore for SqlStore {
             ..Default::default()
         };
         let mut is_latest = Condition::all().add(Column::GrantGeneration.eq(intent.generation));
+        let column = SealedRow::of_token(&self.sealer, id).column("grant_content");
         match grant {
             Some(grant) => {
-                row.grant_content = Set((!grant.values.is_empty()).then(|| write_grant(grant)));
+                row.grant_content =
+                    Set((!grant.values.is_empty()).then(|| column.write_grant(grant)));
                 row.grant_generation = Set(intent.generation + 1);
                 row.grant_expires_at = Set(grant.expires_at.map(Timestamp::epoch_ms));
             }
@@ -69,11 +71,11 @@ fn text(intent: &Intent) -> String {
     serde_json::to_string(intent).unwrap_or_default()
 }
 
-pub(super) fn open(model: &Model, place: Place<'_>) -> Result<Grant, StoreError> {
+pub(super) fn open(model: &Model, column: &SealedColumn<'_>) -> StoreResult<Grant> {
     let (values, seed) = model
         .grant_content
         .as_deref()
-        .map(|bytes| read_grant(bytes, place))
+        .map(|bytes| column.read_grant(bytes))
         .transpose()?
         .unwrap_or_default();
     Ok(Grant {

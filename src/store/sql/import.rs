@@ -100,7 +100,7 @@ impl SqlStore {
             };
             read_to = Some((last.realm.clone(), last.key.clone()));
             for model in page {
-                secrets.push(secrets::open(model)?);
+                secrets.push(secrets::open(&self.sealer, &model)?);
             }
         }
     }
@@ -129,7 +129,7 @@ impl SqlStore {
             read_to = Some((last.realm.clone(), last.key.clone()));
             for model in page {
                 let id = SecretId::new(&model.realm, &model.key);
-                tokens.push(tokens::open(&id, &model)?);
+                tokens.push(tokens::open(&self.sealer, &id, &model)?);
             }
         }
     }
@@ -141,7 +141,7 @@ impl SqlStore {
     /// can run again.
     pub async fn write_import(&self, import: &Import) -> StoreResult<()> {
         let transaction = self.db.begin().await.map_err(|error| fault(&error))?;
-        write::all(&transaction, import).await?;
+        write::all(&transaction, &self.sealer, import).await?;
         transaction.commit().await.map_err(|error| fault(&error))
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect 
 
 use super::super::{Commit, Lease, LeaseStore, RecordedFailure, StoreResult};
 use super::entities::token::{ActiveModel, Column, Entity, of};
-use super::sealed::{write_outputs, write_token};
+use super::stored::SealedRow;
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
@@ -53,16 +53,16 @@ impl LeaseStore for SqlStore {
 
     async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
         let token = &commit.token;
+        let stored = SealedRow::of_token(&self.sealer, &lease.id);
         let mut row = ActiveModel {
             version: Set(commit.version),
-            token: Set(Some(write_token(&token.text))),
-            outputs: Set(write_outputs(&token.outputs)),
+            token: Set(Some(stored.column("token").write_token(&token.text))),
+            outputs: Set(stored.column("outputs").write_outputs(&token.outputs)),
             obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
             expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
             realm_version: Set(token.realm_version),
             secret_version: Set(token.secret_version),
             due_at: Set(commit.due_at.map(Timestamp::epoch_ms)),
-            next_attempt_at: Set(None),
             // The failure stays, for the operator: a count of 0 says that it is over.
             failed_attempts: Set(0),
             repeat_count: Set(commit.repeat_count),
@@ -75,7 +75,7 @@ impl LeaseStore for SqlStore {
             row.last_asked_at = Set(Some(commit.at.epoch_ms()));
         }
         if let Some((previous, until)) = &commit.previous {
-            row.previous_token = Set(Some(write_token(previous)));
+            row.previous_token = Set(Some(stored.column("previous_token").write_token(previous)));
             row.previous_valid_until = Set(until.map(Timestamp::epoch_ms));
         }
         let mut statement = of_lease(lease);
@@ -102,7 +102,10 @@ impl LeaseStore for SqlStore {
             ..Default::default()
         };
         if let Some(failure) = failure {
-            row.failure = Set(Some(serde_json::to_string(failure).unwrap_or_default()));
+            let column = SealedRow::of_token(&self.sealer, &lease.id).column("failure");
+            row.failure = Set(Some(column.write_failure(failure)));
+            row.failure_code = Set(Some(failure.failure.kind.code().to_owned()));
+            row.failed_at = Set(Some(failure.at.epoch_ms()));
             row.next_attempt_at = Set(Some(failure.next_attempt_at.epoch_ms()));
         }
         let mut statement = of_lease(lease).set(row);

@@ -8,14 +8,16 @@ use sea_orm::{
     QuerySelect as _,
 };
 
+use super::super::sealing::Sealer;
 use super::super::{
     DueToken, DueWindow, ForeignRefreshes, RecordedFailure, StoreResult, StoredToken, TokenRow,
     TokenStore,
 };
 use super::entities::token::{ActiveModel, Column, Entity, Model, of};
-use super::sealed::{Place, read_outputs, read_token};
+use super::stored::SealedRow;
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
+use crate::failure::FailureKind;
 use crate::secret::SecretId;
 use crate::token::Life;
 
@@ -29,7 +31,9 @@ impl TokenStore for SqlStore {
         let found = self
             .run(|| Entity::find_by_id(key.clone()).one(&self.db))
             .await?;
-        found.map(|model| open(id, &model)).transpose()
+        found
+            .map(|model| open(&self.sealer, id, &model))
+            .transpose()
     }
 
     async fn list_due(
@@ -103,6 +107,8 @@ impl TokenStore for SqlStore {
             previous_token: Set(None),
             previous_valid_until: Set(None),
             next_attempt_at: Set(None),
+            failure_code: Set(None),
+            failed_at: Set(None),
             failure: Set(None),
             failed_attempts: Set(0),
             repeat_count: Set(0),
@@ -148,21 +154,17 @@ fn later_than(after: Option<&DueToken>) -> Condition {
         .add(behind)
 }
 
-pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
-    let place = |column| Place {
-        table: "ts_token",
-        column,
-        key: id,
-    };
+pub(super) fn open(sealer: &Sealer, id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
+    let stored = SealedRow::of_token(sealer, id);
     let text = model
         .token
         .as_deref()
-        .map(|bytes| read_token(bytes, place("token")))
+        .map(|bytes| stored.column("token").read_token(bytes))
         .transpose()?;
     let outputs = model
         .outputs
         .as_deref()
-        .map(|bytes| read_outputs(bytes, place("outputs")))
+        .map(|bytes| stored.column("outputs").read_outputs(bytes))
         .transpose()?;
     let token = text
         .zip(model.obtained_at)
@@ -176,10 +178,6 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
             realm_version: model.realm_version,
             secret_version: model.secret_version,
         });
-    let failure: Option<RecordedFailure> = model
-        .failure
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok());
     Ok(TokenRow {
         id: id.clone(),
         version: model.version,
@@ -188,13 +186,31 @@ pub(super) fn open(id: &SecretId, model: &Model) -> StoreResult<TokenRow> {
         previous_valid_until: model.previous_valid_until.map(Timestamp::from_epoch_ms),
         lease_epoch: model.lease_epoch,
         lease_until: Timestamp::from_epoch_ms(model.lease_until),
-        failure,
+        failure: open_failure(stored, model)?,
         failed_attempts: model.failed_attempts,
         repeat_count: model.repeat_count,
         foreign_refreshes: ForeignRefreshes {
             count: model.foreign_refreshes,
             last_at: model.foreign_refresh_at.map(Timestamp::from_epoch_ms),
         },
-        grant: super::grants::open(model, place("grant_content"))?,
+        grant: super::grants::open(model, &stored.column("grant_content"))?,
     })
+}
+
+/// The last failure; `None` also for a class that this version does not know.
+fn open_failure(stored: SealedRow<'_>, model: &Model) -> StoreResult<Option<RecordedFailure>> {
+    let (Some(code), Some(failed_at), Some(next_attempt_at), Some(bytes)) = (
+        &model.failure_code,
+        model.failed_at,
+        model.next_attempt_at,
+        &model.failure,
+    ) else {
+        return Ok(None);
+    };
+    let Some(kind) = FailureKind::of_code(code) else {
+        return Ok(None);
+    };
+    let [at, next] = [failed_at, next_attempt_at].map(Timestamp::from_epoch_ms);
+    let column = stored.column("failure");
+    column.read_failure(bytes, kind, at, next).map(Some)
 }

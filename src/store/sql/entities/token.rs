@@ -38,8 +38,11 @@ pub struct Model {
     pub lease_epoch: i64,
     pub lease_until: i64,
     pub next_attempt_at: Option<i64>,
-    /// JSON of the last failure.
-    pub failure: Option<String>,
+    /// The class of the last failure, as its code.
+    pub failure_code: Option<String>,
+    pub failed_at: Option<i64>,
+    /// Sealed: its words, and what it was tried with.
+    pub failure: Option<Vec<u8>>,
     pub failed_attempts: i64,
     pub repeat_count: i64,
     pub foreign_refreshes: i64,

@@ -95,10 +95,13 @@ fn secret_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
                 .col(Alias::new("realm"))
                 .col(Alias::new("key")),
         )
-        .col(blob_column(backend, "content").not_null())
+        // Null in a tombstone.
+        .col(blob_column(backend, "content").null())
         // A next credential set that is tried before it replaces the first.
         .col(blob_column(backend, "next_content").null())
         .col(number("next_due_at").null())
+        .col(name_column(backend, "next_failure_code", 40).null())
+        .col(number("next_failed_at").null())
         // Inputs that another process pushes; they have a version of their own, since they retire
         // no token.
         .col(blob_column(backend, "pushed").null())
@@ -150,7 +153,9 @@ fn lease_and_failure(table: &mut TableCreateStatement, backend: sea_orm::DbBacke
         .col(number("lease_epoch").not_null().default(0))
         .col(number("lease_until").not_null().default(0))
         .col(number("next_attempt_at").null())
-        .col(text_column(backend, "failure").null())
+        .col(name_column(backend, "failure_code", 40).null())
+        .col(number("failed_at").null())
+        .col(blob_column(backend, "failure").null())
         .col(number("failed_attempts").not_null().default(0))
         // How often the provider has given the same token again.
         .col(number("repeat_count").not_null().default(0))
@@ -173,7 +178,7 @@ fn call_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
         .col(name_column(backend, "cause", 20).not_null())
         .col(name_column(backend, "outcome", 40).not_null())
         .col(text_column(backend, "provider_code").null())
-        .col(text_column(backend, "provider_message").null())
+        .col(blob_column(backend, "provider_message").null())
         .col(number("duration_ms").null())
         .col(name_column(backend, "instance", 100).not_null());
     table
