@@ -12,7 +12,7 @@ use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
 use crate::service::{
-    FetchLog, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts,
+    Calls, InputFiles, Realms, Refresher, RefresherSettings, Renewal, RenewalParts,
     RenewalSettings, Secrets, Tokens,
 };
 use crate::store::{DueToken, Store};
@@ -95,7 +95,7 @@ impl App {
             config.renewal.wait(),
             config.renewal.background,
         );
-        let sync = Sync::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock));
+        let sync = Sync::new(store.clone(), tokens.clone(), Arc::clone(&clock));
         watch_expiries(&metrics, memory, Arc::clone(&clock));
         let refresher = Refresher::new(
             Arc::clone(&store),
@@ -109,13 +109,9 @@ impl App {
         );
         let api = Api {
             refresher,
-            realms: Realms::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
-            secrets: Secrets::new(Arc::clone(&store), tokens.clone(), Arc::clone(&clock)),
-            log: FetchLog::new(
-                Arc::clone(&store),
-                Arc::clone(&clock),
-                config.renewal.keep_log(),
-            ),
+            realms: Realms::new(store.clone(), tokens.clone(), Arc::clone(&clock)),
+            secrets: Secrets::new(store.clone(), tokens.clone(), Arc::clone(&clock)),
+            calls: Calls::new(store.clone(), Arc::clone(&clock), config.renewal.keep_log()),
             tokens,
             readiness: Arc::default(),
             loopback_only: !config.server.insecure_no_auth,
@@ -167,7 +163,7 @@ impl App {
                 if tokio::time::Instant::now() >= next_tidying {
                     next_tidying = tokio::time::Instant::now() + TIDY_EVERY;
                     app.sync.tidy().await;
-                    app.api.log.prune().await;
+                    app.api.calls.prune().await;
                 }
             }
         });

@@ -37,6 +37,25 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Every class.
+    const ALL: [Self; 9] = [
+        Self::Config,
+        Self::Refused,
+        Self::Busy,
+        Self::Quota,
+        Self::Dependency,
+        Self::Reauthorise,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Malformed,
+    ];
+
+    /// The class with this code.
+    #[must_use]
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// The stable `code` of answers, logs and metrics.
     #[must_use]
     pub fn code(self) -> &'static str {

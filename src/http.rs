@@ -34,7 +34,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::clock::Clock;
-use crate::service::{FetchLog, Readiness, Realms, Refresher, Secrets, Tokens};
+use crate::service::{Calls, Readiness, Realms, Refresher, Secrets, Tokens};
 use crate::telemetry::Metrics;
 
 pub use error::Problem;
@@ -51,8 +51,8 @@ pub struct Api {
     pub secrets: Secrets,
     /// Renews ahead of expiry.
     pub refresher: Refresher,
-    /// The log of fetches.
-    pub log: FetchLog,
+    /// The log of calls.
+    pub calls: Calls,
     /// Whether the process can serve.
     pub readiness: Arc<Readiness>,
     /// What is counted.

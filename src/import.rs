@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use crate::json::Issues;
 use crate::service::{LONGEST_REALM, check_name};
-use crate::store::{SqlStore, Store as _, StoreError};
+use crate::store::{SqlStore, StoreClock as _, StoreError};
 use legacy::Legacy;
 use plan::{Rules, plan};
 

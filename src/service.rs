@@ -10,13 +10,13 @@
 //! `renewal` is the one path that fetches and stores a token. Everything else calls it.
 
 mod answer;
+mod calls;
 mod cause;
 mod circuits;
 mod edit;
 mod error;
 mod flights;
 mod input_files;
-mod log;
 pub mod memory;
 mod permits;
 mod readiness;
@@ -32,6 +32,7 @@ pub mod sync;
 mod tokens;
 
 pub use answer::{Refused, Stale, TokenAnswer};
+pub use calls::Calls;
 pub use cause::Cause;
 pub(crate) use edit::{
     LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name,
@@ -39,7 +40,6 @@ pub(crate) use edit::{
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
 pub use input_files::InputFiles;
-pub use log::FetchLog;
 pub use readiness::Readiness;
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};

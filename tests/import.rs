@@ -18,8 +18,9 @@ use token_server::clock::{Clock as _, SystemClock, Timestamp};
 use token_server::import::{ImportError, LegacyUrl, Outcome, Report, Settings, run};
 use token_server::secret::{Credentials, SecretId};
 use token_server::store::{
-    DatabaseUrl, DueWindow, Grant, Import, Intent, Page, RealmRow, SecretFilter, SecretRow,
-    SqlStore, Store as _, StoreError,
+    DatabaseUrl, DueWindow, Grant, GrantStore as _, Import, Intent, LeaseStore as _, Page,
+    RealmRow, RealmStore as _, SecretFilter, SecretRow, SecretStore as _, SqlStore,
+    StoreClock as _, StoreError, TokenStore as _,
 };
 use uuid::Uuid;
 
@@ -237,7 +238,7 @@ async fn realms(store: &SqlStore) -> Vec<RealmRow> {
 
 async fn secrets(store: &SqlStore) -> Vec<SecretRow> {
     store
-        .list_secrets(&SecretFilter::default(), ALL)
+        .list_secret_rows(&SecretFilter::default(), ALL)
         .await
         .unwrap()
         .items

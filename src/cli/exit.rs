@@ -57,7 +57,9 @@ impl Exit {
         let message = error.to_string();
         match &error {
             StoreError::Unavailable(_) | StoreError::RefusesWrites(_) => Self::unavailable(message),
-            StoreError::NewerSchema(_) | StoreError::BadUrl(_) => Self::config(message),
+            StoreError::NewerSchema(_)
+            | StoreError::DevelopmentSchema(_)
+            | StoreError::BadUrl(_) => Self::config(message),
             StoreError::Conflict(_) | StoreError::Corrupt { .. } => Self::failed(message),
         }
     }

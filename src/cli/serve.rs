@@ -209,7 +209,7 @@ impl StartUp {
                 "the inherited service's tables are in this database: token-server import takes them over"
             );
         }
-        keep_on_store_time(self.clock, Arc::clone(&self.app.store), &self.app.tasks);
+        keep_on_store_time(self.clock, self.app.store.clone(), &self.app.tasks);
         self.app.follow(self.interval);
         if self.refresh_ahead {
             self.app.refresh_ahead();

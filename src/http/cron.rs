@@ -73,6 +73,6 @@ pub(super) async fn refresh(
     let budget = Duration::from_millis(budget.ok_or_else(expected)?);
     let swept = api.refresher.sweep(budget).await?;
     // In a function nothing else does.
-    api.log.prune().await;
+    api.calls.prune().await;
     Ok(Json(swept.into()))
 }

@@ -181,7 +181,7 @@ impl From<StoreError> for Problem {
             StoreError::NewerSchema(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "newer_schema", detail)
             }
-            StoreError::BadUrl(_) => {
+            StoreError::DevelopmentSchema(_) | StoreError::BadUrl(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
             }
         }

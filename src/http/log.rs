@@ -9,12 +9,12 @@ use super::query::Query;
 use super::realms::ListBody;
 use super::{Api, Problem};
 use crate::clock::Timestamp;
-use crate::store::{FetchFilter, FetchRow};
+use crate::store::{CallFilter, CallRow};
 
 /// One call of a provider.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(title = "Fetch")]
-pub(super) struct FetchBody {
+#[schema(title = "Call")]
+pub(super) struct CallBody {
     id: String,
     /// When it began, epoch milliseconds.
     at: i64,
@@ -36,8 +36,8 @@ pub(super) struct FetchBody {
     instance: String,
 }
 
-impl From<FetchRow> for FetchBody {
-    fn from(row: FetchRow) -> Self {
+impl From<CallRow> for CallBody {
+    fn from(row: CallRow) -> Self {
         Self {
             id: row.id,
             at: row.at.epoch_ms(),
@@ -61,27 +61,27 @@ impl From<FetchRow> for FetchBody {
            ("to" = Option<i64>, Query, description = "begun before, epoch milliseconds"),
            ("page" = Option<u64>, Query, description = "from 1"),
            ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10")),
-    responses((status = 200, body = ListBody<FetchBody>), (status = 400, body = ProblemBody)))]
+    responses((status = 200, body = ListBody<CallBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
     query: Query,
-) -> Result<Json<ListBody<FetchBody>>, Problem> {
+) -> Result<Json<ListBody<CallBody>>, Problem> {
     let text = |name: &str| {
         query
             .text(name)
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
     };
-    let filter = FetchFilter {
+    let filter = CallFilter {
         realm: text("realm"),
         key: text("key"),
         outcome: text("outcome"),
         from: instant(&query, "from")?,
         to: instant(&query, "to")?,
     };
-    let listed = api.log.list(&filter, query.page()?).await?;
+    let listed = api.calls.list(&filter, query.page()?).await?;
     Ok(Json(ListBody::of(
-        listed.items.into_iter().map(FetchBody::from).collect(),
+        listed.items.into_iter().map(CallBody::from).collect(),
         listed.total,
     )))
 }

@@ -12,7 +12,7 @@ use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::service::{GrantStatus, QuotaUse, SecretStatus};
-use crate::store::{Foreign, NextCredentials, RecordedFailure};
+use crate::store::{ForeignRefreshes, NextCredentials, RecordedFailure};
 
 /// How a secret's renewal stands. Times are epoch milliseconds.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -166,7 +166,10 @@ impl From<SecretStatus> for StatusBody {
             grant: status.grant.map(GrantBody::from),
             quotas: status.quotas.iter().map(QuotaBody::from).collect(),
             held_back_until: status.held_back_until.map(Timestamp::epoch_ms),
-            foreign_refreshes: row.map(|row| row.foreign).unwrap_or_default().into(),
+            foreign_refreshes: row
+                .map(|row| row.foreign_refreshes)
+                .unwrap_or_default()
+                .into(),
             next: status.next.as_ref().map(NextBody::from),
             realm: status.id.realm,
             key: status.id.key,
@@ -207,8 +210,8 @@ impl From<&QuotaUse> for QuotaBody {
     }
 }
 
-impl From<Foreign> for ForeignBody {
-    fn from(foreign: Foreign) -> Self {
+impl From<ForeignRefreshes> for ForeignBody {
+    fn from(foreign: ForeignRefreshes) -> Self {
         let hint = "another system fetches tokens with the same credentials";
         Self {
             count: foreign.count,
@@ -224,7 +227,7 @@ impl From<&NextCredentials> for NextBody {
             names: next.credentials.names().map(str::to_owned).collect(),
             since: next.since.epoch_ms(),
             last_failure: next.failure.as_ref().map(FailureBody::from),
-            failed_attempts: next.failure_count,
+            failed_attempts: next.failed_attempts,
             next_attempt_at: next.due_at.epoch_ms(),
         }
     }

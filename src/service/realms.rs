@@ -7,7 +7,7 @@ use super::stored::{config_of, stored_definition};
 use super::{ServiceError, Tokens};
 use crate::clock::Clock;
 use crate::realm::Definition;
-use crate::store::{Listed, Page, RealmRow, SecretFilter, Store, StoreError};
+use crate::store::{EditStore, Listed, Page, RealmRow, SecretFilter, StoreError};
 
 /// A realm as it is answered.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct Realm {
 /// The realms.
 #[derive(Clone)]
 pub struct Realms {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EditStore>,
     tokens: Tokens,
     clock: Arc<dyn Clock>,
 }
@@ -36,7 +36,7 @@ const WARN_SECRETS: u64 = 100;
 impl Realms {
     /// Over one store; edits are told to `tokens`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn EditStore>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             tokens,
@@ -181,7 +181,15 @@ impl Realms {
     }
 
     async fn demand_unused(&self, id: &str) -> Result<(), ServiceError> {
-        match self.secrets_of(id, 1).await?.total {
+        let filter = SecretFilter {
+            realm: Some(id.to_owned()),
+            key: None,
+        };
+        let first = Page {
+            offset: 0,
+            limit: 1,
+        };
+        match self.store.list_secrets(&filter, first).await?.total {
             0 => Ok(()),
             secrets => Err(ServiceError::RealmInUse {
                 id: id.to_owned(),
@@ -200,7 +208,7 @@ impl Realms {
             key: None,
         };
         self.store
-            .list_secrets(&filter, Page { offset: 0, limit })
+            .list_secret_rows(&filter, Page { offset: 0, limit })
             .await
     }
 

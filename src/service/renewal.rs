@@ -42,7 +42,7 @@ use bases::Bases;
 use decide::Hold;
 use exchange::Exchange;
 pub(in crate::service) use inputs::Inputs;
-use inputs::settings_mark;
+use inputs::settings_fingerprint;
 use ledger::Withheld;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
@@ -103,7 +103,7 @@ struct View {
     mark: Mark,
     definition: Definition,
     policy: Policy,
-    settings_mark: i64,
+    settings_fingerprint: i64,
     inputs: Inputs,
     realm_version: i64,
     secret: SecretRow,
@@ -255,7 +255,7 @@ impl Renewal {
         Ok(View {
             mark,
             policy: definition.policy(),
-            settings_mark: settings_mark(&realm, &definition, &secret, &inputs),
+            settings_fingerprint: settings_fingerprint(&realm, &definition, &secret, &inputs),
             inputs,
             definition,
             realm_version: realm.version,

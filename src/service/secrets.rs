@@ -10,7 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, numbered};
 use crate::store::{
-    Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, Store, StoreError,
+    EditStore, Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, StoreError,
 };
 use crate::token::TokenText;
 
@@ -26,7 +26,7 @@ pub struct Secret {
 /// The secrets.
 #[derive(Clone)]
 pub struct Secrets {
-    store: Arc<dyn Store>,
+    store: Arc<dyn EditStore>,
     tokens: Tokens,
     clock: Arc<dyn Clock>,
 }
@@ -34,7 +34,7 @@ pub struct Secrets {
 impl Secrets {
     /// Over one store; edits are told to `tokens`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<dyn EditStore>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             tokens,
@@ -47,29 +47,31 @@ impl Secrets {
     /// # Errors
     /// `UnknownSecret`; `Invalid` naming the realms when several have the key; `Store`.
     pub async fn show(&self, key: &str, realm: Option<&str>) -> Result<SecretRow, ServiceError> {
+        let id = self.name_of(key, realm).await?;
+        let found = self.store.find_secret(&id).await?;
+        let live = found.filter(|row| row.deleted_at.is_none() && row.id == id);
+        live.ok_or(ServiceError::UnknownSecret(id))
+    }
+
+    /// The whole name of a live secret; its content is not read.
+    async fn name_of(&self, key: &str, realm: Option<&str>) -> Result<SecretId, ServiceError> {
         let filter = SecretFilter {
             realm: realm.map(str::to_owned),
             key: Some(key.to_owned()),
         };
-        let mut found = self
-            .store
-            .list_secrets(
-                &filter,
-                Page {
-                    offset: 0,
-                    limit: 10,
-                },
-            )
-            .await?
-            .items;
-        found.retain(|row| row.id.key == key && realm.is_none_or(|realm| realm == row.id.realm));
+        let page = Page {
+            offset: 0,
+            limit: 10,
+        };
+        let mut found = self.store.list_secrets(&filter, page).await?.items;
+        found.retain(|head| head.id.key == key && realm.is_none_or(|realm| realm == head.id.realm));
         match (found.pop(), found.is_empty()) {
-            (Some(only), true) => Ok(only),
+            (Some(only), true) => Ok(only.id),
             (Some(last), false) => {
                 let realms: Vec<_> = found
                     .iter()
                     .chain([&last])
-                    .map(|row| row.id.realm.as_str())
+                    .map(|head| head.id.realm.as_str())
                     .collect();
                 let detail = format!(
                     "required: several realms have this key ({})",
@@ -97,7 +99,7 @@ impl Secrets {
             realm: realm.map(str::to_owned),
             key: None,
         };
-        Ok(self.store.list_secrets(&filter, page).await?)
+        Ok(self.store.list_secret_rows(&filter, page).await?)
     }
 
     /// Creates or updates a secret. Its version moves only if a credential changed, which retires
@@ -213,7 +215,7 @@ impl Secrets {
     pub async fn delete(&self, key: &str, realm: Option<&str>) -> Result<(), ServiceError> {
         let id = match realm {
             Some(realm) => SecretId::new(realm, key),
-            None => self.show(key, None).await?.id,
+            None => self.name_of(key, None).await?,
         };
         if !id.is_savable() || delete_live(self.store.as_ref(), &id, self.clock.now()).await? == 0 {
             return Err(ServiceError::UnknownSecret(id));
@@ -224,7 +226,11 @@ impl Secrets {
 }
 
 /// Leaves a tombstone and retires the token; answers whether there was a live one.
-async fn delete_live(store: &dyn Store, id: &SecretId, now: Timestamp) -> Result<u64, StoreError> {
+async fn delete_live(
+    store: &dyn EditStore,
+    id: &SecretId,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
     let deleted = store.delete_secrets(&id.realm, Some(&id.key), now).await?;
     store.retire_tokens(&id.realm, Some(&id.key), now).await?;
     Ok(deleted)
@@ -410,7 +416,7 @@ fn merge_next(
         since: now,
         due_at: now,
         failure: None,
-        failure_count: 0,
+        failed_attempts: 0,
     };
     Ok(as_before
         .cloned()

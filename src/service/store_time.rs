@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{SystemClock, millis};
-use crate::store::{Store, StoreError};
+use crate::store::{StoreClock, StoreError};
 use crate::tasks::Tasks;
 
 /// How often the clock is compared with the store's.
@@ -21,7 +21,7 @@ const NOISE_MS: i64 = 20;
 
 /// Keeps a clock on the store's: compared each minute, and at once when the machine's clock was
 /// set.
-pub fn keep_on_store_time(clock: Arc<SystemClock>, store: Arc<dyn Store>, tasks: &Tasks) {
+pub fn keep_on_store_time(clock: Arc<SystemClock>, store: Arc<dyn StoreClock>, tasks: &Tasks) {
     let stopping = tasks.clone();
     tasks.spawn("clock", async move {
         loop {
@@ -53,7 +53,7 @@ async fn until_jump_or_minute(clock: &SystemClock) {
 ///
 /// # Errors
 /// When the store cannot be asked.
-pub async fn compare(clock: &SystemClock, store: &dyn Store) -> Result<(), StoreError> {
+pub async fn compare(clock: &SystemClock, store: &dyn StoreClock) -> Result<(), StoreError> {
     let before = clock.machine_now();
     let theirs = store.now().await?;
     let after = clock.machine_now();

@@ -30,7 +30,16 @@ pub enum StoreError {
          a backup"
     )]
     NewerSchema(String),
+    /// The database was written by a version before the first release.
+    #[error(
+        "the database was made by a development version before the first release ({0}): start with an empty database, \
+         or drop all tables whose names begin with ts_, and import again"
+    )]
+    DevelopmentSchema(String),
     /// The database's URL is not usable.
     #[error("{0}")]
     BadUrl(String),
 }
+
+/// What every call of a store answers.
+pub type StoreResult<T> = Result<T, StoreError>;

@@ -3,17 +3,19 @@
 //! Databases differ in `dialect` only. Connections are made when first needed, so the service
 //! starts, and says that it is not ready, while its database is away.
 
+mod calls;
 mod changes;
+mod clock;
 mod dialect;
 mod entities;
-mod fetches;
 mod grants;
 mod import;
+mod leases;
 mod migrate;
 mod migrations;
 mod realms;
-mod sealed;
 mod secrets;
+mod stored;
 mod tokens;
 mod url;
 mod writes;
@@ -21,23 +23,15 @@ mod writes;
 use std::future::Future;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, Connection};
 use sea_orm::{
-    ActiveModelTrait, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr,
-    Insert, SqlErr, Statement,
+    ActiveModelTrait, ConnectOptions, Database, DatabaseConnection, DbErr, Insert, SqlErr,
 };
 
-use super::{
-    Changes, Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Grant, Intent,
-    Lease, Listed, Page, RealmRow, RecordedFailure, SecretFilter, SecretRow, Store, StoreError,
-    StoreResult, TokenRow, Usage,
-};
-use crate::clock::Timestamp;
-use crate::secret::{Credentials, SecretId};
-
+use super::sealing::Sealer;
+use super::{StoreError, StoreResult};
 pub use import::{Import, ImportedToken, Present, Replacing};
 pub use migrate::{Migrated, MigrationState};
 pub use url::DatabaseUrl;
@@ -47,6 +41,7 @@ use writes::Writes;
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     db: DatabaseConnection,
+    sealer: Sealer,
     patience: Duration,
     writes: Writes,
     url: DatabaseUrl,
@@ -124,6 +119,7 @@ impl SqlStore {
             .map_err(|error| unusable(url, &error))?;
         Ok(Self {
             db,
+            sealer: Sealer::plain(),
             patience,
             writes,
             url: url.clone(),
@@ -302,207 +298,5 @@ fn fault(error: &DbErr) -> StoreError {
         StoreError::RefusesWrites(reason.to_owned())
     } else {
         StoreError::Unavailable(error.to_string())
-    }
-}
-
-#[async_trait]
-impl Store for SqlStore {
-    fn write_refusal(&self) -> Option<(Duration, &'static str)> {
-        self.writes.refusal()
-    }
-
-    async fn try_write(&self) -> StoreResult<()> {
-        self.rewrite_lock_row().await?;
-        self.writes.note_success();
-        Ok(())
-    }
-
-    async fn now(&self) -> StoreResult<Timestamp> {
-        let backend = self.db.get_database_backend();
-        let statement = || {
-            self.db
-                .query_one_raw(Statement::from_string(backend, dialect::now_sql(backend)))
-        };
-        let row = self
-            .run(statement)
-            .await?
-            .ok_or_else(|| StoreError::Unavailable("no time".to_owned()))?;
-        let now_ms: i64 = row.try_get("", "now_ms").map_err(|error| fault(&error))?;
-        Ok(Timestamp::from_epoch_ms(now_ms))
-    }
-
-    async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>> {
-        realms::find(self, id).await
-    }
-
-    async fn list_realms(
-        &self,
-        keyword: Option<&str>,
-        page: Page,
-    ) -> StoreResult<Listed<RealmRow>> {
-        realms::list(self, keyword, page).await
-    }
-
-    async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool> {
-        realms::insert(self, row).await
-    }
-
-    async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
-        realms::update(self, row, expected_revision).await
-    }
-
-    async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>> {
-        secrets::find(self, id).await
-    }
-
-    async fn list_secrets(
-        &self,
-        filter: &SecretFilter,
-        page: Page,
-    ) -> StoreResult<Listed<SecretRow>> {
-        secrets::list(self, filter, page).await
-    }
-
-    async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {
-        secrets::insert(self, row).await
-    }
-
-    async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
-        secrets::update(self, row, expected_revision).await
-    }
-
-    async fn update_pushed(
-        &self,
-        id: &SecretId,
-        pushed: &Credentials,
-        expected_version: i64,
-        now: Timestamp,
-    ) -> StoreResult<bool> {
-        secrets::update_pushed(self, id, pushed, expected_version, now).await
-    }
-
-    async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
-        secrets::list_next_due(self, by, most).await
-    }
-
-    async fn delete_secrets(
-        &self,
-        realm: &str,
-        key: Option<&str>,
-        now: Timestamp,
-    ) -> StoreResult<u64> {
-        secrets::delete(self, realm, key, now).await
-    }
-
-    async fn find_token(&self, id: &SecretId) -> StoreResult<Option<TokenRow>> {
-        tokens::find(self, id).await
-    }
-
-    async fn claim_lease(
-        &self,
-        id: &SecretId,
-        owner: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> StoreResult<Option<Lease>> {
-        tokens::claim_lease(self, id, owner, now, until).await
-    }
-
-    async fn commit_token(&self, lease: &Lease, commit: &Commit) -> StoreResult<bool> {
-        tokens::commit(self, lease, commit).await
-    }
-
-    async fn release_lease(
-        &self,
-        lease: &Lease,
-        failure: Option<&RecordedFailure>,
-    ) -> StoreResult<bool> {
-        tokens::release(self, lease, failure).await
-    }
-
-    async fn begin_spend(
-        &self,
-        id: &SecretId,
-        before: Option<&Intent>,
-        intent: &Intent,
-    ) -> StoreResult<bool> {
-        grants::begin_spend(self, id, before, intent).await
-    }
-
-    async fn end_spend(
-        &self,
-        id: &SecretId,
-        intent: &Intent,
-        grant: Option<&Grant>,
-    ) -> StoreResult<bool> {
-        grants::end_spend(self, id, intent, grant).await
-    }
-
-    async fn retire_tokens(
-        &self,
-        realm: &str,
-        key: Option<&str>,
-        now: Timestamp,
-    ) -> StoreResult<()> {
-        tokens::retire(self, realm, key, now).await
-    }
-
-    async fn list_due(
-        &self,
-        window: &DueWindow,
-        after: Option<&DueToken>,
-        most: u64,
-    ) -> StoreResult<Vec<DueToken>> {
-        tokens::list_due(self, window, after, most).await
-    }
-
-    async fn note_asked(&self, id: &SecretId, at: Timestamp) -> StoreResult<()> {
-        tokens::note_asked(self, id, at).await
-    }
-
-    async fn insert_fetch(&self, row: &FetchRow) -> StoreResult<()> {
-        fetches::insert(self, row).await
-    }
-
-    async fn finish_fetch(&self, id: &str, outcome: &FetchOutcome) -> StoreResult<()> {
-        fetches::finish(self, id, outcome).await
-    }
-
-    async fn fetch_usage(
-        &self,
-        realm: &str,
-        key: Option<&str>,
-        since: Timestamp,
-        asking_since: Timestamp,
-    ) -> StoreResult<Usage> {
-        fetches::usage(self, realm, key, (since, asking_since)).await
-    }
-
-    async fn withdraw_fetch(&self, id: &str) -> StoreResult<()> {
-        fetches::withdraw(self, id).await
-    }
-
-    async fn list_fetches(
-        &self,
-        filter: &FetchFilter,
-        page: Page,
-    ) -> StoreResult<Listed<FetchRow>> {
-        fetches::list(self, filter, page).await
-    }
-
-    async fn delete_fetches(&self, before: Timestamp, most: u64) -> StoreResult<u64> {
-        fetches::delete(self, before, most).await
-    }
-
-    async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
-        changes::list(self, since).await
-    }
-
-    async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes> {
-        changes::list_current(self, ids).await
-    }
-
-    async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {
-        changes::delete_tombstones(self, before).await
     }
 }

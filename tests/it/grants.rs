@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::secret::SecretId;
-use token_server::store::{MemoryStore, Store as _, StoreError};
+use token_server::store::{MemoryStore, StoreError, TokenStore as _};
 
 use crate::faulty_provider::Fault;
 use crate::harness::{START_MS, Server, World};

@@ -13,7 +13,7 @@ use crate::faulty_provider::Fault;
 use crate::harness::{START_MS, World, good};
 
 /// How the store names the rows of calls.
-const CALL: &str = "fetch";
+const CALL: &str = "call";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_another_instance_replaced_is_answered_while_its_successor_cannot_be_read() {

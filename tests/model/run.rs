@@ -8,7 +8,8 @@ use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::secret::{Credentials, SecretContent, SecretId};
 use token_server::service::Cause;
 use token_server::store::{
-    Commit, HeldToken, MemoryStore, RealmRow, SecretRow, Store as _, TokenRow,
+    Commit, LeaseStore as _, MemoryStore, RealmRow, RealmStore as _, SecretRow, SecretStore as _,
+    StoredToken, TokenRow, TokenStore as _,
 };
 use token_server::telemetry::Metrics;
 use token_server::token::{Life, Outputs};
@@ -192,7 +193,7 @@ impl Run {
                 token,
                 row.lease_epoch,
                 row.lease_until.epoch_ms(),
-                row.failure_count,
+                row.failed_attempts,
             )
         });
         hash_of(&(row, self.secret_version, self.clock.now().epoch_ms()))
@@ -303,7 +304,7 @@ async fn set_up(store: &MemoryStore, with_token: bool) {
             obtained_at,
             expires_at: Some(START.plus(Duration::from_hours(1))),
         };
-        let token = HeldToken {
+        let token = StoredToken {
             text: "0-credential 1".into(),
             life,
             realm_version: 1,

@@ -276,6 +276,31 @@ async fn a_taken_port_and_a_newer_schema_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_a_development_version_ends_it_with_the_code_for_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = sqlite(&folder);
+    let db = sea_orm::Database::connect(format!("{database}?mode=rwc"))
+        .await
+        .unwrap();
+    sea_orm::ConnectionTrait::execute_unprepared(&db, "CREATE TABLE ts_fetch (id TEXT)")
+        .await
+        .unwrap();
+    let args = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "off",
+        "--database",
+        &database,
+    ];
+    let refused = command(&args).output().unwrap();
+    assert_eq!(refused.status.code(), Some(78));
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(message.contains("before the first release"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sqlite_file_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ use token_server::failure::Failure;
 use token_server::realm::{RawAnswer, Request};
 use token_server::secret::SecretId;
 use token_server::service::{RealmEdit, SecretEdit};
-use token_server::store::{DueWindow, MemoryStore, Store as _};
+use token_server::store::{DueWindow, MemoryStore, TokenStore as _};
 use token_server::upstream::TokenSource;
 
 const SECRETS: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Leases and what is written under them.
 
 use token_server::secret::SecretId;
-use token_server::store::{Commit, Foreign, Grant, HeldToken, Lease, TokenRow};
+use token_server::store::{Commit, ForeignRefreshes, Grant, Lease, StoredToken, TokenRow};
 use token_server::token::{Life, TokenText};
 
 use crate::databases::Instances;
@@ -256,7 +256,7 @@ async fn a_token_that_never_expires_replaces_one_that_does(store: Instances) {
             .unwrap()
     );
     let second = lease(&store, "one").await;
-    let token = HeldToken {
+    let token = StoredToken {
         text: TokenText::from("never"),
         life: Life {
             obtained_at: at(3000),
@@ -349,7 +349,7 @@ async fn a_release_with_a_failure_records_and_counts_it_and_success_ends_the_cou
         let lease = lease(&store, "one").await;
         assert!(store.release_lease(&lease, Some(&refusal())).await.unwrap());
         let row = row(&store).await;
-        assert_eq!((row.failure, row.failure_count), (Some(refusal()), count));
+        assert_eq!((row.failure, row.failed_attempts), (Some(refusal()), count));
         assert_eq!((row.version, row.token, row.lease_until), (0, None, at(0)));
     }
     let lease = lease(&store, "one").await;
@@ -361,7 +361,7 @@ async fn a_release_with_a_failure_records_and_counts_it_and_success_ends_the_cou
     );
     let row = row(&store).await;
     assert_eq!(
-        (row.failure, row.failure_count),
+        (row.failure, row.failed_attempts),
         (Some(refusal()), 0),
         "it stays, for the operator"
     );
@@ -403,8 +403,8 @@ async fn a_commit_counts_repeats_and_deaths_by_foreign_hands(store: Instances) {
         assert_eq!(row(&store).await.repeat_count, repeat_count);
     }
     assert_eq!(
-        row(&store).await.foreign,
-        Foreign {
+        row(&store).await.foreign_refreshes,
+        ForeignRefreshes {
             count: 2,
             last_at: Some(at(2004))
         }

@@ -11,10 +11,10 @@
 
 use crate::databases::{on_every_database, on_every_server, on_every_store, on_galera};
 
+mod calls;
 mod changes;
 mod content;
 mod databases;
-mod fetches;
 mod format;
 mod grants;
 mod keywords;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use sea_orm::sea_query::Query;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection};
-use token_server::store::{Migrated, MigrationState, Store as _, StoreError};
+use token_server::store::{
+    LeaseStore as _, Migrated, MigrationState, RealmStore as _, SecretStore as _, StoreClock as _,
+    StoreError,
+};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -18,6 +21,7 @@ crate::on_every_database!(
     an_instance_that_died_while_migrating_is_not_waited_for_for_ever,
     a_migration_that_broke_off_is_taken_up_again,
     a_newer_schema_is_refused_and_named,
+    a_database_of_a_version_before_the_first_release_is_refused_and_left_alone,
     tables_of_others_stay_as_they_are,
 );
 
@@ -37,7 +41,7 @@ async fn the_state_tells_what_is_missing_and_changes_nothing(scratch: &Scratch) 
         (applied(&after), migrated.applied),
         (after.len(), after.len())
     );
-    assert_eq!(after[0].name, "m0001_realm_secret_token");
+    assert_eq!(after[0].name, "m0001_initial");
 }
 
 async fn migrating_twice_does_nothing_the_second_time(scratch: &Scratch) {
@@ -132,6 +136,52 @@ async fn a_newer_schema_is_refused_and_named(scratch: &Scratch) {
     assert_eq!(store.migration_state().await, Err(newer.clone()));
     assert_eq!(store.migrate().await, Err(newer.clone()));
     assert_eq!(scratch.open().await.migrate().await, Err(newer));
+}
+
+/// What development versions left, one at a time: an applied migration, a table, a table without a
+/// column.
+const DEVELOPMENT: [(&[&str], &str); 3] = [
+    (
+        &[
+            "CREATE TABLE ts_migration (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT)",
+            "INSERT INTO ts_migration VALUES ('m0001_realm_secret_token', 0)",
+        ],
+        "migration m0001_realm_secret_token",
+    ),
+    (
+        &["CREATE TABLE ts_fetch (id VARCHAR(40))"],
+        "table ts_fetch",
+    ),
+    (
+        &["CREATE TABLE ts_token (realm VARCHAR(50), state_generation BIGINT)"],
+        "table ts_token without column grant_content",
+    ),
+];
+
+async fn a_database_of_a_version_before_the_first_release_is_refused_and_left_alone(
+    scratch: &Scratch,
+) {
+    let (store, db) = (scratch.open().await, scratch.connect().await);
+    for (statements, found) in DEVELOPMENT {
+        for statement in statements {
+            db.execute_unprepared(statement).await.unwrap();
+        }
+        let refused = StoreError::DevelopmentSchema(found.to_owned());
+        assert_eq!(store.migration_state().await, Err(refused.clone()));
+        assert_eq!(store.migrate().await, Err(refused.clone()));
+        for part in [found, "before the first release", "ts_", "import again"] {
+            assert!(refused.to_string().contains(part), "{refused}");
+        }
+        for table in ["ts_migration_lock", "ts_realm"] {
+            let read = format!("SELECT * FROM {table}");
+            assert!(db.execute_unprepared(&read).await.is_err(), "{table}");
+        }
+        for table in ["ts_migration", "ts_fetch", "ts_token"] {
+            let drop = format!("DROP TABLE IF EXISTS {table}");
+            db.execute_unprepared(&drop).await.unwrap();
+        }
+    }
+    assert!(store.migrate().await.unwrap().applied > 0);
 }
 
 /// As the inherited service has them, which may share the database.

@@ -2,10 +2,10 @@
 //! row.
 
 use token_server::secret::SecretId;
-use token_server::store::{FetchFilter, FetchRow, SecretFilter};
+use token_server::store::{CallFilter, CallRow, SecretFilter};
 
+use crate::calls::call;
 use crate::databases::Instances;
-use crate::fetches::fetch;
 use crate::rows::{ALL, at, commit, realm, secret};
 
 crate::on_every_store!(
@@ -13,7 +13,7 @@ crate::on_every_store!(
     a_name_with_a_blank_after_it_is_not_the_name_without,
 );
 
-/// Realm `wxgzh` and secret `app` with a token and its fetch.
+/// Realm `wxgzh` and secret `app` with a token and its call.
 async fn insert(store: &Instances) {
     assert!(store.insert_realm(&realm("wxgzh")).await.unwrap());
     let row = secret("wxgzh", "app");
@@ -25,9 +25,9 @@ async fn insert(store: &Instances) {
         .unwrap();
     assert!(store.commit_token(&lease, &commit("t", 1)).await.unwrap());
     store
-        .insert_fetch(&FetchRow {
+        .insert_call(&CallRow {
             secret: row.id,
-            ..fetch(1, "", 1)
+            ..call(1, "", 1)
         })
         .await
         .unwrap();
@@ -45,13 +45,13 @@ async fn assert_is_nowhere(store: &Instances, realm: &str, key: &str) {
     };
     let listed = store.list_secrets(&filter, ALL).await.unwrap();
     assert_eq!((listed.total, listed.items.len()), (0, 0), "{id:?}");
-    let filter = FetchFilter {
+    let filter = CallFilter {
         realm: filter.realm,
         key: filter.key,
-        ..FetchFilter::default()
+        ..CallFilter::default()
     };
     assert_eq!(
-        store.list_fetches(&filter, ALL).await.unwrap().total,
+        store.list_calls(&filter, ALL).await.unwrap().total,
         0,
         "{id:?}"
     );

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use token_server::store::{DatabaseUrl, SqlStore, Store as _, StoreError, StoreResult};
+use token_server::store::{
+    DatabaseUrl, RealmStore as _, SqlStore, StoreClock as _, StoreError, StoreResult,
+};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 use token_server::clock::Timestamp;
 use token_server::failure::{Failure, FailureKind, ProviderSays};
 use token_server::secret::{Credentials, SecretContent, SecretId};
-use token_server::store::{Commit, HeldToken, Page, RealmRow, RecordedFailure, SecretRow};
+use token_server::store::{Commit, Page, RealmRow, RecordedFailure, SecretRow, StoredToken};
 use token_server::token::{Life, Outputs, TokenText};
 
 /// The whole list.
@@ -59,7 +59,7 @@ pub(crate) fn credentials(values: &[(&str, &str)]) -> SecretContent {
 /// A token that lives from 1000 until 8000, committed at 2000.
 pub(crate) fn commit(text: &str, version: i64) -> Commit {
     Commit {
-        token: HeldToken {
+        token: StoredToken {
             text: TokenText::from(text),
             life: Life {
                 obtained_at: at(1000),
@@ -87,7 +87,7 @@ pub(crate) fn refusal() -> RecordedFailure {
         next_attempt_at: at(2500),
         realm_version: 3,
         secret_version: 4,
-        policy_mark: 5,
+        settings_fingerprint: 5,
         count: 1,
         failure: Failure {
             is_throttled: false,

@@ -3,7 +3,7 @@
 
 use token_server::clock::Timestamp;
 use token_server::secret::{Credentials, SecretContent, SecretId};
-use token_server::store::{NextCredentials, Page, SecretFilter, SecretRow};
+use token_server::store::{NextCredentials, Page, SecretFilter, SecretHead, SecretRow};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, credentials, refusal, secret};
@@ -36,7 +36,7 @@ fn edited(row: &SecretRow, revision: i64, deleted_at: Option<Timestamp>) -> Secr
             since: at(1_700_000_000_004),
             due_at: at(1_700_000_000_005),
             failure: Some(refusal()),
-            failure_count: 2,
+            failed_attempts: 2,
         }),
         pushed: Credentials::default(),
         pushed_version: 0,
@@ -250,6 +250,9 @@ async fn names(
         key: key.map(str::to_owned),
     };
     let listed = store.list_secrets(&filter, page).await.unwrap();
+    let rows = store.list_secret_rows(&filter, page).await.unwrap();
+    let heads: Vec<SecretHead> = rows.items.iter().map(SecretHead::from).collect();
+    assert_eq!((&heads, rows.total), (&listed.items, listed.total));
     (
         listed.items.iter().map(|row| row.id.to_string()).collect(),
         listed.total,

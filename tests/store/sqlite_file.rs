@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 use tempfile::TempDir;
-use token_server::store::{DatabaseUrl, SqlStore, Store as _, StoreError, StoreResult};
+use token_server::store::{DatabaseUrl, RealmStore as _, SqlStore, StoreError, StoreResult};
 
 use crate::rows::realm;
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::import::legacy::{LegacyRealm, LegacySecret};
 use crate::import::report::Kind;
 use crate::secret::{FixedToken, SecretContent, SecretId};
-use crate::store::{HeldToken, RealmRow, SecretRow, TokenRow};
+use crate::store::{RealmRow, SecretRow, StoredToken, TokenRow};
 use crate::token::{Life, TokenText};
 
 const NOW: Timestamp = Timestamp::from_epoch_ms(1_800_000_000_000);
@@ -656,7 +656,7 @@ fn an_expiry_that_no_token_has_is_left_and_a_far_one_is_noted() {
 #[test]
 fn of_two_tokens_the_later_one_stays() {
     let there = one_of_each();
-    let held = |text: &str, seconds: Option<i64>, secret_version| HeldToken {
+    let held = |text: &str, seconds: Option<i64>, secret_version| StoredToken {
         text: TokenText::from(text),
         life: Life {
             obtained_at: at(-100),

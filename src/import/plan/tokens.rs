@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::realm::Mode;
 use crate::secret::SecretId;
 use crate::service::due_at;
-use crate::store::{HeldToken, ImportedToken, TokenRow};
+use crate::store::{ImportedToken, StoredToken, TokenRow};
 use crate::token::{Life, Outputs, TokenText};
 
 /// What the import does with tokens.
@@ -60,7 +60,7 @@ pub(super) fn plan(
 enum Found {
     /// It is part of the secret.
     Fixed(Outcome, Timestamp),
-    Fetched(HeldToken, Option<Timestamp>),
+    Fetched(StoredToken, Option<Timestamp>),
 }
 
 fn judge(
@@ -89,9 +89,14 @@ fn judge(
     Ok(Found::Fetched(held(text, life, realm, secret), due_at))
 }
 
-fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSecret) -> HeldToken {
+fn held(
+    text: &TokenText,
+    life: Life,
+    realm: &StandingRealm,
+    secret: StandingSecret,
+) -> StoredToken {
     let (realm_version, secret_version) = (realm.row.version, secret.version);
-    HeldToken {
+    StoredToken {
         text: text.clone(),
         life,
         realm_version,
@@ -103,7 +108,7 @@ fn held(text: &TokenText, life: Life, realm: &StandingRealm, secret: StandingSec
 /// Why a token that is here under other versions is not one of the present credentials. Fetches
 /// there do not say what they were made with, so a changed secret may still have its old token
 /// there; such a token that was seen here before the change is known.
-fn outlived(held: &HeldToken, token: &HeldToken) -> Option<&'static str> {
+fn outlived(held: &StoredToken, token: &StoredToken) -> Option<&'static str> {
     if held.text != token.text {
         None
     } else if held.secret_version != token.secret_version {
@@ -118,7 +123,7 @@ fn outlived(held: &HeldToken, token: &HeldToken) -> Option<&'static str> {
 /// Beside the token that is here: the later one stays.
 fn place(
     id: &SecretId,
-    token: HeldToken,
+    token: StoredToken,
     due_at: Option<Timestamp>,
     row: Option<&TokenRow>,
     now: Timestamp,

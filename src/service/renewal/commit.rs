@@ -12,7 +12,7 @@ use crate::service::cause::Cause;
 use crate::service::memory::Entry;
 use crate::service::schedule::{due_at, repeat_at};
 use crate::service::{Stale, TokenAnswer};
-use crate::store::{Commit, HeldToken, Lease, StoreError};
+use crate::store::{Commit, Lease, StoreError, StoredToken};
 use crate::token::{Life, Source, TokenText};
 
 /// How often a commit is tried while the lease holds, and the pause between.
@@ -85,7 +85,7 @@ impl Renewal {
                 && previous.is_some_and(|held| view.was_early(held, started))
                 && view.policy.reissue != Reissue::Coexists,
             previous: previous.map(|held| previous_of(view, held, cause, now)),
-            token: HeldToken {
+            token: StoredToken {
                 text: answer.token.clone(),
                 life,
                 realm_version: view.realm_version,
@@ -177,7 +177,7 @@ impl Renewal {
 
 impl View {
     /// Whether a token died before anybody would have renewed it.
-    fn was_early(&self, held: &HeldToken, now: Timestamp) -> bool {
+    fn was_early(&self, held: &StoredToken, now: Timestamp) -> bool {
         let due_at = self.row.as_ref().and_then(|row| row.due_at);
         now < due_at
             .or(held.life.expires_at)
@@ -185,7 +185,7 @@ impl View {
     }
 
     /// The stored token, if it was made with the current versions; usable or not.
-    pub(super) fn current(&self) -> Option<&HeldToken> {
+    pub(super) fn current(&self) -> Option<&StoredToken> {
         let token = self.row.as_ref()?.token.as_ref()?;
         let is_current = token.realm_version == self.realm_version
             && token.secret_version == self.secret.version;
@@ -196,7 +196,7 @@ impl View {
 /// A replaced token, and until when it works on.
 fn previous_of(
     view: &View,
-    held: &HeldToken,
+    held: &StoredToken,
     cause: Cause,
     now: Timestamp,
 ) -> (TokenText, Option<Timestamp>) {

@@ -8,13 +8,13 @@ use crate::clock::Timestamp;
 use crate::realm::Reissue;
 use crate::service::Stale;
 use crate::service::cause::Cause;
-use crate::store::{HeldToken, RecordedFailure, TokenRow};
+use crate::store::{RecordedFailure, StoredToken, TokenRow};
 
 /// A stored token that was made with the current versions and may be handed out.
 #[derive(Clone, Copy)]
 pub(super) struct Held<'a> {
     pub(super) row: &'a TokenRow,
-    pub(super) token: &'a HeldToken,
+    pub(super) token: &'a StoredToken,
 }
 
 impl Held<'_> {
@@ -83,11 +83,11 @@ impl View {
     /// The last failure since the last success, if it was with these versions: an edit is a reason
     /// to try at once.
     pub(super) fn failure(&self) -> Option<&RecordedFailure> {
-        let row = self.row.as_ref().filter(|row| row.failure_count > 0)?;
+        let row = self.row.as_ref().filter(|row| row.failed_attempts > 0)?;
         let failure = row.failure.as_ref()?;
         let is_current = failure.realm_version == self.realm_version
             && failure.secret_version == self.secret.version
-            && failure.policy_mark == self.settings_mark;
+            && failure.settings_fingerprint == self.settings_fingerprint;
         is_current.then_some(failure)
     }
 

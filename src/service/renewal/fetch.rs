@@ -161,7 +161,7 @@ impl Renewal {
 
     /// A call that was not made.
     async fn withdraw(&self, call: &str) {
-        if let Err(error) = self.parts.store.withdraw_fetch(call).await {
+        if let Err(error) = self.parts.store.withdraw_call(call).await {
             tracing::warn!(%error, "a call that was not made stays in the log");
         }
     }
@@ -365,7 +365,7 @@ fn recorded(failure: Failure, view: &View, id: &SecretId, at: Timestamp) -> Reco
         urgent_attempt_at: at.plus(told.max(urgent)),
         realm_version: view.realm_version,
         secret_version: view.secret.version,
-        policy_mark: view.settings_mark,
+        settings_fingerprint: view.settings_fingerprint,
         count,
         failure,
     }

@@ -11,7 +11,7 @@ use crate::realm::Form;
 use crate::secret::SecretId;
 use crate::service::memory::Entry;
 use crate::service::{ServiceError, Stale, TokenAnswer};
-use crate::store::HeldToken;
+use crate::store::StoredToken;
 use crate::token::{Life, Outputs, Source};
 
 impl Renewal {
@@ -37,7 +37,7 @@ impl Renewal {
     }
 
     /// The entry of a fetched token, not yet due.
-    pub(super) fn entry(&self, view: &View, token: &HeldToken, version: i64) -> Entry {
+    pub(super) fn entry(&self, view: &View, token: &StoredToken, version: i64) -> Entry {
         Entry {
             token: token.text.clone(),
             life: token.life,
@@ -107,7 +107,7 @@ impl Renewal {
                 "the token that the operator gave for secret {id} has expired: save a new one"
             ));
         }
-        let token = HeldToken {
+        let token = StoredToken {
             text: fixed.token.clone(),
             life,
             realm_version: view.realm_version,

@@ -111,7 +111,7 @@ fn seed(form: &Form, stored: &Credentials) -> String {
 
 /// A number that stands for what a fetch depends on beside the two versions: an edit of the policy,
 /// a push or a changed file is a reason to try again at once.
-pub(super) fn settings_mark(
+pub(super) fn settings_fingerprint(
     realm: &RealmRow,
     definition: &Definition,
     secret: &SecretRow,

@@ -15,7 +15,7 @@ use crate::clock::{Timestamp, millis};
 use crate::realm::{Answer, Quota, Scope};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
-use crate::store::{FetchOutcome, FetchRow, StoreError, Usage};
+use crate::store::{CallOutcome, CallRow, StoreError, Usage};
 use crate::token::TokenText;
 
 /// Whether a call may be made.
@@ -57,7 +57,8 @@ impl Withheld {
     fn until(&self, id: &SecretId, view: &View, now: Timestamp) -> Option<Timestamp> {
         let noted = self.locked();
         let (marks, until) = noted.get(id)?;
-        (*marks == (view.realm_version, view.settings_mark) && now < *until).then_some(*until)
+        (*marks == (view.realm_version, view.settings_fingerprint) && now < *until)
+            .then_some(*until)
     }
 
     fn note(&self, id: &SecretId, view: &View, until: Timestamp) {
@@ -67,7 +68,7 @@ impl Withheld {
         }
         noted.insert(
             id.clone(),
-            ((view.realm_version, view.settings_mark), until),
+            ((view.realm_version, view.settings_fingerprint), until),
         );
     }
 
@@ -85,8 +86,8 @@ impl Renewal {
         cause: Cause,
     ) -> Result<Admission, StoreError> {
         if view.policy.quotas.is_empty() {
-            let row = self.new_call(id, cause, FetchRow::PENDING);
-            self.parts.store.insert_fetch(&row).await?;
+            let row = self.new_call(id, cause, CallRow::PENDING);
+            self.parts.store.insert_call(&row).await?;
             return Ok(Admission::Go(row.id));
         }
         if let Some(until) = self
@@ -99,24 +100,22 @@ impl Renewal {
         let give_up_at = tokio::time::Instant::now() + SORT_OUT;
         let mut longest_ms = FIRST_PAUSE_MS;
         loop {
-            let row = self.new_call(id, cause, FetchRow::ASKING);
-            self.parts.store.insert_fetch(&row).await?;
+            let row = self.new_call(id, cause, CallRow::ASKING);
+            self.parts.store.insert_call(&row).await?;
             match self.judge(&row, view, cause).await? {
                 Verdict::Allowed => {
-                    self.set_outcome(&row.id, FetchRow::PENDING).await?;
+                    self.set_outcome(&row.id, CallRow::PENDING).await?;
                     return Ok(Admission::Go(row.id));
                 }
                 Verdict::UsedUp(until) => {
-                    self.set_outcome(&row.id, FetchRow::WITHHELD).await?;
-                    self.parts.metrics.count_upstream(
-                        &id.realm,
-                        FetchRow::WITHHELD,
-                        Duration::ZERO,
-                    );
+                    self.set_outcome(&row.id, CallRow::WITHHELD).await?;
+                    self.parts
+                        .metrics
+                        .count_upstream(&id.realm, CallRow::WITHHELD, Duration::ZERO);
                     self.withheld.note(id, view, until);
                     return Ok(Admission::Withheld(until));
                 }
-                Verdict::Contended => self.parts.store.withdraw_fetch(&row.id).await?,
+                Verdict::Contended => self.parts.store.withdraw_call(&row.id).await?,
             }
             if tokio::time::Instant::now() >= give_up_at {
                 return Ok(Admission::Withheld(
@@ -130,8 +129,8 @@ impl Renewal {
         }
     }
 
-    fn new_call(&self, id: &SecretId, cause: Cause, outcome: &str) -> FetchRow {
-        FetchRow {
+    fn new_call(&self, id: &SecretId, cause: Cause, outcome: &str) -> CallRow {
+        CallRow {
             id: uuid::Uuid::now_v7().to_string(),
             at: self.parts.clock.now(),
             secret: id.clone(),
@@ -145,20 +144,15 @@ impl Renewal {
     }
 
     async fn set_outcome(&self, call: &str, outcome: &str) -> Result<(), StoreError> {
-        let outcome = FetchOutcome {
+        let outcome = CallOutcome {
             outcome: outcome.to_owned(),
-            ..FetchOutcome::default()
+            ..CallOutcome::default()
         };
-        self.parts.store.finish_fetch(call, &outcome).await
+        self.parts.store.finish_call(call, &outcome).await
     }
 
     /// What all quotas say together; the one that frees last counts.
-    async fn judge(
-        &self,
-        row: &FetchRow,
-        view: &View,
-        cause: Cause,
-    ) -> Result<Verdict, StoreError> {
+    async fn judge(&self, row: &CallRow, view: &View, cause: Cause) -> Result<Verdict, StoreError> {
         let SecretId { realm, key } = &row.secret;
         let (mut used_up, mut is_contended) = (None::<Timestamp>, false);
         let mut crossed = Vec::new();
@@ -205,7 +199,7 @@ impl Renewal {
         let since = quota.window.counts_after(now);
         self.parts
             .store
-            .fetch_usage(realm, key, since, now.minus(ASKING_COUNTS))
+            .call_usage(realm, key, since, now.minus(ASKING_COUNTS))
             .await
     }
 
@@ -233,7 +227,7 @@ impl Renewal {
     /// The word for an outcome in logs and metrics.
     pub(super) fn outcome_code(outcome: &Result<Answer, Broken>) -> &'static str {
         match outcome {
-            Ok(_) => FetchRow::OK,
+            Ok(_) => CallRow::OK,
             Err(Broken::Failed(failure)) => failure.kind.code(),
             Err(Broken::Store(_)) => "store_unavailable",
             Err(Broken::Overtaken | Broken::OutOfTime) => "overtaken",
@@ -253,29 +247,29 @@ impl Renewal {
             Ok(answer) => {
                 let is_repeated = held.is_some_and(|held| *held == answer.token);
                 let outcome = if is_repeated {
-                    FetchRow::REPEATED
+                    CallRow::REPEATED
                 } else {
-                    FetchRow::OK
+                    CallRow::OK
                 };
-                FetchOutcome {
+                CallOutcome {
                     outcome: outcome.to_owned(),
                     duration_ms,
-                    ..FetchOutcome::default()
+                    ..CallOutcome::default()
                 }
             }
-            Err(Broken::Failed(failure)) => FetchOutcome {
+            Err(Broken::Failed(failure)) => CallOutcome {
                 outcome: failure.kind.code().to_owned(),
                 provider_code: failure.provider.code.clone(),
                 provider_message: failure.provider.message.clone(),
                 duration_ms,
             },
-            Err(Broken::Store(_) | Broken::Overtaken | Broken::OutOfTime) => FetchOutcome {
+            Err(Broken::Store(_) | Broken::Overtaken | Broken::OutOfTime) => CallOutcome {
                 outcome: Self::outcome_code(outcome).to_owned(),
                 duration_ms,
-                ..FetchOutcome::default()
+                ..CallOutcome::default()
             },
         };
-        if let Err(error) = self.parts.store.finish_fetch(call, &outcome).await {
+        if let Err(error) = self.parts.store.finish_call(call, &outcome).await {
             tracing::warn!(%error, "the outcome of a fetch could not be logged");
         }
     }

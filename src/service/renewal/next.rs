@@ -124,7 +124,7 @@ impl Renewal {
         failure: &Failure,
     ) -> SecretRow {
         let at = self.parts.clock.now();
-        let failure_count = next.failure_count + 1;
+        let failed_attempts = next.failed_attempts + 1;
         // What the provider refuses is mended by an operator, here or there: it is not asked each
         // few minutes.
         let kind = if failure.kind == FailureKind::Refused {
@@ -132,7 +132,7 @@ impl Renewal {
         } else {
             failure.kind
         };
-        let wait = back_off(kind, failure_count, &view.policy, &stored.id);
+        let wait = back_off(kind, failed_attempts, &view.policy, &stored.id);
         let due_at = at.plus(failure.retry_after.unwrap_or_default().max(wait));
         let recorded = RecordedFailure {
             at,
@@ -140,14 +140,14 @@ impl Renewal {
             urgent_attempt_at: due_at,
             realm_version: view.realm_version,
             secret_version: stored.version,
-            policy_mark: view.settings_mark,
-            count: failure_count,
+            settings_fingerprint: view.settings_fingerprint,
+            count: failed_attempts,
             failure: failure.clone(),
         };
         let next = NextCredentials {
             due_at,
             failure: Some(recorded),
-            failure_count,
+            failed_attempts,
             ..next
         };
         // No instance need look for it: it is not marked as changed.

@@ -144,7 +144,10 @@ impl Renewal {
             },
         };
         let last_failure = view.row.as_ref().and_then(|row| row.failure.clone());
-        let is_failure_over = view.row.as_ref().is_some_and(|row| row.failure_count == 0);
+        let is_failure_over = view
+            .row
+            .as_ref()
+            .is_some_and(|row| row.failed_attempts == 0);
         let mut row = view.row.clone();
         if let Some(row) = row.as_mut() {
             row.token = view.current().cloned();

@@ -14,7 +14,7 @@ use crate::realm::{Answer, Definition, Expiry, Facts, Form, Rehearsed, Reissue, 
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
 use crate::service::cause::Cause;
-use crate::store::FetchRow;
+use crate::store::CallRow;
 use crate::token::TokenText;
 
 /// What to try.
@@ -160,15 +160,15 @@ impl Renewal {
     }
 
     async fn conclude_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
-        let outcome = crate::store::FetchOutcome {
+        let outcome = crate::store::CallOutcome {
             outcome: failure
-                .map_or(FetchRow::OK, |failure| failure.kind.code())
+                .map_or(CallRow::OK, |failure| failure.kind.code())
                 .to_owned(),
             provider_code: failure.and_then(|failure| failure.provider.code.clone()),
             provider_message: failure.and_then(|failure| failure.provider.message.clone()),
             duration_ms: Some(millis(took)),
         };
-        if let Err(error) = self.parts.store.finish_fetch(call, &outcome).await {
+        if let Err(error) = self.parts.store.finish_call(call, &outcome).await {
             tracing::warn!(%error, "the outcome of a trial could not be logged");
         }
     }

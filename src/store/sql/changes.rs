@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use async_trait::async_trait;
 use sea_orm::sea_query::{Expr, ExprTrait as _, SimpleExpr};
 use sea_orm::{ColumnTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _, Select};
 
-use super::super::{Changes, StoreResult};
+use super::super::{ChangeStore, Changes, StoreResult};
 use super::SqlStore;
 use super::entities::{realm, secret, token};
 use crate::clock::Timestamp;
@@ -16,16 +17,65 @@ const NAMES_AT_ONCE: usize = 200;
 
 type Versions<N> = Vec<(N, Option<i64>)>;
 
-pub(super) async fn list(store: &SqlStore, since: Timestamp) -> StoreResult<Changes> {
-    let since_ms = since.epoch_ms();
-    let realms = realm::Entity::find().filter(realm::Column::ChangedAt.gte(since_ms));
-    let secrets = secret::Entity::find().filter(secret::Column::ChangedAt.gte(since_ms));
-    let tokens = token::Entity::find().filter(token::Column::ChangedAt.gte(since_ms));
-    Ok(Changes {
-        realms: read_realms(store, realms).await?,
-        secrets: read_secrets(store, secrets).await?,
-        tokens: read_tokens(store, tokens).await?,
-    })
+#[async_trait]
+impl ChangeStore for SqlStore {
+    async fn list_changes(&self, since: Timestamp) -> StoreResult<Changes> {
+        let since_ms = since.epoch_ms();
+        let realms = realm::Entity::find().filter(realm::Column::ChangedAt.gte(since_ms));
+        let secrets = secret::Entity::find().filter(secret::Column::ChangedAt.gte(since_ms));
+        let tokens = token::Entity::find().filter(token::Column::ChangedAt.gte(since_ms));
+        Ok(Changes {
+            realms: read_realms(self, realms).await?,
+            secrets: read_secrets(self, secrets).await?,
+            tokens: read_tokens(self, tokens).await?,
+        })
+    }
+
+    /// Rows that are not there count as deleted.
+    async fn list_current(&self, ids: &[SecretId]) -> StoreResult<Changes> {
+        let mut current = Changes::default();
+        for ids in ids.chunks(NAMES_AT_ONCE) {
+            let realm_ids: BTreeSet<&str> = ids.iter().map(|id| id.realm.as_str()).collect();
+            let realms =
+                realm::Entity::find().filter(realm::Column::Id.is_in(realm_ids.iter().copied()));
+            let secrets = secret::Entity::find().filter(named(
+                secret::Column::Realm,
+                secret::Column::Key,
+                ids,
+            ));
+            let tokens =
+                token::Entity::find().filter(named(token::Column::Realm, token::Column::Key, ids));
+            let realms: HashMap<_, _> = read_realms(self, realms).await?.into_iter().collect();
+            let secrets: HashMap<_, _> = read_secrets(self, secrets).await?.into_iter().collect();
+            let tokens: HashMap<_, _> = read_tokens(self, tokens).await?.into_iter().collect();
+            let found = |realm: &&str| (realm.to_string(), realms.get(*realm).copied().flatten());
+            current.realms.extend(realm_ids.iter().map(found));
+            current.secrets.extend(
+                ids.iter()
+                    .map(|id| (id.clone(), secrets.get(id).copied().flatten())),
+            );
+            current.tokens.extend(
+                ids.iter()
+                    .map(|id| (id.clone(), tokens.get(id).copied().flatten())),
+            );
+        }
+        Ok(current)
+    }
+
+    async fn delete_tombstones(&self, before: Timestamp) -> StoreResult<u64> {
+        let before_ms = before.epoch_ms();
+        let secrets = secret::Entity::delete_many().filter(secret::Column::DeletedAt.lt(before_ms));
+        let realms = realm::Entity::delete_many().filter(realm::Column::DeletedAt.lt(before_ms));
+        let secrets = self
+            .run(|| secrets.clone().exec(&self.db))
+            .await?
+            .rows_affected;
+        let realms = self
+            .run(|| realms.clone().exec(&self.db))
+            .await?
+            .rows_affected;
+        Ok(secrets + realms)
+    }
 }
 
 async fn read_realms(
@@ -102,50 +152,7 @@ fn live(version: i64, deleted_at: Option<i64>) -> Option<i64> {
     deleted_at.is_none().then_some(version)
 }
 
-/// Rows that are not there count as deleted.
-pub(super) async fn list_current(store: &SqlStore, ids: &[SecretId]) -> StoreResult<Changes> {
-    let mut current = Changes::default();
-    for ids in ids.chunks(NAMES_AT_ONCE) {
-        let realm_ids: BTreeSet<&str> = ids.iter().map(|id| id.realm.as_str()).collect();
-        let realms =
-            realm::Entity::find().filter(realm::Column::Id.is_in(realm_ids.iter().copied()));
-        let secrets =
-            secret::Entity::find().filter(named(secret::Column::Realm, secret::Column::Key, ids));
-        let tokens =
-            token::Entity::find().filter(named(token::Column::Realm, token::Column::Key, ids));
-        let realms: HashMap<_, _> = read_realms(store, realms).await?.into_iter().collect();
-        let secrets: HashMap<_, _> = read_secrets(store, secrets).await?.into_iter().collect();
-        let tokens: HashMap<_, _> = read_tokens(store, tokens).await?.into_iter().collect();
-        let found = |realm: &&str| (realm.to_string(), realms.get(*realm).copied().flatten());
-        current.realms.extend(realm_ids.iter().map(found));
-        current.secrets.extend(
-            ids.iter()
-                .map(|id| (id.clone(), secrets.get(id).copied().flatten())),
-        );
-        current.tokens.extend(
-            ids.iter()
-                .map(|id| (id.clone(), tokens.get(id).copied().flatten())),
-        );
-    }
-    Ok(current)
-}
-
 fn named(realm: impl ColumnTrait, key: impl ColumnTrait, ids: &[SecretId]) -> SimpleExpr {
     let names = ids.iter().map(|id| (id.realm.clone(), id.key.clone()));
     Expr::tuple([Expr::col(realm), Expr::col(key)]).in_tuples(names)
-}
-
-pub(super) async fn delete_tombstones(store: &SqlStore, before: Timestamp) -> StoreResult<u64> {
-    let before_ms = before.epoch_ms();
-    let secrets = secret::Entity::delete_many().filter(secret::Column::DeletedAt.lt(before_ms));
-    let realms = realm::Entity::delete_many().filter(realm::Column::DeletedAt.lt(before_ms));
-    let secrets = store
-        .run(|| secrets.clone().exec(&store.db))
-        .await?
-        .rows_affected;
-    let realms = store
-        .run(|| realms.clone().exec(&store.db))
-        .await?
-        .rows_affected;
-    Ok(secrets + realms)
 }

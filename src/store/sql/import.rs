@@ -10,7 +10,7 @@ use super::entities::{realm, secret, token};
 use super::{SqlStore, fault, secrets, tokens};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
-use crate::store::HeldToken;
+use crate::store::StoredToken;
 
 /// A row and the revision it replaces; `None`: it is new.
 pub type Replacing<T> = (T, Option<i64>);
@@ -40,7 +40,7 @@ pub struct ImportedToken {
     /// Whose.
     pub id: SecretId,
     /// The token.
-    pub token: HeldToken,
+    pub token: StoredToken,
     /// When to renew it.
     pub due_at: Option<Timestamp>,
     /// The version and lease epoch of the row it replaces; `None`: there is no row.
@@ -103,7 +103,7 @@ impl SqlStore {
             };
             read_to = Some((last.realm.clone(), last.key.clone()));
             for model in page {
-                secrets.push(secrets::open(model)?);
+                secrets.push(secrets::open(&self.sealer, &model)?);
             }
         }
     }
@@ -132,7 +132,7 @@ impl SqlStore {
             read_to = Some((last.realm.clone(), last.key.clone()));
             for model in page {
                 let id = SecretId::new(&model.realm, &model.key);
-                tokens.push(tokens::open(&id, &model)?);
+                tokens.push(tokens::open(&self.sealer, &id, &model)?);
             }
         }
     }
@@ -144,7 +144,7 @@ impl SqlStore {
     /// can run again.
     pub async fn write_import(&self, import: &Import) -> StoreResult<()> {
         let transaction = self.db.begin().await.map_err(|error| fault(&error))?;
-        write::all(&transaction, import).await?;
+        write::all(&transaction, &self.sealer, import).await?;
         transaction.commit().await.map_err(|error| fault(&error))
     }
 }

@@ -8,7 +8,7 @@ use sea_orm_migration::MigratorTrait as _;
 use uuid::Uuid;
 
 use super::super::{StoreError, StoreResult};
-use super::migrations::Migrations;
+use super::migrations::{Migrations, find_development_schema};
 use super::{SqlStore, fault};
 use crate::clock::{Clock as _, MachineClock};
 
@@ -57,10 +57,12 @@ impl SqlStore {
     /// The migrations this program knows, and whether the database has them. Changes nothing.
     ///
     /// # Errors
-    /// `NewerSchema` when the database has migrations that this program does not know.
+    /// `NewerSchema` when the database has migrations that this program does not know;
+    /// `DevelopmentSchema` when a version before the first release made it.
     pub async fn migration_state(&self) -> StoreResult<Vec<MigrationState>> {
         let known = Migrations::migrations();
         let applied = self.applied_migrations().await?;
+        self.demand_released_schema(&applied).await?;
         let names: Vec<_> = known
             .iter()
             .map(|migration| migration.name().to_owned())
@@ -94,6 +96,17 @@ impl SqlStore {
         self.run(look).await
     }
 
+    async fn demand_released_schema(&self, applied: &[String]) -> StoreResult<()> {
+        let look = || async {
+            let manager = sea_orm_migration::SchemaManager::new(&self.db);
+            find_development_schema(&manager, applied).await
+        };
+        match self.run(look).await? {
+            None => Ok(()),
+            Some(found) => Err(StoreError::DevelopmentSchema(found)),
+        }
+    }
+
     async fn applied_migrations(&self) -> StoreResult<Vec<String>> {
         let select = Query::select()
             .column("version")
@@ -115,8 +128,10 @@ impl SqlStore {
     /// Applies what is missing, under a lock that all instances share.
     ///
     /// # Errors
-    /// `NewerSchema`; `Conflict` when another instance does not finish within 90 s; `Unavailable`.
+    /// `NewerSchema`; `DevelopmentSchema`; `Conflict` when another instance does not finish within 90 s; `Unavailable`.
     pub async fn migrate(&self) -> StoreResult<Migrated> {
+        // Before anything is written: a database that is refused stays as it is.
+        self.migration_state().await?;
         self.create_lock_table().await?;
         let owner = Uuid::now_v7().to_string();
         let mut waited = Duration::ZERO;

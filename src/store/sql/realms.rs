@@ -1,51 +1,69 @@
 //! Realm rows.
 
+use async_trait::async_trait;
 use sea_orm::sea_query::{BinOper, Expr, ExprTrait as _, Func};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
-use super::super::{Listed, Page, RealmRow, StoreResult};
+use super::super::{Listed, Page, RealmRow, RealmStore, StoreResult};
 use super::entities::realm::{ActiveModel, Column, Entity, Model};
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
 
-pub(super) async fn find(store: &SqlStore, id: &str) -> StoreResult<Option<RealmRow>> {
-    if is_nowhere(Some(id), None) {
-        return Ok(None);
+#[async_trait]
+impl RealmStore for SqlStore {
+    async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>> {
+        if is_nowhere(Some(id), None) {
+            return Ok(None);
+        }
+        let found = self.run(|| Entity::find_by_id(id).one(&self.db)).await?;
+        Ok(found.map(RealmRow::from))
     }
-    let found = store.run(|| Entity::find_by_id(id).one(&store.db)).await?;
-    Ok(found.map(RealmRow::from))
-}
 
-pub(super) async fn list(
-    store: &SqlStore,
-    keyword: Option<&str>,
-    page: Page,
-) -> StoreResult<Listed<RealmRow>> {
-    // PostgreSQL refuses the sign, SQLite ends a pattern with it.
-    if keyword.is_some_and(|keyword| keyword.contains('\0')) {
-        return Ok(Listed {
-            items: Vec::new(),
-            total: 0,
-        });
+    async fn list_realms(
+        &self,
+        keyword: Option<&str>,
+        page: Page,
+    ) -> StoreResult<Listed<RealmRow>> {
+        // PostgreSQL refuses the sign, SQLite ends a pattern with it.
+        if keyword.is_some_and(|keyword| keyword.contains('\0')) {
+            return Ok(Listed {
+                items: Vec::new(),
+                total: 0,
+            });
+        }
+        let query = Entity::find()
+            .filter(Column::DeletedAt.is_null())
+            .filter(mentions(keyword));
+        let rows = query
+            .clone()
+            .order_by_desc(Column::UpdatedAt)
+            .order_by_asc(Column::Id)
+            .offset(page.offset)
+            .limit(page.limit);
+        let items = self.run(|| rows.clone().all(&self.db)).await?;
+        let total = self.run(|| query.clone().count(&self.db)).await?;
+        Ok(Listed {
+            items: items.into_iter().map(RealmRow::from).collect(),
+            total,
+        })
     }
-    let query = Entity::find()
-        .filter(Column::DeletedAt.is_null())
-        .filter(mentions(keyword));
-    let rows = query
-        .clone()
-        .order_by_desc(Column::UpdatedAt)
-        .order_by_asc(Column::Id)
-        .offset(page.offset)
-        .limit(page.limit);
-    let items = store.run(|| rows.clone().all(&store.db)).await?;
-    let total = store.run(|| query.clone().count(&store.db)).await?;
-    Ok(Listed {
-        items: items.into_iter().map(RealmRow::from).collect(),
-        total,
-    })
+
+    async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool> {
+        self.insert(ActiveModel::from(Model::from(row.clone())))
+            .await
+    }
+
+    async fn update_realm(&self, row: &RealmRow, expected_revision: i64) -> StoreResult<bool> {
+        let statement = Entity::update_many()
+            .set(Model::from(row.clone()).into_active_model().reset_all())
+            .filter(Column::Id.eq(&row.id))
+            .filter(Column::Revision.eq(expected_revision));
+        let outcome = self.run(|| statement.clone().exec(&self.db)).await?;
+        Ok(outcome.rows_affected == 1)
+    }
 }
 
 /// Comment or id has the keyword in it, whatever its case.
@@ -77,25 +95,6 @@ fn mentions(keyword: Option<&str>) -> Condition {
             );
             any.add(lower).add(like(text, pattern.clone()))
         })
-}
-
-pub(super) async fn insert(store: &SqlStore, row: &RealmRow) -> StoreResult<bool> {
-    store
-        .insert(ActiveModel::from(Model::from(row.clone())))
-        .await
-}
-
-pub(super) async fn update(
-    store: &SqlStore,
-    row: &RealmRow,
-    expected_revision: i64,
-) -> StoreResult<bool> {
-    let statement = Entity::update_many()
-        .set(Model::from(row.clone()).into_active_model().reset_all())
-        .filter(Column::Id.eq(&row.id))
-        .filter(Column::Revision.eq(expected_revision));
-    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
-    Ok(outcome.rows_affected == 1)
 }
 
 impl From<Model> for RealmRow {

@@ -1,178 +1,223 @@
 //! Secret rows; the content is sealed on the way in and opened on the way out.
 
+use async_trait::async_trait;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
 };
 
-use super::super::{Listed, Page, SecretFilter, SecretRow, StoreResult};
-use super::entities::secret::{ActiveModel, Column, Entity, Model};
-use super::sealed::{
-    Place, read_content, read_credentials, read_next, write_content, write_credentials, write_next,
+use super::super::sealing::Sealer;
+use super::super::{
+    Listed, NextCredentials, Page, SecretFilter, SecretHead, SecretRow, SecretStore, StoreResult,
 };
+use super::entities::secret::{ActiveModel, Column, Entity, Model};
+use super::stored::SealedRow;
 use super::{SqlStore, is_nowhere};
 use crate::clock::Timestamp;
-use crate::secret::{Credentials, SecretContent, SecretId};
+use crate::failure::FailureKind;
+use crate::secret::{Credentials, SecretId};
 
-pub(super) async fn find(store: &SqlStore, id: &SecretId) -> StoreResult<Option<SecretRow>> {
-    if is_nowhere(Some(&id.realm), Some(&id.key)) {
-        return Ok(None);
+#[async_trait]
+impl SecretStore for SqlStore {
+    async fn find_secret(&self, id: &SecretId) -> StoreResult<Option<SecretRow>> {
+        if is_nowhere(Some(&id.realm), Some(&id.key)) {
+            return Ok(None);
+        }
+        let key = (id.realm.clone(), id.key.clone());
+        let found = self
+            .run(|| Entity::find_by_id(key.clone()).one(&self.db))
+            .await?;
+        found.map(|model| open(&self.sealer, &model)).transpose()
     }
-    let key = (id.realm.clone(), id.key.clone());
-    let found = store
-        .run(|| Entity::find_by_id(key.clone()).one(&store.db))
-        .await?;
-    found.map(open).transpose()
+
+    async fn list_secrets(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
+    ) -> StoreResult<Listed<SecretHead>> {
+        let Some(query) = live(filter) else {
+            return Ok(Listed::default());
+        };
+        let rows = newest_first(query.clone(), page).select_only().columns([
+            Column::Realm,
+            Column::Key,
+            Column::Version,
+            Column::Revision,
+            Column::UpdatedAt,
+        ]);
+        let items = self
+            .run(|| {
+                rows.clone()
+                    .into_tuple::<(String, String, i64, i64, i64)>()
+                    .all(&self.db)
+            })
+            .await?;
+        let total = self.run(|| query.clone().count(&self.db)).await?;
+        let head = |(realm, key, version, revision, updated_at)| SecretHead {
+            id: SecretId { realm, key },
+            version,
+            revision,
+            updated_at: Timestamp::from_epoch_ms(updated_at),
+        };
+        Ok(Listed {
+            items: items.into_iter().map(head).collect(),
+            total,
+        })
+    }
+
+    async fn list_secret_rows(
+        &self,
+        filter: &SecretFilter,
+        page: Page,
+    ) -> StoreResult<Listed<SecretRow>> {
+        let Some(query) = live(filter) else {
+            return Ok(Listed::default());
+        };
+        let rows = newest_first(query.clone(), page);
+        let items = self.run(|| rows.clone().all(&self.db)).await?;
+        let total = self.run(|| query.clone().count(&self.db)).await?;
+        Ok(Listed {
+            items: items
+                .iter()
+                .map(|model| open(&self.sealer, model))
+                .collect::<Result<_, _>>()?,
+            total,
+        })
+    }
+
+    async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {
+        self.insert(ActiveModel::from(seal(&self.sealer, row)))
+            .await
+    }
+
+    async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+        let statement = Entity::update_many()
+            .set(ActiveModel {
+                pushed: NotSet,
+                pushed_version: NotSet,
+                ..seal(&self.sealer, row).into_active_model().reset_all()
+            })
+            .filter(Column::Realm.eq(&row.id.realm))
+            .filter(Column::Key.eq(&row.id.key))
+            .filter(Column::Revision.eq(expected_revision));
+        let outcome = self.run(|| statement.clone().exec(&self.db)).await?;
+        Ok(outcome.rows_affected == 1)
+    }
+
+    async fn update_pushed(
+        &self,
+        id: &SecretId,
+        pushed: &Credentials,
+        expected_version: i64,
+        now: Timestamp,
+    ) -> StoreResult<bool> {
+        let column = SealedRow::of_secret(&self.sealer, id).column("pushed");
+        let row = ActiveModel {
+            pushed: Set(Some(column.write_credentials(pushed))),
+            pushed_version: Set(expected_version + 1),
+            changed_at: Set(now.epoch_ms()),
+            ..Default::default()
+        };
+        let statement = Entity::update_many()
+            .set(row)
+            .filter(Column::Realm.eq(&id.realm))
+            .filter(Column::Key.eq(&id.key))
+            .filter(Column::DeletedAt.is_null())
+            .filter(Column::PushedVersion.eq(expected_version));
+        let outcome = self.run(|| statement.clone().exec(&self.db)).await?;
+        Ok(outcome.rows_affected == 1)
+    }
+
+    async fn list_next_due(&self, by: Timestamp, most: u64) -> StoreResult<Vec<SecretId>> {
+        let query = Entity::find()
+            .select_only()
+            .columns([Column::Realm, Column::Key])
+            .filter(Column::NextDueAt.lte(by.epoch_ms()))
+            .order_by_asc(Column::NextDueAt)
+            .limit(most);
+        let rows = self
+            .run(|| query.clone().into_tuple::<(String, String)>().all(&self.db))
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(realm, key)| SecretId { realm, key })
+            .collect())
+    }
+
+    async fn delete_secrets(
+        &self,
+        realm: &str,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<u64> {
+        if is_nowhere(Some(realm), key) {
+            return Ok(0);
+        }
+        let now_ms = now.epoch_ms();
+        let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
+        let statement = Entity::update_many()
+            .col_expr(Column::Content, Expr::value(None::<Vec<u8>>))
+            .col_expr(Column::NextContent, Expr::value(None::<Vec<u8>>))
+            .col_expr(Column::NextDueAt, Expr::value(None::<i64>))
+            .col_expr(Column::NextFailureCode, Expr::value(None::<String>))
+            .col_expr(Column::NextFailedAt, Expr::value(None::<i64>))
+            .col_expr(Column::Pushed, Expr::value(None::<Vec<u8>>))
+            .col_expr(
+                Column::PushedVersion,
+                Expr::col(Column::PushedVersion).add(1),
+            )
+            .col_expr(Column::Version, Expr::col(Column::Version).add(1))
+            .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
+            .col_expr(Column::UpdatedAt, Expr::value(now_ms))
+            .col_expr(Column::ChangedAt, Expr::value(now_ms))
+            .col_expr(Column::DeletedAt, Expr::value(Some(now_ms)))
+            .filter(Column::Realm.eq(realm))
+            .filter(of_key)
+            .filter(Column::DeletedAt.is_null());
+        let outcome = self.run(|| statement.clone().exec(&self.db)).await?;
+        Ok(outcome.rows_affected)
+    }
 }
 
-pub(super) async fn list(
-    store: &SqlStore,
-    filter: &SecretFilter,
-    page: Page,
-) -> StoreResult<Listed<SecretRow>> {
+/// The live secrets that a filter lets through; `None`: there cannot be any.
+fn live(filter: &SecretFilter) -> Option<Select<Entity>> {
     if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
-        return Ok(Listed {
-            items: Vec::new(),
-            total: 0,
-        });
+        return None;
     }
-    let mut query = Entity::find().filter(Column::DeletedAt.is_null());
-    if let Some(realm) = &filter.realm {
-        query = query.filter(Column::Realm.eq(realm));
-    }
-    if let Some(key) = &filter.key {
-        query = query.filter(Column::Key.eq(key));
-    }
-    let rows = query
-        .clone()
+    let equals =
+        |column: Column, value: &Option<String>| value.as_ref().map(|value| column.eq(value));
+    let wanted = Condition::all()
+        .add(Column::DeletedAt.is_null())
+        .add_option(equals(Column::Realm, &filter.realm))
+        .add_option(equals(Column::Key, &filter.key));
+    Some(Entity::find().filter(wanted))
+}
+
+fn newest_first(query: Select<Entity>, page: Page) -> Select<Entity> {
+    query
         .order_by_desc(Column::UpdatedAt)
         .order_by_asc(Column::Realm)
         .order_by_asc(Column::Key)
         .offset(page.offset)
-        .limit(page.limit);
-    let items = store.run(|| rows.clone().all(&store.db)).await?;
-    let total = store.run(|| query.clone().count(&store.db)).await?;
-    Ok(Listed {
-        items: items.into_iter().map(open).collect::<Result<_, _>>()?,
-        total,
-    })
+        .limit(page.limit)
 }
 
-pub(super) async fn insert(store: &SqlStore, row: &SecretRow) -> StoreResult<bool> {
-    store.insert(ActiveModel::from(seal(row))).await
-}
-
-pub(super) async fn update(
-    store: &SqlStore,
-    row: &SecretRow,
-    expected_revision: i64,
-) -> StoreResult<bool> {
-    let statement = Entity::update_many()
-        .set(ActiveModel {
-            pushed: NotSet,
-            pushed_version: NotSet,
-            ..seal(row).into_active_model().reset_all()
-        })
-        .filter(Column::Realm.eq(&row.id.realm))
-        .filter(Column::Key.eq(&row.id.key))
-        .filter(Column::Revision.eq(expected_revision));
-    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
-    Ok(outcome.rows_affected == 1)
-}
-
-pub(super) async fn update_pushed(
-    store: &SqlStore,
-    id: &SecretId,
-    pushed: &Credentials,
-    expected_version: i64,
-    now: Timestamp,
-) -> StoreResult<bool> {
-    let row = ActiveModel {
-        pushed: Set(Some(write_credentials(pushed))),
-        pushed_version: Set(expected_version + 1),
-        changed_at: Set(now.epoch_ms()),
-        ..Default::default()
-    };
-    let statement = Entity::update_many()
-        .set(row)
-        .filter(Column::Realm.eq(&id.realm))
-        .filter(Column::Key.eq(&id.key))
-        .filter(Column::DeletedAt.is_null())
-        .filter(Column::PushedVersion.eq(expected_version));
-    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
-    Ok(outcome.rows_affected == 1)
-}
-
-pub(super) async fn list_next_due(
-    store: &SqlStore,
-    by: Timestamp,
-    most: u64,
-) -> StoreResult<Vec<SecretId>> {
-    let query = Entity::find()
-        .select_only()
-        .columns([Column::Realm, Column::Key])
-        .filter(Column::NextDueAt.lte(by.epoch_ms()))
-        .order_by_asc(Column::NextDueAt)
-        .limit(most);
-    let rows = store
-        .run(|| {
-            query
-                .clone()
-                .into_tuple::<(String, String)>()
-                .all(&store.db)
-        })
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(realm, key)| SecretId { realm, key })
-        .collect())
-}
-
-pub(super) async fn delete(
-    store: &SqlStore,
-    realm: &str,
-    key: Option<&str>,
-    now: Timestamp,
-) -> StoreResult<u64> {
-    if is_nowhere(Some(realm), key) {
-        return Ok(0);
-    }
-    let now_ms = now.epoch_ms();
-    let of_key = Condition::all().add_option(key.map(|key| Column::Key.eq(key)));
-    let statement = Entity::update_many()
-        .col_expr(
-            Column::Content,
-            Expr::value(write_content(&SecretContent::default())),
-        )
-        .col_expr(Column::NextContent, Expr::value(None::<Vec<u8>>))
-        .col_expr(Column::NextDueAt, Expr::value(None::<i64>))
-        .col_expr(Column::Pushed, Expr::value(None::<Vec<u8>>))
-        .col_expr(
-            Column::PushedVersion,
-            Expr::col(Column::PushedVersion).add(1),
-        )
-        .col_expr(Column::Version, Expr::col(Column::Version).add(1))
-        .col_expr(Column::Revision, Expr::col(Column::Revision).add(1))
-        .col_expr(Column::UpdatedAt, Expr::value(now_ms))
-        .col_expr(Column::ChangedAt, Expr::value(now_ms))
-        .col_expr(Column::DeletedAt, Expr::value(Some(now_ms)))
-        .filter(Column::Realm.eq(realm))
-        .filter(of_key)
-        .filter(Column::DeletedAt.is_null());
-    let outcome = store.run(|| statement.clone().exec(&store.db)).await?;
-    Ok(outcome.rows_affected)
-}
-
-pub(super) fn seal(row: &SecretRow) -> Model {
+pub(super) fn seal(sealer: &Sealer, row: &SecretRow) -> Model {
+    let stored = SealedRow::of_secret(sealer, &row.id);
+    let next = row.next.as_ref();
+    let failure = next.and_then(|next| next.failure.as_ref());
+    let pushed = (!row.pushed.is_empty()).then_some(&row.pushed);
     Model {
         realm: row.id.realm.clone(),
         key: row.id.key.clone(),
-        content: write_content(&row.content),
-        next_content: row.next.as_ref().map(write_next),
-        next_due_at: row.next.as_ref().map(|next| next.due_at.epoch_ms()),
-        pushed: (!row.pushed.is_empty()).then(|| write_credentials(&row.pushed)),
+        content: Some(stored.column("content").write_content(&row.content)),
+        next_content: next.map(|next| stored.column("next_content").write_next(next)),
+        next_due_at: next.map(|next| next.due_at.epoch_ms()),
+        next_failure_code: failure.map(|failure| failure.failure.kind.code().to_owned()),
+        next_failed_at: failure.map(|failure| failure.at.epoch_ms()),
+        pushed: pushed.map(|pushed| stored.column("pushed").write_credentials(pushed)),
         pushed_version: row.pushed_version,
         version: row.version,
         revision: row.revision,
@@ -183,34 +228,22 @@ pub(super) fn seal(row: &SecretRow) -> Model {
     }
 }
 
-pub(super) fn open(model: Model) -> StoreResult<SecretRow> {
-    let id = SecretId::new(model.realm, model.key);
-    let place = |column| Place {
-        table: "ts_secret",
-        column,
-        key: &id,
-    };
-    let content = read_content(&model.content, place("content"))?;
-    let next = model
-        .next_content
+pub(super) fn open(sealer: &Sealer, model: &Model) -> StoreResult<SecretRow> {
+    let id = SecretId::new(&model.realm, &model.key);
+    let stored = SealedRow::of_secret(sealer, &id);
+    let content = model
+        .content
         .as_deref()
-        .zip(model.next_due_at)
-        .map(|(bytes, due_at)| {
-            read_next(
-                bytes,
-                Timestamp::from_epoch_ms(due_at),
-                place("next_content"),
-            )
-        });
-    let next = next.transpose()?;
+        .map(|bytes| stored.column("content").read_content(bytes))
+        .transpose()?;
+    let next = open_next(stored, model)?;
     let pushed = model
         .pushed
         .as_deref()
-        .map(|bytes| read_credentials(bytes, place("pushed")))
+        .map(|bytes| stored.column("pushed").read_credentials(bytes))
         .transpose()?;
     Ok(SecretRow {
-        id,
-        content,
+        content: content.unwrap_or_default(),
         next,
         pushed: pushed.unwrap_or_default(),
         pushed_version: model.pushed_version,
@@ -220,5 +253,19 @@ pub(super) fn open(model: Model) -> StoreResult<SecretRow> {
         updated_at: Timestamp::from_epoch_ms(model.updated_at),
         changed_at: Timestamp::from_epoch_ms(model.changed_at),
         deleted_at: model.deleted_at.map(Timestamp::from_epoch_ms),
+        id,
     })
+}
+
+fn open_next(stored: SealedRow<'_>, model: &Model) -> StoreResult<Option<NextCredentials>> {
+    let (Some(bytes), Some(due_at)) = (&model.next_content, model.next_due_at) else {
+        return Ok(None);
+    };
+    let code = model.next_failure_code.as_deref();
+    let failed = code
+        .and_then(FailureKind::of_code)
+        .zip(model.next_failed_at.map(Timestamp::from_epoch_ms));
+    let column = stored.column("next_content");
+    let next = column.read_next(bytes, Timestamp::from_epoch_ms(due_at), failed)?;
+    Ok(Some(next))
 }

@@ -11,11 +11,14 @@ pub struct Model {
     pub realm: String,
     #[sea_orm(primary_key, auto_increment = false)]
     pub key: String,
-    /// Sealed: credentials, or the operator's token.
-    pub content: Vec<u8>,
+    /// Sealed: credentials, or the operator's token; null in a tombstone.
+    pub content: Option<Vec<u8>>,
     /// Sealed: the credentials that are to replace these.
     pub next_content: Option<Vec<u8>>,
     pub next_due_at: Option<i64>,
+    /// The class of their last failure, as its code.
+    pub next_failure_code: Option<String>,
+    pub next_failed_at: Option<i64>,
     /// Sealed: inputs that another process writes.
     pub pushed: Option<Vec<u8>>,
     pub pushed_version: i64,

@@ -29,21 +29,24 @@ pub struct Model {
     pub previous_token: Option<Vec<u8>>,
     pub previous_valid_until: Option<i64>,
     /// Sealed: credentials that the provider replaces with each use.
-    pub state: Option<Vec<u8>>,
-    pub state_generation: i64,
-    pub state_expires_at: Option<i64>,
+    pub grant_content: Option<Vec<u8>>,
+    pub grant_generation: i64,
+    pub grant_expires_at: Option<i64>,
     /// JSON of a use whose outcome is not known.
-    pub state_intent: Option<String>,
+    pub grant_intent: Option<String>,
     pub lease_owner: Option<String>,
     pub lease_epoch: i64,
     pub lease_until: i64,
     pub next_attempt_at: Option<i64>,
-    /// JSON of the last failure.
-    pub failure: Option<String>,
-    pub failure_count: i64,
+    /// The class of the last failure, as its code.
+    pub failure_code: Option<String>,
+    pub failed_at: Option<i64>,
+    /// Sealed: its words, and what it was tried with.
+    pub failure: Option<Vec<u8>>,
+    pub failed_attempts: i64,
     pub repeat_count: i64,
-    pub foreign_count: i64,
-    pub foreign_at: Option<i64>,
+    pub foreign_refreshes: i64,
+    pub foreign_refresh_at: Option<i64>,
     pub last_asked_at: Option<i64>,
     pub changed_at: i64,
 }

@@ -9,9 +9,10 @@ use sea_orm::{
     IntoActiveModel as _, QueryFilter as _, SqlErr,
 };
 
+use super::super::super::sealing::Sealer;
 use super::super::super::{RealmRow, SecretRow, StoreError, StoreResult};
 use super::super::entities::{realm, secret, token};
-use super::super::sealed::write_token;
+use super::super::stored::SealedRow;
 use super::super::{fault, secrets};
 use super::{Import, ImportedToken};
 use crate::clock::Timestamp;
@@ -24,7 +25,11 @@ const INSERT_AT_ONCE: usize = 50;
 const KEYS_AT_ONCE: usize = 200;
 
 /// Writes everything.
-pub(super) async fn all(db: &DatabaseTransaction, import: &Import) -> StoreResult<()> {
+pub(super) async fn all(
+    db: &DatabaseTransaction,
+    sealer: &Sealer,
+    import: &Import,
+) -> StoreResult<()> {
     let new = import
         .realms
         .iter()
@@ -50,22 +55,26 @@ pub(super) async fn all(db: &DatabaseTransaction, import: &Import) -> StoreResul
         .filter(|(_, replaces)| replaces.is_none());
     insert(
         db,
-        new.map(|(row, _)| secrets::seal(row).into_active_model().reset_all()),
+        new.map(|(row, _)| secrets::seal(sealer, row).into_active_model().reset_all()),
     )
     .await?;
     for (row, revision) in replaced(&import.secrets) {
-        demand(update_secret(db, row, revision).await, 1, &row.id)?;
+        demand(update_secret(db, sealer, row, revision).await, 1, &row.id)?;
     }
     let at = import.at.unwrap_or(Timestamp::from_epoch_ms(0));
     let new = import
         .tokens
         .iter()
         .filter(|imported| imported.replaces.is_none());
-    insert(db, new.map(|imported| token_row(imported, (0, 0), at))).await?;
+    insert(
+        db,
+        new.map(|imported| token_row(sealer, imported, (0, 0), at)),
+    )
+    .await?;
     for imported in &import.tokens {
         if let Some(replaces) = imported.replaces {
             demand(
-                update_token(db, imported, replaces, at).await,
+                update_token(db, sealer, imported, replaces, at).await,
                 1,
                 &imported.id,
             )?;
@@ -143,11 +152,12 @@ async fn hold_realm(db: &DatabaseTransaction, id: &str, revision: i64) -> Result
 
 async fn update_secret(
     db: &DatabaseTransaction,
+    sealer: &Sealer,
     row: &SecretRow,
     revision: i64,
 ) -> Result<u64, DbErr> {
     let statement = secret::Entity::update_many()
-        .set(secrets::seal(row).into_active_model().reset_all())
+        .set(secrets::seal(sealer, row).into_active_model().reset_all())
         .filter(secret::Column::Realm.eq(&row.id.realm))
         .filter(secret::Column::Key.eq(&row.id.key))
         .filter(secret::Column::Revision.eq(revision));
@@ -156,12 +166,13 @@ async fn update_secret(
 
 async fn update_token(
     db: &DatabaseTransaction,
+    sealer: &Sealer,
     imported: &ImportedToken,
     replaces: (i64, i64),
     at: Timestamp,
 ) -> Result<u64, DbErr> {
     let statement = token::Entity::update_many()
-        .set(token_row(imported, replaces, at))
+        .set(token_row(sealer, imported, replaces, at))
         .filter(token::Column::Realm.eq(&imported.id.realm))
         .filter(token::Column::Key.eq(&imported.id.key))
         .filter(token::Column::Version.eq(replaces.0))
@@ -176,21 +187,23 @@ async fn update_token(
 /// token in the background before somebody asks here. Nor does a grant: inherited definitions have
 /// none, so what a definition before this one left in the row has no end that matters.
 fn token_row(
+    sealer: &Sealer,
     imported: &ImportedToken,
     (version, epoch): (i64, i64),
     at: Timestamp,
 ) -> token::ActiveModel {
     let token = &imported.token;
+    let stored = SealedRow::of_token(sealer, &imported.id);
     token::ActiveModel {
         realm: Set(imported.id.realm.clone()),
         key: Set(imported.id.key.clone()),
         version: Set(version + 1),
-        token: Set(Some(write_token(&token.text))),
+        token: Set(Some(stored.column("token").write_token(&token.text))),
         outputs: Set(None),
-        state: NotSet,
-        state_generation: NotSet,
-        state_expires_at: Set(None),
-        state_intent: NotSet,
+        grant_content: NotSet,
+        grant_generation: NotSet,
+        grant_expires_at: Set(None),
+        grant_intent: NotSet,
         obtained_at: Set(Some(token.life.obtained_at.epoch_ms())),
         expires_at: Set(token.life.expires_at.map(Timestamp::epoch_ms)),
         realm_version: Set(token.realm_version),
@@ -202,11 +215,13 @@ fn token_row(
         lease_epoch: Set(epoch + 1),
         lease_until: Set(0),
         next_attempt_at: Set(None),
+        failure_code: Set(None),
+        failed_at: Set(None),
         failure: Set(None),
-        failure_count: Set(0),
+        failed_attempts: Set(0),
         repeat_count: Set(0),
-        foreign_count: Set(0),
-        foreign_at: Set(None),
+        foreign_refreshes: Set(0),
+        foreign_refresh_at: Set(None),
         last_asked_at: NotSet,
         changed_at: Set(at.epoch_ms()),
     }

@@ -1,16 +1,16 @@
-//! The log of fetches, for operators.
+//! The log of calls, for operators.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ServiceError;
 use crate::clock::Clock;
-use crate::store::{FetchFilter, FetchRow, Listed, Page, Store};
+use crate::store::{CallFilter, CallRow, CallStore, Listed, Page};
 
 /// The calls of providers.
 #[derive(Clone)]
-pub struct FetchLog {
-    store: Arc<dyn Store>,
+pub struct Calls {
+    store: Arc<dyn CallStore>,
     clock: Arc<dyn Clock>,
     keep_for: Duration,
 }
@@ -18,10 +18,10 @@ pub struct FetchLog {
 /// How many rows are removed by one statement.
 const BATCH: u64 = 500;
 
-impl FetchLog {
+impl Calls {
     /// Over one store; rows older than `keep_for` are removed.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep_for: Duration) -> Self {
+    pub fn new(store: Arc<dyn CallStore>, clock: Arc<dyn Clock>, keep_for: Duration) -> Self {
         Self {
             store,
             clock,
@@ -35,21 +35,21 @@ impl FetchLog {
     /// `Store`.
     pub async fn list(
         &self,
-        filter: &FetchFilter,
+        filter: &CallFilter,
         page: Page,
-    ) -> Result<Listed<FetchRow>, ServiceError> {
-        Ok(self.store.list_fetches(filter, page).await?)
+    ) -> Result<Listed<CallRow>, ServiceError> {
+        Ok(self.store.list_calls(filter, page).await?)
     }
 
     /// Removes old rows in small batches.
     pub async fn prune(&self) {
         let before = self.clock.now().minus(self.keep_for);
         loop {
-            match self.store.delete_fetches(before, BATCH).await {
+            match self.store.delete_calls(before, BATCH).await {
                 Ok(count) if count < BATCH => return,
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => {
-                    tracing::warn!(%error, "old fetches could not be removed from the log");
+                    tracing::warn!(%error, "old calls could not be removed from the log");
                     return;
                 }
             }

@@ -1,29 +1,29 @@
-//! The log of fetches, the ledger that quotas are counted in, and what is due.
+//! The log of calls, the ledger that quotas are counted in, and what is due.
 
 use token_server::secret::SecretId;
 use token_server::store::{
-    Commit, DueToken, DueWindow, FetchFilter, FetchOutcome, FetchRow, Page, Usage,
+    CallFilter, CallOutcome, CallRow, Commit, DueToken, DueWindow, Page, Usage,
 };
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, commit};
 
 crate::on_every_store!(
-    a_fetch_reads_back_with_its_outcome,
-    fetches_are_listed_latest_first_and_filtered,
+    a_call_reads_back_with_its_outcome,
+    calls_are_listed_latest_first_and_filtered,
     usage_counts_a_window_of_a_secret_or_a_realm,
-    old_fetches_are_removed_in_batches,
+    old_calls_are_removed_in_batches,
     due_tokens_are_paged_soonest_first,
     only_what_was_asked_for_is_due,
 );
 
-pub(crate) fn fetch(number: i64, key: &str, at_ms: i64) -> FetchRow {
-    FetchRow {
+pub(crate) fn call(number: i64, key: &str, at_ms: i64) -> CallRow {
+    CallRow {
         id: format!("id-{number:03}"),
         at: at(at_ms),
         secret: SecretId::new("r", key),
         cause: "miss".to_owned(),
-        outcome: FetchRow::PENDING.to_owned(),
+        outcome: CallRow::PENDING.to_owned(),
         provider_code: None,
         provider_message: None,
         duration_ms: None,
@@ -31,31 +31,31 @@ pub(crate) fn fetch(number: i64, key: &str, at_ms: i64) -> FetchRow {
     }
 }
 
-async fn listed(store: &Instances, filter: &FetchFilter, page: Page) -> (Vec<String>, u64) {
-    let listed = store.list_fetches(filter, page).await.unwrap();
+async fn listed(store: &Instances, filter: &CallFilter, page: Page) -> (Vec<String>, u64) {
+    let listed = store.list_calls(filter, page).await.unwrap();
     (
         listed.items.into_iter().map(|row| row.id).collect(),
         listed.total,
     )
 }
 
-async fn a_fetch_reads_back_with_its_outcome(store: Instances) {
-    let mut row = fetch(1, "键", 1000);
-    store.insert_fetch(&row).await.unwrap();
-    let outcome = FetchOutcome {
+async fn a_call_reads_back_with_its_outcome(store: Instances) {
+    let mut row = call(1, "键", 1000);
+    store.insert_call(&row).await.unwrap();
+    let outcome = CallOutcome {
         outcome: "upstream_refused".to_owned(),
         provider_code: Some("40164".to_owned()),
         provider_message: Some("invalid ip 'x' [爱]".to_owned()),
         duration_ms: Some(12),
     };
-    store.finish_fetch(&row.id, &outcome).await.unwrap();
+    store.finish_call(&row.id, &outcome).await.unwrap();
     row.outcome = outcome.outcome;
     row.provider_code = outcome.provider_code;
     row.provider_message = outcome.provider_message;
     row.duration_ms = outcome.duration_ms;
     assert_eq!(
         store
-            .list_fetches(&FetchFilter::default(), ALL)
+            .list_calls(&CallFilter::default(), ALL)
             .await
             .unwrap()
             .items,
@@ -63,49 +63,42 @@ async fn a_fetch_reads_back_with_its_outcome(store: Instances) {
     );
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table of cases, or one story from its beginning to its end"
-)]
-async fn fetches_are_listed_latest_first_and_filtered(store: Instances) {
+async fn calls_are_listed_latest_first_and_filtered(store: Instances) {
     for (number, key, at_ms) in [
         (1, "a", 1000),
         (2, "b", 3000),
         (3, "a", 2000),
         (4, "a", 3000),
     ] {
-        store
-            .insert_fetch(&fetch(number, key, at_ms))
-            .await
-            .unwrap();
+        store.insert_call(&call(number, key, at_ms)).await.unwrap();
     }
     let of = |text: &str| Some(text.to_owned());
-    let any = FetchFilter::default;
+    let any = CallFilter::default;
     for (filter, ids) in [
         (any(), vec!["id-004", "id-002", "id-003", "id-001"]),
         (
-            FetchFilter {
+            CallFilter {
                 key: of("a"),
                 ..any()
             },
             vec!["id-004", "id-003", "id-001"],
         ),
         (
-            FetchFilter {
+            CallFilter {
                 realm: of("R"),
                 ..any()
             },
             vec![],
         ),
         (
-            FetchFilter {
+            CallFilter {
                 outcome: of("ok"),
                 ..any()
             },
             vec![],
         ),
         (
-            FetchFilter {
+            CallFilter {
                 from: Some(at(2000)),
                 to: Some(at(3000)),
                 ..any()
@@ -129,10 +122,6 @@ async fn fetches_are_listed_latest_first_and_filtered(store: Instances) {
     );
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table of cases, or one story from its beginning to its end"
-)]
 async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
     for (number, key, at_ms) in [
         (1, "a", 1000),
@@ -140,21 +129,18 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
         (3, "a", 3000),
         (4, "a", 4000),
     ] {
-        store
-            .insert_fetch(&fetch(number, key, at_ms))
-            .await
-            .unwrap();
+        store.insert_call(&call(number, key, at_ms)).await.unwrap();
     }
-    let withheld = FetchOutcome {
-        outcome: FetchRow::WITHHELD.to_owned(),
-        ..FetchOutcome::default()
+    let withheld = CallOutcome {
+        outcome: CallRow::WITHHELD.to_owned(),
+        ..CallOutcome::default()
     };
-    store.finish_fetch("id-004", &withheld).await.unwrap();
-    let asking = FetchRow {
-        outcome: FetchRow::ASKING.to_owned(),
-        ..fetch(5, "c", 5000)
+    store.finish_call("id-004", &withheld).await.unwrap();
+    let asking = CallRow {
+        outcome: CallRow::ASKING.to_owned(),
+        ..call(5, "c", 5000)
     };
-    store.insert_fetch(&asking).await.unwrap();
+    store.insert_call(&asking).await.unwrap();
     let usage = |made, oldest: Option<i64>| Usage {
         made,
         count: made,
@@ -169,7 +155,7 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
     ] {
         assert_eq!(
             store
-                .fetch_usage("r", key, at(since), at(5000))
+                .call_usage("r", key, at(since), at(5000))
                 .await
                 .unwrap(),
             expected,
@@ -177,13 +163,10 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
         );
     }
     assert_eq!(
-        store
-            .fetch_usage("other", None, at(0), at(0))
-            .await
-            .unwrap(),
+        store.call_usage("other", None, at(0), at(0)).await.unwrap(),
         usage(0, None)
     );
-    let with_asking = store.fetch_usage("r", None, at(0), at(4999)).await.unwrap();
+    let with_asking = store.call_usage("r", None, at(0), at(4999)).await.unwrap();
     assert_eq!(
         with_asking,
         Usage {
@@ -192,26 +175,26 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
         },
         "what asks counts for a while"
     );
-    store.withdraw_fetch("id-005").await.unwrap();
+    store.withdraw_call("id-005").await.unwrap();
     assert_eq!(
-        store.fetch_usage("r", None, at(0), at(0)).await.unwrap(),
+        store.call_usage("r", None, at(0), at(0)).await.unwrap(),
         usage(3, Some(1000))
     );
 }
 
-async fn old_fetches_are_removed_in_batches(store: Instances) {
+async fn old_calls_are_removed_in_batches(store: Instances) {
     for number in 0..7 {
         store
-            .insert_fetch(&fetch(number, "a", 1000 * number))
+            .insert_call(&call(number, "a", 1000 * number))
             .await
             .unwrap();
     }
-    let removed = async || store.delete_fetches(at(5000), 3).await.unwrap();
+    let removed = async || store.delete_calls(at(5000), 3).await.unwrap();
     assert_eq!(
         (removed().await, removed().await, removed().await),
         (3, 2, 0)
     );
-    let left = listed(&store, &FetchFilter::default(), ALL).await;
+    let left = listed(&store, &CallFilter::default(), ALL).await;
     assert_eq!(left, (vec!["id-006".to_owned(), "id-005".to_owned()], 2));
 }
 
