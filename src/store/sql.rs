@@ -84,19 +84,7 @@ impl SqlStore {
             })
             .map_sqlx_mysql_pool_opts({
                 let writes = writes.clone();
-                move |pool| {
-                    let pool = with_checks(pool, &writes, patience);
-                    pool.after_connect(|connection, _| {
-                        Box::pin(async move {
-                            use sea_orm::sqlx::Executor as _;
-                            // Whatever is not a Galera cluster may not know the variable.
-                            let _ = connection
-                                .execute(dialect::SEE_WHAT_OTHER_NODES_WROTE)
-                                .await;
-                            Ok(())
-                        })
-                    })
-                }
+                move |pool| in_a_cluster(with_checks(pool, &writes, patience))
             })
             .map_sqlx_sqlite_opts(|options| {
                 options
@@ -214,6 +202,20 @@ impl SqlStore {
             ))),
         }
     }
+}
+
+/// On a Galera cluster each connection sees what other nodes wrote.
+fn in_a_cluster(pool: PoolOptions<sqlx::MySql>) -> PoolOptions<sqlx::MySql> {
+    pool.after_connect(|connection, _| {
+        Box::pin(async move {
+            use sea_orm::sqlx::Executor as _;
+            // Whatever is not a Galera cluster may not know the variable.
+            let _ = connection
+                .execute(dialect::SEE_WHAT_OTHER_NODES_WROTE)
+                .await;
+            Ok(())
+        })
+    })
 }
 
 /// Connections that were made before writes were refused, or do not answer, are not used again.
