@@ -36,7 +36,7 @@ pub use location::Location;
 pub use margin::RefreshAhead;
 pub use path::Path;
 pub use policy::{DEFAULT_OVERLAP, Policy, Reissue};
-pub use quota::{Quota, Scope, Unit, Window};
+pub use quota::{CountedBy, Quota, Unit, Window};
 pub use rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 pub use run::{BaseName, Body, Facts, Request, Run, Saved, Shown, TlsMaterial};
 

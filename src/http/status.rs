@@ -202,7 +202,7 @@ impl From<&QuotaUse> for QuotaBody {
             limit: quota.limit,
             per_seconds: quota.window.per().as_secs(),
             window: quota.window.as_str(),
-            scope: quota.scope.as_str(),
+            scope: quota.counted_by.as_str(),
             reserve: quota.reserve,
             used: *used,
             frees_at: frees_at.map(Timestamp::epoch_ms),

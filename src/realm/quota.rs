@@ -19,21 +19,21 @@ pub struct Quota {
     /// In which time.
     pub window: Window,
     /// Of each secret, or of all secrets of the realm together.
-    pub scope: Scope,
+    pub counted_by: CountedBy,
     /// How many are kept for missing, expired and reported tokens.
     pub reserve: u64,
 }
 
 /// Whose fetches a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum CountedBy {
     /// Each secret for itself.
     Secret,
     /// All secrets of the realm.
     Realm,
 }
 
-impl Scope {
+impl CountedBy {
     /// The word in policies and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -196,8 +196,8 @@ fn read(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
     };
     let window = read_window(&mut object, issues);
     let scope = match object.text("scope", issues).unwrap_or("secret") {
-        "secret" => Some(Scope::Secret),
-        "realm" => Some(Scope::Realm),
+        "secret" => Some(CountedBy::Secret),
+        "realm" => Some(CountedBy::Realm),
         _ => {
             issues.add(object.pointer_of("scope"), "expected one of: secret, realm");
             None
@@ -213,7 +213,7 @@ fn read(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
     Some(Quota {
         limit: limit?,
         window: window?,
-        scope: scope?,
+        counted_by: scope?,
         reserve: reserve?,
     })
 }

@@ -19,7 +19,7 @@ use super::answer::Answer;
 use super::document::{RawAnswer, StepAnswer};
 use super::form::templates::{request_templates, var_templates};
 use super::form::{Form, Input, Origin, RequestForm, Style};
-use super::template::{Rendered, Scope, Template, top, value_of};
+use super::template::{Names, Rendered, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::{Credentials, SecretId};
@@ -171,7 +171,7 @@ impl Form {
     /// # Errors
     /// `Config`: a name cannot be worked out.
     pub fn bases(&self, inputs: &Credentials) -> Result<Vec<BaseName>, Failure> {
-        let scope = InputScope { form: self, inputs };
+        let scope = InputNames { form: self, inputs };
         let text = |template: &Template| {
             let rendered = template.text(&scope).map_err(config)?;
             let rendered = rendered
@@ -221,12 +221,12 @@ fn input_value(input: &Input, inputs: &Credentials) -> Value {
 }
 
 /// What the names of bases see: inputs alone.
-struct InputScope<'a> {
+struct InputNames<'a> {
     form: &'a Form,
     inputs: &'a Credentials,
 }
 
-impl Scope for InputScope<'_> {
+impl Names for InputNames<'_> {
     fn value(&self, name: &str) -> Option<Value> {
         self.form
             .input(name)
@@ -238,7 +238,7 @@ impl Scope for InputScope<'_> {
     }
 }
 
-impl Scope for Run<'_> {
+impl Names for Run<'_> {
     fn value(&self, name: &str) -> Option<Value> {
         let facts = &self.facts;
         match name {

@@ -63,7 +63,7 @@ pub(super) struct Rendered<T> {
 }
 
 /// What a template sees.
-pub(super) trait Scope {
+pub(super) trait Names {
     /// The value of a name.
     fn value(&self, name: &str) -> Option<Value>;
     /// Whether it may not be shown.
@@ -190,7 +190,7 @@ impl Template {
     }
 
     /// The value: a single expression keeps its type (bytes too), everything else is text.
-    pub(super) fn value(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
+    pub(super) fn value(&self, scope: &dyn Names) -> Result<Value, Wrong> {
         match &self.parts {
             Parts::Literal(value) => Ok(value_of(value)),
             Parts::Dollar(name) => Ok(scope
@@ -204,7 +204,7 @@ impl Template {
     }
 
     /// The text; `None` where a single expression has no value.
-    pub(super) fn text(&self, scope: &dyn Scope) -> Result<Option<Rendered<String>>, Wrong> {
+    pub(super) fn text(&self, scope: &dyn Names) -> Result<Option<Rendered<String>>, Wrong> {
         let real = match &self.parts {
             Parts::Mixed(parts) if !matches!(parts.as_slice(), [Part::Expression(_)]) => {
                 return self.joined(parts, scope).map(Some);
@@ -225,7 +225,7 @@ impl Template {
     }
 
     /// The JSON value; `None` where a single expression has no value.
-    pub(super) fn json(&self, scope: &dyn Scope) -> Result<Option<Rendered<Json>>, Wrong> {
+    pub(super) fn json(&self, scope: &dyn Names) -> Result<Option<Rendered<Json>>, Wrong> {
         let typed = match &self.parts {
             Parts::Literal(value) => {
                 return Ok(Some(Rendered {
@@ -258,11 +258,11 @@ impl Template {
     }
 
     /// Whether anything it uses may not be shown.
-    pub(super) fn is_secret(&self, scope: &dyn Scope) -> bool {
+    pub(super) fn is_secret(&self, scope: &dyn Names) -> bool {
         self.names().iter().any(|name| scope.is_secret(top(name)))
     }
 
-    fn joined(&self, parts: &[Part], scope: &dyn Scope) -> Result<Rendered<String>, Wrong> {
+    fn joined(&self, parts: &[Part], scope: &dyn Names) -> Result<Rendered<String>, Wrong> {
         let (mut real, mut shown) = (String::new(), String::new());
         for part in parts {
             match part {

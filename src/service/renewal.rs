@@ -39,7 +39,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::upstream::TokenSource;
 use bases::Bases;
-use decide::Hold;
+use decide::Barrier;
 use exchange::Exchange;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_fingerprint;
@@ -166,13 +166,13 @@ impl Renewal {
                 ..answer
             });
         }
-        let asked_at_version = view.row.as_ref().map_or(0, |row| row.version);
-        if let Some(outcome) = self.settle(id, &view, cause, asked_at_version) {
+        let seen_version = view.row.as_ref().map_or(0, |row| row.version);
+        if let Some(outcome) = self.settle(id, &view, cause, seen_version) {
             return outcome;
         }
         match self.obtain_bases(id, &view).await {
             Ok(bases) => {
-                self.renew_under_lease(id, cause, asked_at_version, (&view, bases))
+                self.renew_under_lease(id, cause, seen_version, (&view, bases))
                     .await
             }
             Err(ServiceError::Fetch(failure)) => self.without_bases(id, &view, cause, failure),
@@ -194,7 +194,7 @@ impl Renewal {
         if cause == Cause::Due {
             self.plan(id, until);
         }
-        let Some(held) = view.held(now) else {
+        let Some(held) = view.usable(now) else {
             return Err(ServiceError::Fetch(failure));
         };
         let stale = Stale {
@@ -270,20 +270,20 @@ impl Renewal {
         id: &SecretId,
         view: &View,
         cause: Cause,
-        asked_at: i64,
+        seen_version: i64,
     ) -> Option<Result<TokenAnswer, ServiceError>> {
         let now = self.parts.clock.now();
-        let held = view.held(now);
-        if let Some(held) = held.filter(|held| held.is_good_enough(cause, asked_at, now)) {
+        let held = view.usable(now);
+        if let Some(held) = held.filter(|held| held.is_good_enough(cause, seen_version, now)) {
             return Some(Ok(self.keep(id, view, held, held.row.due_at, None)));
         }
-        let reason = view.hold(cause, now)?;
+        let reason = view.barrier(cause, now)?;
         match (held, reason) {
-            (Some(held), Hold::Floor(until)) if cause == Cause::Due => {
+            (Some(held), Barrier::Floor(until)) if cause == Cause::Due => {
                 self.plan(id, until);
                 Some(Ok(self.keep(id, view, held, Some(until), view.stale(now))))
             }
-            (Some(held), Hold::Floor(until)) => {
+            (Some(held), Barrier::Floor(until)) => {
                 let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
                 Some(Ok(TokenAnswer {
                     renewed: false,
@@ -291,7 +291,7 @@ impl Renewal {
                     ..answer
                 }))
             }
-            (Some(held), Hold::Failed(failure)) => {
+            (Some(held), Barrier::Failed(failure)) => {
                 let until = failure.next_attempt_at;
                 if cause == Cause::Due {
                     let expires_at = held.token.life.expires_at;
@@ -304,14 +304,14 @@ impl Renewal {
                     ..answer
                 }))
             }
-            (None, Hold::Failed(recorded)) => {
+            (None, Barrier::Failed(recorded)) => {
                 let retry_after = Some(recorded.urgent_attempt_at.since(now));
                 Some(Err(ServiceError::Fetch(Failure {
                     retry_after,
                     ..recorded.failure.clone()
                 })))
             }
-            (None, Hold::Floor(_)) => None,
+            (None, Barrier::Floor(_)) => None,
         }
     }
 
@@ -325,7 +325,7 @@ impl Renewal {
         let Refusal { since, until, last } = refusal;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
-        let Some(held) = view.held(now) else {
+        let Some(held) = view.usable(now) else {
             return Err(ServiceError::Fetch(Failure {
                 retry_after,
                 ..last
@@ -348,7 +348,7 @@ impl Renewal {
         &self,
         id: &SecretId,
         cause: Cause,
-        asked_at: i64,
+        seen_version: i64,
         (view, mut bases): (&View, Bases),
     ) -> Result<TokenAnswer, ServiceError> {
         let mut timeout = self.timeout(view);
@@ -359,7 +359,7 @@ impl Renewal {
             let (lease, view) = self.claim_and_look(id, timeout).await?;
             // An edit may have named another.
             timeout = self.timeout(&view);
-            if let Some(outcome) = self.settle(id, &view, cause, asked_at) {
+            if let Some(outcome) = self.settle(id, &view, cause, seen_version) {
                 self.release(lease.as_ref()).await;
                 return outcome;
             }
@@ -380,7 +380,7 @@ impl Renewal {
                         view: &view,
                         bases: &bases,
                         cause,
-                        asked_at,
+                        seen_version,
                         give_up_at,
                     };
                     match self.fetch(turn).await? {

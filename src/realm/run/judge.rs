@@ -442,7 +442,7 @@ struct WithToken<'a, 'b> {
     token: &'a str,
 }
 
-impl crate::realm::template::Scope for WithToken<'_, '_> {
+impl crate::realm::template::Names for WithToken<'_, '_> {
     fn value(&self, name: &str) -> Option<minijinja::Value> {
         if name == "token" {
             Some(self.token.into())

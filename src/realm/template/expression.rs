@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use minijinja::{Environment, UndefinedBehavior, Value};
 
 use super::check::{self, StepUse};
-use super::{Scope, Wrong, filters, top};
+use super::{Names, Wrong, filters, top};
 
 /// Instructions of one expression.
 const FUEL: u64 = 1_000_000;
@@ -35,7 +35,7 @@ pub(super) struct Expression {
 /// The time at which an expression of nothing but the time is tried when it is read.
 struct SampleTime;
 
-impl Scope for SampleTime {
+impl Names for SampleTime {
     fn value(&self, name: &str) -> Option<Value> {
         match name {
             "now" => Some(Value::from(1_760_000_000_i64)),
@@ -96,7 +96,7 @@ impl Expression {
     ///
     /// # Errors
     /// Why there is none, without any value.
-    pub(super) fn eval(&self, scope: &dyn Scope) -> Result<Value, Wrong> {
+    pub(super) fn eval(&self, scope: &dyn Names) -> Result<Value, Wrong> {
         let tops: BTreeSet<&str> = self.names.iter().map(|name| top(name)).collect();
         let mut values = BTreeMap::new();
         for name in tops {

@@ -4,7 +4,7 @@ use super::*;
 
 struct Values(BTreeMap<&'static str, Value>);
 
-impl Scope for Values {
+impl Names for Values {
     fn value(&self, name: &str) -> Option<Value> {
         self.0.get(name).cloned()
     }

@@ -12,14 +12,14 @@ use crate::store::{RecordedFailure, StoredToken, TokenRow};
 
 /// A stored token that was made with the current versions and may be handed out.
 #[derive(Clone, Copy)]
-pub(super) struct Held<'a> {
+pub(super) struct Usable<'a> {
     pub(super) row: &'a TokenRow,
     pub(super) token: &'a StoredToken,
 }
 
-impl Held<'_> {
+impl Usable<'_> {
     /// Whether it will do without a fetch.
-    pub(super) fn is_good_enough(&self, cause: Cause, asked_at: i64, now: Timestamp) -> bool {
+    pub(super) fn is_good_enough(&self, cause: Cause, seen_version: i64, now: Timestamp) -> bool {
         let left_ms = self
             .token
             .life
@@ -30,15 +30,15 @@ impl Held<'_> {
             // The next credentials bring a token of their own.
             Cause::Next | Cause::Test => false,
             Cause::Due => self.row.due_at.is_none_or(|due_at| now < due_at),
-            Cause::Flush | Cause::Retry => self.row.version > asked_at,
+            Cause::Flush | Cause::Retry => self.row.version > seen_version,
             Cause::Report { version } => self.row.version > version,
-            Cause::MinTtl { ms } => left_ms >= ms || self.row.version > asked_at,
+            Cause::MinTtl { ms } => left_ms >= ms || self.row.version > seen_version,
         }
     }
 }
 
 /// Why no fetch is made now.
-pub(super) enum Hold<'a> {
+pub(super) enum Barrier<'a> {
     /// The last one was too short a time ago, or would bring nothing; until when.
     Floor(Timestamp),
     /// The last one failed; its next attempt has its time.
@@ -51,7 +51,7 @@ const REPORT_FLOOR: Duration = Duration::from_secs(30);
 
 impl View {
     /// The stored token, if it is current and usable.
-    pub(super) fn held(&self, now: Timestamp) -> Option<Held<'_>> {
+    pub(super) fn usable(&self, now: Timestamp) -> Option<Usable<'_>> {
         let row = self.row.as_ref()?;
         let token = row.token.as_ref()?;
         let is_current = token.realm_version == self.realm_version
@@ -63,21 +63,21 @@ impl View {
             .map(|failure| failure.next_attempt_at)
             .max(row.due_at);
         let usable = token.life.usable_while_not_due(next_try_at, now);
-        (is_current && usable).then_some(Held { row, token })
+        (is_current && usable).then_some(Usable { row, token })
     }
 
     /// Why a fetch must not be made now, if so.
-    pub(super) fn hold(&self, cause: Cause, now: Timestamp) -> Option<Hold<'_>> {
-        let held = self.held(now);
+    pub(super) fn barrier(&self, cause: Cause, now: Timestamp) -> Option<Barrier<'_>> {
+        let held = self.usable(now);
         if let Some(failure) = self.failure()
             && cause != Cause::Retry
             && now < failure.pause_ends_at(held.is_some())
         {
-            return Some(Hold::Failed(failure));
+            return Some(Barrier::Failed(failure));
         }
         let held = held?;
         let until = self.floor(held, cause).max(self.grant_floor(held, cause));
-        (until > now).then_some(Hold::Floor(until))
+        (until > now).then_some(Barrier::Floor(until))
     }
 
     /// The last failure since the last success, if it was with these versions: an edit is a reason
@@ -102,7 +102,7 @@ impl View {
     }
 
     /// From when on another fetch is allowed while a token is held.
-    fn floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
+    fn floor(&self, held: Usable<'_>, cause: Cause) -> Timestamp {
         let fetched_at = held.token.life.obtained_at;
         let interval = match cause {
             Cause::Report { .. } => self.policy.min_interval.max(REPORT_FLOOR),
@@ -124,7 +124,7 @@ impl View {
 
     /// A grant of unknown state is left alone while the held token is good, unless somebody
     /// insists.
-    fn grant_floor(&self, held: Held<'_>, cause: Cause) -> Timestamp {
+    fn grant_floor(&self, held: Usable<'_>, cause: Cause) -> Timestamp {
         let unknown_until = match cause {
             Cause::Report { .. } | Cause::Retry => None,
             Cause::Miss
@@ -142,7 +142,7 @@ impl View {
     ///
     /// With tokens of 7200 s and `same_until` 1800 s: from 5400 s on; after a repeat at 5500 s, when
     /// the renewal is due again.
-    fn min_ttl_floor(&self, held: Held<'_>, ms: i64) -> Timestamp {
+    fn min_ttl_floor(&self, held: Usable<'_>, ms: i64) -> Timestamp {
         let life = held.token.life;
         let never = Timestamp::from_epoch_ms(i64::MAX);
         let Some(expires_at) = life.expires_at else {

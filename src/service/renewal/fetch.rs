@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decide::Held;
+use super::decide::Usable;
 use super::exchange::Exchanged;
 use super::ledger::Admission;
 use super::turn::{Broken, Turn, Turned, nothing_to_fetch};
@@ -32,7 +32,7 @@ impl Renewal {
         }
         // The life counts from before the request.
         let started = self.parts.clock.now();
-        let forced = cause.is_forced() && view.held(started).is_some();
+        let forced = cause.is_forced() && view.usable(started).is_some();
         let facts = view.facts(&lease.id, forced, started, turn.bases.tokens());
         let mut run = match form.begin(facts.clone()) {
             Ok(run) => run,
@@ -173,7 +173,7 @@ impl Renewal {
         let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
-        if let Some(held) = view.held(now) {
+        if let Some(held) = view.usable(now) {
             self.release(Some(lease)).await;
             let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
             return Ok(Turned::Answer(TokenAnswer {
@@ -274,7 +274,7 @@ impl Renewal {
     /// The lease had passed to another: what that one stored counts, what came of our fetch does
     /// not.
     async fn fenced(&self, turn: Turn<'_>) -> Result<Turned, ServiceError> {
-        let (id, asked_at) = (&turn.lease.id, turn.asked_at);
+        let (id, seen_version) = (&turn.lease.id, turn.seen_version);
         tracing::warn!(
             realm = id.realm,
             key = id.key,
@@ -282,7 +282,9 @@ impl Renewal {
         );
         let view = self.view(id).await?;
         let now = self.parts.clock.now();
-        let newer = view.held(now).filter(|held| held.row.version > asked_at);
+        let newer = view
+            .usable(now)
+            .filter(|held| held.row.version > seen_version);
         Ok(newer.map_or(Turned::Again, |newer| {
             Turned::Answer(self.keep(id, &view, newer, newer.row.due_at, None))
         }))
@@ -313,18 +315,18 @@ impl Renewal {
             }
         }
         if cause == Cause::Due {
-            let ends = view.held(at).and_then(|held| held.token.life.expires_at);
+            let ends = view.usable(at).and_then(|held| held.token.life.expires_at);
             self.plan(id, recorded.background_attempt_at(ends));
         }
         // The store may have taken its time.
         let now = self.parts.clock.now();
-        let lives = |held: &Held<'_>| {
+        let lives = |held: &Usable<'_>| {
             held.token
                 .life
                 .expires_at
                 .is_none_or(|expires_at| now < expires_at)
         };
-        let Some(held) = view.held(at).filter(lives) else {
+        let Some(held) = view.usable(at).filter(lives) else {
             return Err(ServiceError::Fetch(Failure {
                 retry_after: Some(recorded.urgent_attempt_at.since(at)),
                 ..recorded.failure

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decide::Held;
+use super::decide::Usable;
 use super::{Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -20,7 +20,7 @@ impl Renewal {
         &self,
         id: &SecretId,
         view: &View,
-        held: Held<'_>,
+        held: Usable<'_>,
         due_at: Option<Timestamp>,
         stale: Option<Stale>,
     ) -> TokenAnswer {
@@ -75,7 +75,9 @@ impl Renewal {
         view: &View,
     ) -> Result<TokenAnswer, ServiceError> {
         let now = self.parts.clock.now();
-        let held = view.held(now).ok_or(ServiceError::Waited(Duration::ZERO))?;
+        let held = view
+            .usable(now)
+            .ok_or(ServiceError::Waited(Duration::ZERO))?;
         Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::turn::Broken;
 use super::{QuotaUse, Renewal, View};
 use crate::clock::{Timestamp, millis};
-use crate::realm::{Answer, Quota, Scope};
+use crate::realm::{Answer, CountedBy, Quota};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
 use crate::store::{CallOutcome, CallRow, StoreError, Usage};
@@ -157,7 +157,7 @@ impl Renewal {
         let (mut used_up, mut is_contended) = (None::<Timestamp>, false);
         let mut crossed = Vec::new();
         for quota in &view.policy.quotas {
-            let of_key = (quota.scope == Scope::Secret).then_some(key.as_str());
+            let of_key = (quota.counted_by == CountedBy::Secret).then_some(key.as_str());
             let usage = self.usage(realm, of_key, quota, row.at).await?;
             let limit = quota.limit;
             let allowed = if cause.is_essential() {
@@ -212,7 +212,7 @@ impl Renewal {
         let now = self.parts.clock.now();
         let mut all = Vec::new();
         for quota in &view.policy.quotas {
-            let key = (quota.scope == Scope::Secret).then_some(id.key.as_str());
+            let key = (quota.counted_by == CountedBy::Secret).then_some(id.key.as_str());
             let usage = self.usage(&id.realm, key, quota, now).await?;
             let frees_at = (usage.made > 0).then(|| quota.window.frees_at(now, usage.oldest_at));
             all.push(QuotaUse {

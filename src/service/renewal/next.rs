@@ -34,13 +34,13 @@ impl Renewal {
                     self.release(Some(&lease)).await;
                     return Ok(());
                 };
-                let asked_at = next.row.as_ref().map_or(0, |row| row.version);
+                let seen_version = next.row.as_ref().map_or(0, |row| row.version);
                 let turn = Turn {
                     lease: &lease,
                     view: &next,
                     bases: &bases,
                     cause: Cause::Next,
-                    asked_at,
+                    seen_version,
                     // A quota that is used up is noted: nobody waits.
                     give_up_at: tokio::time::Instant::now(),
                 };

@@ -130,7 +130,7 @@ impl Renewal {
         let is_gone = view
             .failure()
             .is_some_and(|failure| failure.failure.kind == FailureKind::Reauthorise);
-        let state = match (view.held(now), view.current()) {
+        let state = match (view.usable(now), view.current()) {
             (None, _) if is_gone => TokenState::Reauthorise,
             (Some(_), _) if failed => TokenState::Stale,
             (Some(_), _) => TokenState::Valid,

@@ -16,7 +16,7 @@ pub(super) struct Turn<'a> {
     pub(super) bases: &'a Bases,
     pub(super) cause: Cause,
     /// The token's version when it was asked for.
-    pub(super) asked_at: i64,
+    pub(super) seen_version: i64,
     /// Until when the caller waits.
     pub(super) give_up_at: tokio::time::Instant,
 }
