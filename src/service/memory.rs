@@ -279,7 +279,7 @@ impl Memory {
     }
 
     /// Drops what the store's changes outdate.
-    pub fn apply(&self, changes: &Changes) {
+    pub fn apply(&self, changes: &Changes, now: Timestamp) {
         let mut edits = self.edits();
         for (id, version) in &changes.realms {
             edits.note_realm(id, *version);
@@ -295,7 +295,7 @@ impl Memory {
             let is_outdated = |entry: &&Arc<Entry>| entry.is_outdated_by(*version);
             if let Some(entry) = entries.get(id).filter(is_outdated) {
                 if version.is_some()
-                    && let Some(working) = self.working_on(entry)
+                    && let Some(working) = self.working_on(entry, now)
                 {
                     self.replaced.pin().insert(id.clone(), Arc::new(working));
                 }
@@ -305,7 +305,12 @@ impl Memory {
     }
 
     /// A token that another instance has replaced since the last look, while it works on.
-    fn working_on(&self, entry: &Entry) -> Option<Entry> {
+    ///
+    /// Only one that was due: another may have been replaced because its caller reported it dead.
+    fn working_on(&self, entry: &Entry, now: Timestamp) -> Option<Entry> {
+        if !entry.is_due(now) {
+            return None;
+        }
         let own_end = entry.life.expires_at;
         let expires_at = match entry.overlap {
             None => own_end,
@@ -470,10 +475,10 @@ mod tests {
             secrets: vec![(id.clone(), Some(secret))],
             tokens: Vec::new(),
         };
-        memory.apply(&versions(1, 1));
+        memory.apply(&versions(1, 1), Timestamp::from_epoch_ms(0));
         memory.keep(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
-        memory.apply(&versions(1, 2));
+        memory.apply(&versions(1, 2), Timestamp::from_epoch_ms(0));
         memory.keep(mark, &id, entry(3));
         assert_eq!(held(&memory, &id), None);
     }
@@ -493,11 +498,14 @@ mod tests {
         let changed = |realm: Option<i64>, secret: Option<i64>, token: Option<i64>| {
             let memory = Memory::new();
             memory.keep(memory.mark(), &id, entry(3));
-            memory.apply(&Changes {
-                realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
-                secrets: vec![(id.clone(), secret)],
-                tokens: vec![(id.clone(), token)],
-            });
+            memory.apply(
+                &Changes {
+                    realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
+                    secrets: vec![(id.clone(), secret)],
+                    tokens: vec![(id.clone(), token)],
+                },
+                Timestamp::from_epoch_ms(0),
+            );
             held(&memory, &id)
         };
         assert_eq!(changed(Some(1), Some(1), Some(3)), Some(3));
@@ -513,17 +521,27 @@ mod tests {
         let memory = Memory::new();
         let (id, at) = (SecretId::new("r", "k"), Timestamp::from_epoch_ms);
         memory.note_look(at(1000), true);
-        memory.keep(memory.mark(), &id, entry(1));
+        let due = Entry {
+            due_at: Some(at(1500)),
+            ..entry(1)
+        };
+        memory.keep(memory.mark(), &id, due.clone());
         let replaced = |secret| Changes {
             secrets: vec![(id.clone(), Some(secret))],
             tokens: vec![(id.clone(), Some(2))],
             ..Changes::default()
         };
-        memory.apply(&replaced(1));
+        memory.apply(&replaced(1), at(1499));
+        assert!(
+            memory.find_replaced(id.borrowed()).is_none(),
+            "it may have died early"
+        );
+        memory.keep(memory.mark(), &id, due);
+        memory.apply(&replaced(1), at(2000));
         assert_eq!(held(&memory, &id), None);
         let working = memory.find_replaced(id.borrowed()).unwrap();
         assert_eq!(working.life.expires_at, Some(at(6000)));
-        memory.apply(&replaced(2));
+        memory.apply(&replaced(2), at(2000));
         assert!(memory.find_replaced(id.borrowed()).is_none(), "retired");
     }
 

@@ -10,6 +10,7 @@ mod commit;
 mod decide;
 mod exchange;
 mod fetch;
+mod grants;
 mod held;
 mod inputs;
 mod ledger;
@@ -41,6 +42,7 @@ use crate::upstream::TokenSource;
 use bases::Bases;
 use decide::Barrier;
 use exchange::Exchange;
+use grants::Late;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_fingerprint;
 use ledger::Withheld;
@@ -110,6 +112,8 @@ struct View {
     row: Option<TokenRow>,
 }
 
+/// A lease is for at least so long, however short the fetch may be: the database needs its time too.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// First and last wait between looks at another instance's renewal.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(250);
@@ -128,6 +132,7 @@ impl Renewal {
             tasks: parts.tasks.clone(),
             instance: owner.clone(),
             margin: settings.lease_margin,
+            late: Late::default(),
         };
         Self {
             parts,
@@ -292,10 +297,9 @@ impl Renewal {
                 }))
             }
             (Some(held), Barrier::Failed(failure)) => {
-                let until = failure.next_attempt_at;
+                let until = failure.background_attempt_at(held.token.life.expires_at);
                 if cause == Cause::Due {
-                    let expires_at = held.token.life.expires_at;
-                    self.plan(id, failure.background_attempt_at(expires_at));
+                    self.plan(id, until);
                 }
                 let answer = self.keep(id, view, held, Some(until), Some(stale_after(failure)));
                 Some(Ok(TokenAnswer {
@@ -389,8 +393,7 @@ impl Renewal {
                         Turned::WaitUntil(until) => {
                             // Whoever only waits keeps nobody from fetching.
                             permit = None;
-                            let wait = until.since(self.parts.clock.now());
-                            tokio::time::sleep(wait).await;
+                            self.wait_until(until).await?;
                         }
                     }
                     if bases.have_died() {
@@ -413,6 +416,15 @@ impl Renewal {
         }
     }
 
+    /// Waits, unless the process is asked to stop.
+    async fn wait_until(&self, until: Timestamp) -> Result<(), ServiceError> {
+        let wait = until.since(self.parts.clock.now());
+        tokio::select! {
+            () = self.parts.tasks.stopping() => Err(ServiceError::Stopping),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
     /// Whether a permit is held, or was free.
     fn has_permit(&self, held: &mut Option<Permit>, id: &SecretId, view: &View) -> bool {
         if held.is_none() {
@@ -432,7 +444,7 @@ impl Renewal {
     ) -> Result<(Option<Lease>, View), ServiceError> {
         let now = self.parts.clock.now();
         // An edit meanwhile may name a longer timeout: the fetch ends with the lease all the same.
-        let until = now.plus(timeout + self.settings.lease_margin);
+        let until = now.plus(timeout.max(SHORTEST_LEASE) + self.settings.lease_margin);
         let lease = self
             .parts
             .store

@@ -12,7 +12,7 @@ use super::renewal::{Renewal, SecretStatus, Trial, TrialReport};
 use super::reported::Reported;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
-use crate::store::Changes;
+use crate::store::{Changes, StoreError};
 use crate::tasks::Tasks;
 use crate::token::{Life, Source};
 
@@ -296,8 +296,14 @@ impl Tokens {
         outcome: Result<TokenAnswer, ServiceError>,
     ) -> Result<TokenAnswer, ServiceError> {
         match outcome {
-            Err(ServiceError::Store(_)) => self.get_unconfirmed(id).map_or(outcome, Ok),
-            Err(ref late @ (ServiceError::Waited(_) | ServiceError::Stopping)) => {
+            Err(ServiceError::Store(StoreError::Unavailable(_))) => {
+                self.get_unconfirmed(id).map_or(outcome, Ok)
+            }
+            Err(
+                ref late @ (ServiceError::Store(_)
+                | ServiceError::Waited(_)
+                | ServiceError::Stopping),
+            ) => {
                 let warning = late.to_string();
                 let held = self.get_unconfirmed(id).map(|held| TokenAnswer {
                     stale: held.stale.map(|stale| Stale { warning, ..stale }),
@@ -385,7 +391,7 @@ impl Tokens {
     /// Drops what other instances' writes outdate; callers from now on wait for nothing older than
     /// an edit.
     pub(super) fn follow(&self, changes: &Changes) {
-        self.memory.apply(changes);
+        self.memory.apply(changes, self.clock.now());
         if changes.realms.is_empty() && changes.secrets.is_empty() {
             return;
         }

@@ -347,12 +347,18 @@ async fn an_answer_that_comes_after_its_time_still_brings_its_grant() {
     world.provider.script(Fault::HoldThenJson(late));
     assert_eq!(server.token().await.problem(), (504, "upstream_timeout"));
     assert_eq!(status(&server).await["grant"]["state"], "unknown");
-    world.provider.release();
-    until_stored(&server, 1).await;
-    assert_eq!(status(&server).await["grant"]["state"], "held");
     world.provider.script(answer(2));
     world.advance(Duration::from_secs(2), &[&server]).await;
-    assert_eq!(server.token().await.ok()["token"], "t-2");
+    // Nobody sends the same grant again meanwhile.
+    let release = async {
+        server.look().await;
+        assert_eq!(world.provider.calls(), 1);
+        world.provider.release();
+        until_stored(&server, 1).await;
+    };
+    let (asked, ()) = tokio::join!(server.token(), release);
+    assert_eq!(asked.ok()["token"], "t-2");
+    assert_eq!(status(&server).await["grant"]["state"], "held");
     assert_eq!(spent(&world), ["r-0", "r-1"]);
 }
 

@@ -10,7 +10,7 @@ use token_server::clock::{ManualClock, Timestamp};
 use token_server::store::MemoryStore;
 
 use crate::faulty_provider::Fault;
-use crate::harness::{START_MS, World, good};
+use crate::harness::{START_MS, Server, World, good};
 
 /// How the store names the rows of calls.
 const CALL: &str = "call";
@@ -30,7 +30,10 @@ async fn a_token_that_another_instance_replaced_is_answered_while_its_successor_
     world.provider.script(Fault::Json(good("t-1", 7200)));
     assert_eq!(server.token().await.ok()["token"], "t-1");
     world.provider.script(Fault::Json(good("t-2", 7200)));
-    assert_eq!(other.flush().await.ok()["token"], "t-2");
+    world.clock.advance(Duration::from_mins(118));
+    server.look().await;
+    other.look().await;
+    until_renewed(&other).await;
     server.look().await;
     store.set_unavailable(true);
     let asked = server.token().await.ok();
@@ -50,6 +53,34 @@ async fn a_token_that_another_instance_replaced_is_answered_while_its_successor_
     store.set_unavailable(false);
     assert_eq!(server.token().await.ok()["token"], "t-2");
     assert_eq!(world.provider.calls(), 2);
+}
+
+async fn until_renewed(server: &Server) {
+    while server.token().await.ok()["token"] != "t-2" {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_reported_dead_elsewhere_is_not_answered() {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
+    let store = Arc::new(MemoryStore::new(clock));
+    let world = World::on(store.clone()).await;
+    let policy = json!({"reissue": "coexists"});
+    let (server, other) = (world.serve_policy(policy).await, world.serve().await);
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    assert_eq!(other.token().await.ok()["token"], "t-1");
+    world
+        .advance(Duration::from_mins(1), &[&server, &other])
+        .await;
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    let report = json!({"realm": "r", "key": "k", "token": "t-1"});
+    let reported = other.post("/api/token/report", &report).await.ok();
+    assert_eq!(reported["token"], "t-2");
+    server.look().await;
+    store.set_unavailable(true);
+    assert_eq!(server.token().await.problem(), (503, "store_unavailable"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

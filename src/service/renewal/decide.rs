@@ -160,7 +160,9 @@ impl View {
             .saturating_sub(life.obtained_at.epoch_ms());
         // A provider that has repeated this token will not give a longer one to whoever asks again
         // at once, whatever its realm says of its window.
-        if whole_ms < ms || held.row.repeat_count > 0 {
+        // One that a new token would have for a moment only counts as longer than it lives.
+        let shortly_ms = (whole_ms / 1000).max(5_000);
+        if whole_ms.saturating_sub(shortly_ms) < ms || held.row.repeat_count > 0 {
             window_opens.max(held.row.due_at.unwrap_or(expires_at))
         } else {
             window_opens

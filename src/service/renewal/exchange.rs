@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::View;
+use super::grants::{Late, is_unspent, next_grant};
 use super::turn::{Broken, nothing_to_fetch};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
@@ -26,7 +27,7 @@ use crate::upstream::{TokenSource, in_time, timed_out};
 const SAVE_TRIES: u32 = 10;
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
 /// How long an answer to a request that spends a grant is waited for after its time.
-const LONGEST_ANSWER: Duration = Duration::from_hours(1);
+const LONGEST_ANSWER: Duration = Duration::from_mins(10);
 /// The longest pause when it is tried in the background; it is tried until it is stored.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -42,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) instance: String,
     /// By how much a lease outlives the fetch it is for.
     pub(super) margin: Duration,
+    /// Whose answers are late, and since when.
+    pub(super) late: Late,
 }
 
 /// The time of one fetch.
@@ -100,14 +103,18 @@ impl Exchange {
             let exchanged = exchange
                 .make_here(&lease, &view, facts, times, &mut waiting)
                 .await;
+            exchange.late.end(&lease.id);
             if let Some(done) = waiting {
                 // Nobody waits where the renewal was cut off.
                 let _ = done.send(exchanged);
             }
         });
-        landed.await.unwrap_or(Exchanged {
-            outcome: Err(Broken::Overtaken),
-            steps: 1,
+        landed.await.unwrap_or_else(|_| {
+            let detail = "the exchange with the provider was cut off; the log tells why";
+            Exchanged {
+                steps: 1,
+                ..Exchanged::of(Failure::new(FailureKind::Busy, detail))
+            }
         })
     }
 
@@ -155,7 +162,7 @@ impl Exchange {
             } else {
                 None
             };
-            let sent = self.send(&request, times, waiting).await;
+            let sent = self.send(&lease.id, &request, times, waiting).await;
             crash_point("step_answered");
             match sent.and_then(|raw| run.take(raw)) {
                 Ok(saved) => {
@@ -178,6 +185,7 @@ impl Exchange {
     /// and its answer is waited for all the same.
     async fn send(
         &self,
+        id: &SecretId,
         request: &Request,
         times: Times,
         waiting: &mut Waiting,
@@ -199,7 +207,10 @@ impl Exchange {
             return answer;
         }
         if let Some(waiting) = waiting.take() {
+            self.late.note(id);
             tracing::warn!(
+                realm = id.realm,
+                key = id.key,
                 "the answer to a request that spends a grant is late; it is read whenever it comes"
             );
             // Nobody waits where the renewal was cut off.
@@ -440,59 +451,3 @@ impl Exchanged {
         }
     }
 }
-
-/// The grant after a step: what was saved over what was there.
-fn next_grant(before: &Grant, view: &View, saved: &Saved) -> Grant {
-    let is_same = before.seed == view.inputs.seed;
-    let mut values = if is_same {
-        before.values.clone()
-    } else {
-        crate::secret::Credentials::default()
-    };
-    for (name, value) in saved.values.iter() {
-        values.set(name, value);
-    }
-    let kept = before
-        .expires_at
-        .filter(|_| is_same && saved.values.is_empty());
-    Grant {
-        generation: before.generation + 1,
-        values,
-        seed: view.inputs.seed.clone(),
-        expires_at: saved.expires_at.or(kept),
-        intent: None,
-    }
-}
-
-/// Whether the provider cannot have taken the grant: it was not reached, or said no.
-fn is_unspent(failure: &Failure) -> bool {
-    let refused = match failure.kind {
-        FailureKind::Config
-        | FailureKind::Refused
-        | FailureKind::Quota
-        | FailureKind::Dependency
-        | FailureKind::Reauthorise => failure.is_answer,
-        FailureKind::Busy => failure.is_throttled,
-        FailureKind::Unreachable | FailureKind::TimedOut | FailureKind::Malformed => false,
-    };
-    refused || failure.is_unsent
-}
-
-impl View {
-    /// Until when a grant whose last use has an unknown outcome is left alone: near the end of the
-    /// held token it is tried once more.
-    pub(super) fn unknown_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-        self.definition.form().filter(|form| form.rotates())?;
-        let grant = &self.row.as_ref()?.grant;
-        let intent = grant.intent.as_ref()?;
-        let is_current = intent.generation == grant.generation && intent.seed == self.inputs.seed;
-        is_current.then(|| {
-            expires_at.map_or(Timestamp::from_epoch_ms(i64::MAX), |at| {
-                at.minus(LAST_CHANCE)
-            })
-        })
-    }
-}
-
-/// How long before the end of the held token a grant of unknown state is tried once more.
-const LAST_CHANCE: Duration = Duration::from_secs(30);

@@ -18,6 +18,9 @@ use crate::service::{ServiceError, TokenAnswer};
 use crate::store::{Commit, RecordedFailure};
 use crate::token::Source;
 
+/// How long to wait before it is looked again whether a late answer has come.
+const LATE_LOOK: Duration = Duration::from_millis(250);
+
 impl Renewal {
     /// Asks the provider and stores what it gives.
     pub(super) async fn fetch(&self, turn: Turn<'_>) -> Result<Turned, ServiceError> {
@@ -27,6 +30,11 @@ impl Renewal {
         let Some(form) = view.definition.form() else {
             return self.note_failure(turn, nothing_to_fetch()).await;
         };
+        if form.rotates() && cause != Cause::Retry && self.exchange.late.has(&lease.id) {
+            self.release(Some(lease)).await;
+            let soon = self.parts.clock.now().plus(LATE_LOOK);
+            return Ok(Turned::WaitUntil(soon));
+        }
         if let Some(failure) = &view.inputs.failure {
             return self.note_failure(turn, failure.clone()).await;
         }
@@ -134,6 +142,12 @@ impl Renewal {
         } = turn;
         let began = tokio::time::Instant::now();
         let Some(times) = self.exchange.times(lease, self.timeout(view)) else {
+            let SecretId { realm, key } = &lease.id;
+            tracing::warn!(
+                realm,
+                key,
+                "too little time was left to ask the provider: the database or this machine is slow"
+            );
             self.withdraw(call).await;
             return Err(Broken::OutOfTime);
         };
@@ -306,7 +320,6 @@ impl Renewal {
         let at = self.parts.clock.now();
         warn_of(&failure, id, view.grant_ends_soon(at));
         let recorded = recorded(failure, view, id, at);
-        let next_attempt_at = recorded.next_attempt_at;
         match self.parts.store.release_lease(lease, Some(&recorded)).await {
             Ok(true) => {}
             Ok(false) => return self.fenced(turn).await,
@@ -332,16 +345,12 @@ impl Renewal {
                 ..recorded.failure
             }));
         };
-        let answer = self.keep(
-            id,
-            view,
-            held,
-            Some(next_attempt_at),
-            Some(stale_after(&recorded)),
-        );
+        let until = recorded.background_attempt_at(held.token.life.expires_at);
+        let stale = Some(stale_after(&recorded));
+        let answer = self.keep(id, view, held, Some(until), stale);
         Ok(Turned::Answer(TokenAnswer {
             renewed: false,
-            retry_after: Some(next_attempt_at.since(at)),
+            retry_after: Some(until.since(at)),
             ..answer
         }))
     }
