@@ -2,13 +2,16 @@
 //! and judges the other.
 //!
 //! No redirects, no proxies of the environment, one attempt: retrying is the renewal's decision,
-//! since a second fetch may kill the first one's token.
+//! since a second fetch may kill the first one's token. Only a request of which nothing was written
+//! is tried again here, once.
 
+mod cause;
 mod clients;
 mod egress;
 mod handshake;
 mod limits;
 
+use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +20,7 @@ use reqwest::{Client, Response, redirect};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{RawAnswer, Request};
 
+use cause::cause;
 use clients::Clients;
 pub use egress::Egress;
 pub use limits::Limits;
@@ -55,7 +59,7 @@ impl SetupError {
 
 /// The error's own text without the URL, which may hold a password.
 fn setup(error: &reqwest::Error) -> SetupError {
-    let source = std::error::Error::source(error).map(ToString::to_string);
+    let source = error.source().map(ToString::to_string);
     SetupError(source.unwrap_or_else(|| "TLS or the proxy is not usable".to_owned()))
 }
 
@@ -97,9 +101,12 @@ impl Upstream {
     async fn exchange(&self, request: &Request) -> Result<RawAnswer, Failure> {
         self.egress.demand(&request.url)?;
         let client = self.clients.of(request.tls.as_ref())?;
-        let response = send(&client, request)
-            .await
-            .map_err(|error| self.transport(&error))?;
+        let response = match send(&client, request).await {
+            // A second connection; where the first was refused for a reason, it tells the reason.
+            Err(error) if is_unsent(&error) => send(&client, request).await,
+            sent => sent,
+        };
+        let response = response.map_err(|error| self.transport(&error))?;
         let status = response.status().as_u16();
         let headers = response.headers().iter().map(|(name, value)| {
             (
@@ -159,10 +166,13 @@ impl Upstream {
                 ..Failure::new(FailureKind::Unreachable, detail)
             };
         }
-        Failure::new(
-            FailureKind::Unreachable,
-            "the provider hung up before its answer was whole",
-        )
+        Failure {
+            is_unsent: is_unsent(error),
+            ..Failure::new(
+                FailureKind::Unreachable,
+                "the provider hung up before its answer was whole",
+            )
+        }
     }
 }
 
@@ -210,6 +220,15 @@ async fn send(client: &Client, request: &Request) -> Result<Response, reqwest::E
     sent.send().await
 }
 
+/// Whether the connection was closed before anything of the request was written to it.
+///
+/// With TLS 1.3 a server refuses a client's certificate after the client thinks that the handshake
+/// is done: its alert may end the connection in the moment before the request is handed to it, and
+/// then no error holds the alert.
+fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
+}
+
 /// The failure of a fetch that took too long.
 #[must_use]
 pub fn timed_out(timeout: Duration) -> Failure {
@@ -217,4 +236,43 @@ pub fn timed_out(timeout: Duration) -> Failure {
         FailureKind::TimedOut,
         format!("the provider did not answer within {timeout:?}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+    use hyper::body::Bytes;
+    use hyper_util::rt::TokioIo;
+
+    async fn asked(request_is_read: bool) -> hyper::Error {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(ours))
+                .await
+                .unwrap();
+        let request = http::Request::new(Empty::new());
+        if !request_is_read {
+            drop((connection, theirs));
+            return sender.send_request(request).await.unwrap_err();
+        }
+        let reads = async move {
+            use tokio::io::AsyncReadExt as _;
+            let mut theirs = theirs;
+            theirs.read_u8().await.unwrap();
+        };
+        let (answer, _, ()) = tokio::join!(sender.send_request(request), connection, reads);
+        answer.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_unsent_only_if_its_connection_was_closed_before_it() {
+        assert!(is_unsent(&Told(asked(false).await)), "closed before");
+        assert!(!is_unsent(&Told(asked(true).await)), "closed after");
+    }
+
+    /// An error around another, as reqwest has it.
+    #[derive(Debug, thiserror::Error)]
+    #[error("sending failed")]
+    struct Told(#[source] hyper::Error);
 }

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::cause::cause;
 use crate::failure::{Failure, FailureKind};
 
 /// What may be called beside public addresses. Clones share it.
@@ -132,14 +133,7 @@ impl From<NotAllowed> for Failure {
 
 /// The refusal in an error's chain of causes.
 pub(super) fn refusal_in(error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(NotAllowed(address)) = error.downcast_ref::<NotAllowed>() {
-            return Some(NotAllowed(*address).into());
-        }
-        cause = error.source();
-    }
-    None
+    cause::<NotAllowed>(error).map(|NotAllowed(address)| NotAllowed(*address).into())
 }
 
 /// The system's resolver; only addresses that may be called come out.

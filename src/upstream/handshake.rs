@@ -1,10 +1,10 @@
 //! What a TLS handshake failed of, in words that hold nothing of the request.
 
 use std::error::Error;
-use std::io;
 
 use rustls::AlertDescription as Alert;
 
+use super::cause::cause;
 use crate::failure::{Failure, FailureKind};
 
 /// A failed handshake as a failure; `None`: something else went wrong.
@@ -12,7 +12,7 @@ use crate::failure::{Failure, FailureKind};
 /// A client certificate that is refused is the operator's to mend, and says nothing of the provider
 /// for other secrets.
 pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<Failure> {
-    let error = tls_error(error)?;
+    let error = cause::<rustls::Error>(error)?;
     // A server that ends the handshake has read no request.
     let of = |kind, detail| {
         Some(Failure {
@@ -61,29 +61,11 @@ fn is_about_client(alert: Alert) -> bool {
     .contains(&alert)
 }
 
-/// The TLS error that an error comes from.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // `source` leaves out what an I/O error wraps.
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = match wrapped {
-            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustls::CertificateError;
+    use std::io;
 
     fn told(error: rustls::Error) -> Option<(FailureKind, String)> {
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
