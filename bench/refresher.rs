@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
-use token_server::app::App;
+use token_server::app::Services;
 use token_server::clock::{Clock, ManualClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
@@ -90,12 +90,12 @@ fn needed() -> f64 {
 }
 
 /// An instance with one realm, and so many secrets that have a token.
-async fn app(store: Arc<dyn Store>, clock: Arc<ManualClock>, secrets: usize) -> App {
+async fn serving(store: Arc<dyn Store>, clock: Arc<ManualClock>, secrets: usize) -> Services {
     let config = Config::load_without_file(&Environment::of(&[]), &[]).unwrap();
-    let app = App::over(&config, store, clock, Arc::new(Instantly));
+    let services = Services::over(&config, store, clock, Arc::new(Instantly));
     let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
         "token_path": "access_token", "expires_in_path": "expires_in"}});
-    app.api
+    services
         .realms
         .save(&RealmEdit::read(&realm).unwrap())
         .await
@@ -103,20 +103,20 @@ async fn app(store: Arc<dyn Store>, clock: Arc<ManualClock>, secrets: usize) -> 
     for number in 0..secrets {
         let id = SecretId::new("r", format!("app-{number}"));
         let secret = json!({"realm": "r", "key": id.key});
-        app.api
+        services
             .secrets
             .save(&SecretEdit::read(&secret).unwrap())
             .await
             .unwrap();
-        app.api.tokens.get(id.borrowed()).await.unwrap();
+        services.tokens.get(id.borrowed()).await.unwrap();
     }
-    app
+    services
 }
 
 /// What a sweep costs that renews nothing: the look, and the queue it fills.
 async fn sweeps(file: &str, store: Arc<SqlStore>) {
     let clock = clock();
-    let app = app(store, Arc::clone(&clock), 1).await;
+    let services = serving(store, Arc::clone(&clock), 1).await;
     let db = sea_orm::Database::connect(file).await.unwrap();
     // The one token row, copied: a look reads names and times only.
     for statement in [
@@ -145,7 +145,7 @@ async fn sweeps(file: &str, store: Arc<SqlStore>) {
              THEN {now_ms} - CAST(substr(key, 5) AS INTEGER) % 150000 ELSE {late} END"
         );
         db.execute_unprepared(&statement).await.unwrap();
-        let took = sweep(&app, due).await;
+        let took = sweep(&services, due).await;
         let first = *first.get_or_insert(took);
         let rows = f64::from(u32::try_from(due).unwrap());
         let (ms, ratio) = (
@@ -160,12 +160,12 @@ async fn sweeps(file: &str, store: Arc<SqlStore>) {
     db.close().await.unwrap();
 }
 
-async fn sweep(app: &App, due: u64) -> Duration {
+async fn sweep(services: &Services, due: u64) -> Duration {
     let mut all = Vec::new();
     for _ in 0..ROUNDS {
         let began = Instant::now();
         // Its time is up when the look is done: it begins no renewal.
-        let swept = app.api.refresher.sweep(Duration::ZERO).await.unwrap();
+        let swept = services.refresher.sweep(Duration::ZERO).await.unwrap();
         all.push(began.elapsed());
         assert_eq!((swept.due, swept.left), (due, due));
     }
@@ -175,11 +175,10 @@ async fn sweep(app: &App, due: u64) -> Duration {
 
 async fn renewals(name: &str, store: Arc<dyn Store>) {
     let clock = clock();
-    let app = app(store, Arc::clone(&clock), 1000).await;
+    let services = serving(store, Arc::clone(&clock), 1000).await;
     clock.advance(LIFE.saturating_sub(Duration::from_secs(100)));
     let began = Instant::now();
-    let swept = app
-        .api
+    let swept = services
         .refresher
         .sweep(Duration::from_mins(2))
         .await

@@ -107,13 +107,7 @@ impl ConfigFlags {
 
 /// Opens the configured store; does not connect yet.
 async fn open_store(config: &Config) -> anyhow::Result<SqlStore> {
-    let database = &config.database;
-    let url = database.parsed().map_err(|error| Exit::config(error.0))?;
-    Ok(
-        SqlStore::open(&url, database.max_connections, database.timeout())
-            .await
-            .map_err(Exit::store)?,
-    )
+    Ok(crate::app::open_store(config).await.map_err(Exit::start)?)
 }
 
 /// Opens the configured store after looking whether its server is there.

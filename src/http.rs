@@ -1,9 +1,13 @@
 //! The HTTP API: extract, call one service method, map.
+//!
+//! Every request comes by the `door`: gate, then the hit path, else the router.
 
 mod body;
 mod catalog;
 mod cron;
+mod door;
 mod error;
+mod gate;
 mod guard;
 mod health;
 mod hit;
@@ -37,7 +41,9 @@ use crate::clock::Clock;
 use crate::service::{Calls, Readiness, Realms, Refresher, Secrets, Tokens};
 use crate::telemetry::Metrics;
 
+pub use door::Door;
 pub use error::Problem;
+pub use gate::{Caller, Gate};
 pub use metrics::metrics_router;
 
 /// What handlers work with.
@@ -57,8 +63,6 @@ pub struct Api {
     pub readiness: Arc<Readiness>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Whether only requests of this machine are answered; see `guard`.
-    pub loopback_only: bool,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -66,8 +70,8 @@ pub struct Api {
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1 << 20;
 
-/// All routes of the API, with its description and the pages that show it.
-pub fn router(api: Api) -> Router {
+/// All routes of the API, with its description and the pages that show it; behind a [`Door`].
+fn router(api: Api) -> Router {
     let (router, description) = routes_and_description();
     router
         // A realm may be called `test` too.
@@ -80,11 +84,8 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
-        .layer(middleware::from_fn_with_state(
-            api.clone(),
-            observe::observe,
-        ))
+        .layer(middleware::from_fn(gate::enforce))
+        .layer(middleware::from_fn(observe::tell_route))
         .with_state(api)
 }
 

@@ -30,6 +30,7 @@ pub mod store_time;
 mod stored;
 pub mod sync;
 mod tokens;
+mod upkeep;
 
 pub use answer::{Refused, Stale, TokenAnswer};
 pub use calls::Calls;
@@ -51,3 +52,4 @@ pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};
 pub(crate) use stored::stored_definition;
 pub use tokens::Tokens;
+pub use upkeep::{Upkeep, UpkeepParts};

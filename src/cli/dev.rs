@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::output::print;
-use super::serve::Server;
-use crate::app::App;
+use crate::app::{Server, Services};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
 use crate::fake_provider::{
@@ -58,12 +57,12 @@ pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
         Exit::config(format!("{what}{hint}"))
     })?;
     logs::start(&config.log).map_err(Exit::config)?;
-    let server = Server::bind(config).await?;
-    let (address, kept) = (server.address()?, args.data.is_some());
+    let server = Server::bind(config).await.map_err(Exit::start)?;
+    let (address, kept) = (server.address().map_err(Exit::start)?, args.data.is_some());
     let outcome = server
-        .run(move |app| async move {
-            let provider = start_fake_provider(&app).await?;
-            save_examples(&app, &provider).await?;
+        .run(move |services| async move {
+            let provider = start_fake_provider(&services).await?;
+            save_examples(&services, &provider).await?;
             print(&welcome(
                 &format!("http://{address}"),
                 &provider,
@@ -73,7 +72,7 @@ pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
         })
         .await;
     temporary.close()?;
-    outcome
+    Ok(outcome.map_err(Exit::start)?)
 }
 
 /// Defaults, flags, and `TOKEN_SERVER__LOG__…` of the environment; nothing that could name a real
@@ -93,17 +92,16 @@ fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, Config
 }
 
 /// Answers the fake provider's URL.
-async fn start_fake_provider(app: &App) -> anyhow::Result<String> {
+async fn start_fake_provider(services: &Services) -> anyhow::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let serving = Serving {
-        router: FakeProvider::new(Arc::new(SystemClock::default())).router(),
-        api: None,
+        answers: FakeProvider::new(Arc::new(SystemClock::default())).router(),
         header_timeout: std::time::Duration::from_secs(75),
-        tasks: app.tasks.clone(),
+        tasks: services.tasks.clone(),
     };
-    let tasks = app.tasks.clone();
-    app.tasks.spawn("fake provider", async move {
+    let tasks = services.tasks.clone();
+    services.tasks.spawn("fake provider", async move {
         serve(
             listener,
             serving,
@@ -115,10 +113,10 @@ async fn start_fake_provider(app: &App) -> anyhow::Result<String> {
     Ok(url)
 }
 
-async fn save_examples(app: &App, provider: &str) -> anyhow::Result<()> {
+async fn save_examples(services: &Services, provider: &str) -> anyhow::Result<()> {
     for (realm, secret) in examples(provider) {
-        app.api.realms.save(&RealmEdit::read(&realm)?).await?;
-        app.api.secrets.save(&SecretEdit::read(&secret)?).await?;
+        services.realms.save(&RealmEdit::read(&realm)?).await?;
+        services.secrets.save(&SecretEdit::read(&secret)?).await?;
     }
     Ok(())
 }

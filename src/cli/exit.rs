@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::app::StartError;
 use crate::store::StoreError;
 
 /// An error with the exit code it is due, as of `sysexits.h`.
@@ -61,6 +62,17 @@ impl Exit {
             | StoreError::DevelopmentSchema(_)
             | StoreError::BadUrl(_) => Self::config(message),
             StoreError::Conflict(_) | StoreError::Corrupt { .. } => Self::failed(message),
+        }
+    }
+
+    /// Why a server did not start, or ended.
+    pub(super) fn start(error: StartError) -> Self {
+        match error {
+            StartError::Config(message) => Self::config(message),
+            StartError::Listen(message) => Self::unavailable(message),
+            StartError::Store(error) => Self::store(error),
+            StartError::Ready(message) => Self::failed(message),
+            StartError::Upstream(_) | StartError::System(_) => Self::failed(error.to_string()),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::service::ServiceError;
 use crate::store::StoreError;
 
 /// What a problem says beside the members of RFC 9457.
-#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 struct Extra {
     /// Stable; for programs.
     code: &'static str,
@@ -48,7 +48,7 @@ pub(super) struct ProblemBody {
 }
 
 /// An error answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
     detail: String,

@@ -6,26 +6,11 @@
 //! another origin. Browsers say so: in `Origin`, and where they send none, as for an image, in
 //! `Sec-Fetch-Site`. `--insecure-no-auth` lifts this.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
 use http::{HeaderMap, Method, header};
 
-use super::{Api, Problem};
-
-pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
-    match refusal(&api, &request) {
-        None => next.run(request).await,
-        Some(why) => Problem::forbidden(why).into_response(),
-    }
-}
-
 /// Why a request is refused, if it is.
-pub(super) fn refusal<B>(api: &Api, request: &http::Request<B>) -> Option<&'static str> {
-    if !api.loopback_only {
-        return None;
-    }
+pub(super) fn refusal<B>(request: &http::Request<B>) -> Option<&'static str> {
     let headers = request.headers();
     let host = headers
         .get(header::HOST)

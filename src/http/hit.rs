@@ -5,20 +5,16 @@
 
 use axum::response::Response;
 use http::{Method, Request, header};
-use tokio::time::Instant;
 
+use super::Api;
 use super::query::{flag, pairs};
-use super::{Api, tokens};
+use super::tokens::{self, Asked};
 use crate::secret::SecretRef;
 
 /// The answer, if the request is a plain ask for a token that memory holds.
-pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
+pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<(Response, Asked)> {
     if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request)
     {
-        return None;
-    }
-    let began = Instant::now();
-    if super::guard::refusal(api, request).is_some() {
         return None;
     }
     let (mut realm, mut key) = (None, None);
@@ -36,15 +32,8 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<Response> {
         realm: &realm,
         key: &key,
     })?;
-    let mut response = tokens::respond(&held, api.clock.now());
-    if let Some(id) = super::observe::given_id(request.headers()) {
-        response
-            .headers_mut()
-            .insert(super::observe::REQUEST_ID, id.clone());
-    }
-    api.metrics
-        .count_ask("ok", held.source.as_str(), began.elapsed());
-    Some(response)
+    let response = tokens::respond(&held, api.clock.now());
+    Some((response, Asked::answered(&held)))
 }
 
 fn has_body<B>(request: &Request<B>) -> bool {

@@ -1,44 +1,80 @@
 //! One span, one line and one count for each request that the hit path does not answer.
 
-use axum::extract::{MatchedPath, Request, State};
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
+use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
-use super::Api;
 use super::error::Code;
+use super::tokens::Asked;
+use crate::telemetry::Metrics;
 
 /// Taken from the request if it is sane, else made; on every answer and log line.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id of a client that is taken over.
 const LONGEST_ID: usize = 128;
 
-pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+/// The route that a request took, as `/api/realm/{id}`.
+#[derive(Clone)]
+struct Route(MatchedPath);
+
+/// Routes a request.
+pub(super) async fn routed(
+    metrics: &Metrics,
+    router: &Router,
+    request: Request,
+    began: Instant,
+) -> Response {
     let id = request_id(&request);
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", MatchedPath::as_str)
-        .to_owned();
     // The query is left out: it is the caller's, and may hold anything.
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let answered: Result<Response, Infallible> = router
+        .clone()
+        .oneshot(request)
+        .instrument(span.clone())
+        .await;
+    let Ok(mut response) = answered;
+    let told = response.extensions();
+    let route = told.get::<Route>().map_or("none", |route| route.0.as_str());
+    let code = told.get::<Code>().map(|code| code.0);
     let (took, status) = (began.elapsed(), response.status().as_u16());
-    api.metrics
-        .count_request(&route, method.as_str(), status, took);
-    let code = response.extensions().get::<Code>().map(|code| code.0);
+    metrics.count_request(route, method.as_str(), status, took);
+    if let Some(asked) = told.get::<Asked>() {
+        asked.count(metrics, began);
+    }
     span.in_scope(|| tracing::info!(%method, route, status, code, ?took, "answered"));
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
+/// Around all routes: tells with the answer which route it was.
+pub(super) async fn tell_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(Route(route));
+    }
+    response
+}
+
+/// The answer of a hit: it has an id only if the client gave one.
+pub(super) fn with_given_id(request: &HeaderMap, mut response: Response) -> Response {
+    if let Some(id) = given_id(request) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    response
+}
+
 /// The client's own id, if it is sane.
-pub(super) fn given_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+fn given_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(REQUEST_ID).filter(|id| {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
         !id.is_empty() && id.len() <= LONGEST_ID && id.as_bytes().iter().all(is_plain)

@@ -58,7 +58,6 @@ struct Report {
               (status = 502, body = ProblemBody), (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, body = ProblemBody)))]
 pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Response, Problem> {
-    let began = tokio::time::Instant::now();
     let report = Report::read(&body.required()?)?;
     let outcome = api
         .tokens
@@ -78,7 +77,7 @@ pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Res
             "a token was reported as refused again"
         );
     }
-    tokens::conclude(&api, outcome, began)
+    Ok(tokens::answer(&api, outcome))
 }
 
 impl Report {

@@ -1,4 +1,4 @@
-//! The accept loop: bounded head reading, graceful stop, the hit path before the router.
+//! The accept loop: bounded head reading, graceful stop.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,19 +16,39 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
-use super::{Api, hit};
+use super::Door;
 use crate::tasks::Tasks;
 
 /// A pause after `accept` fails: file descriptors may be used up, and come back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What answers the requests of connections.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// The answer to a request.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+}
+
+impl Answers for Door {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send {
+        Self::answer(self, request)
+    }
+}
+
+/// A listener that has no door: whoever reaches it may ask.
+impl Answers for Router {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        let routed: Result<Response, Infallible> =
+            self.clone().oneshot(request.map(Body::new)).await;
+        let Ok(response) = routed;
+        response
+    }
+}
+
 /// How connections are served.
 #[derive(Clone)]
-pub struct Serving {
-    /// The slow path.
-    pub router: Router,
-    /// The hit path; `None`: everything is routed.
-    pub api: Option<Api>,
+pub struct Serving<A> {
+    /// What answers.
+    pub answers: A,
     /// Time a client has to send its request's head; hyper counts the idle time of a kept
     /// connection in.
     pub header_timeout: Duration,
@@ -40,9 +60,9 @@ pub struct Serving {
 /// `patience`.
 ///
 /// Returns whether all did.
-pub async fn serve(
+pub async fn serve<A: Answers>(
     listener: TcpListener,
-    serving: Serving,
+    serving: Serving<A>,
     stop: impl Future<Output = ()>,
     patience: Duration,
 ) -> bool {
@@ -66,13 +86,20 @@ pub async fn serve(
         .is_ok()
 }
 
-fn serve_connection(stream: TcpStream, serving: &Serving, graceful: &GracefulShutdown) {
+fn serve_connection<A: Answers>(
+    stream: TcpStream,
+    serving: &Serving<A>,
+    graceful: &GracefulShutdown,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection closed at once");
         return;
     }
-    let (router, api) = (serving.router.clone(), serving.api.clone());
-    let service = service_fn(move |request| answer(router.clone(), api.clone(), request));
+    let answers = serving.answers.clone();
+    let service = service_fn(move |request| {
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.answer(request).await) }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(serving.header_timeout)
@@ -83,15 +110,4 @@ fn serve_connection(stream: TcpStream, serving: &Serving, graceful: &GracefulShu
             tracing::debug!(%error, "a connection ended early");
         }
     });
-}
-
-async fn answer(
-    router: Router,
-    api: Option<Api>,
-    request: Request<Incoming>,
-) -> Result<Response, Infallible> {
-    if let Some(held) = api.as_ref().and_then(|api| hit::answer(api, &request)) {
-        return Ok(held);
-    }
-    router.oneshot(request.map(Body::new)).await
 }

@@ -258,8 +258,7 @@ pub(super) async fn retry(
     Name(key): Name,
     query: Query,
 ) -> Result<Response, Problem> {
-    let began = tokio::time::Instant::now();
     let row = api.secrets.show(&key, query.text("realm")).await?;
     let outcome = api.tokens.retry(row.id.borrowed()).await;
-    tokens::conclude(&api, outcome, began)
+    Ok(tokens::answer(&api, outcome))
 }

@@ -17,6 +17,7 @@ use crate::json::{Issues, Object};
 
 use crate::secret::SecretRef;
 use crate::service::{ServiceError, TokenAnswer};
+use crate::telemetry::Metrics;
 
 /// A working token.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -122,7 +123,6 @@ pub(super) async fn show(
     query: Query,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let began = Instant::now();
     let ask = Ask::read(&query, body.0.as_ref())?;
     let id = SecretRef {
         realm: &ask.realm,
@@ -133,28 +133,43 @@ pub(super) async fn show(
         (false, Some(ms)) => api.tokens.get_living(id, ms).await,
         (false, None) => api.tokens.get(id).await,
     };
-    conclude(&api, outcome, began)
+    Ok(answer(&api, outcome))
 }
 
-/// Counts the outcome of an ask and makes its answer; unknown names are a bad request (inherited).
-pub(super) fn conclude(
-    api: &Api,
-    outcome: Result<TokenAnswer, ServiceError>,
-    began: Instant,
-) -> Result<Response, Problem> {
-    match outcome {
-        Ok(answer) => {
-            api.metrics
-                .count_ask("ok", answer.source.as_str(), began.elapsed());
-            Ok(respond(&answer, api.clock.now()))
-        }
-        Err(error) => {
-            let problem = Problem::from(error).unknown_is_bad_request();
-            api.metrics
-                .count_ask(problem.code(), "none", began.elapsed());
-            Err(problem)
+/// How an ask for a token ended, for the metrics; goes with its answer.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    outcome: &'static str,
+    source: &'static str,
+}
+
+impl Asked {
+    /// It got this token.
+    pub(super) fn answered(answer: &TokenAnswer) -> Self {
+        Self {
+            outcome: "ok",
+            source: answer.source.as_str(),
         }
     }
+
+    /// Counts it.
+    pub(super) fn count(self, metrics: &Metrics, began: Instant) {
+        metrics.count_ask(self.outcome, self.source, began.elapsed());
+    }
+}
+
+/// The answer to an ask; unknown names are a bad request (inherited).
+pub(super) fn answer(api: &Api, outcome: Result<TokenAnswer, ServiceError>) -> Response {
+    let (mut response, asked) = match outcome {
+        Ok(answer) => (respond(&answer, api.clock.now()), Asked::answered(&answer)),
+        Err(error) => {
+            let problem = Problem::from(error).unknown_is_bad_request();
+            let (outcome, source) = (problem.code(), "none");
+            (problem.into_response(), Asked { outcome, source })
+        }
+    };
+    response.extensions_mut().insert(asked);
+    response
 }
 
 /// The arguments; the query counts before the body.

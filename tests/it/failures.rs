@@ -292,10 +292,10 @@ async fn a_sweep_finds_what_the_stamps_missed() {
     world.provider.script(Fault::Json(good("t-2", 7200)));
     server.look().await;
     assert_eq!(server.token().await.ok()["token"], "t-1", "no look sees it");
-    server.app.sync.sweep().await.unwrap();
+    server.services.sync.sweep().await.unwrap();
     assert_eq!(server.token().await.ok()["token"], "t-2");
-    server.app.sync.sweep().await.unwrap();
-    other.app.sync.sweep().await.unwrap();
+    server.services.sync.sweep().await.unwrap();
+    other.services.sync.sweep().await.unwrap();
     assert_eq!(
         server.token().await.ok()["source"],
         "memory",
@@ -431,12 +431,12 @@ async fn a_slow_realm_does_not_keep_others_from_being_renewed() {
     fast_secret["realm"] = "fast".into();
     server.post("/api/secret", &fast_secret).await.ok();
     server.get("/api/token?realm=fast&key=k").await.ok();
-    server.app.refresh_ahead();
+    server.services.upkeep.refresh_ahead();
     world.provider.script(Fault::Json(good("fast-2", 7200)));
     world.provider.wait_for_calls(2).await;
     let status = server.get("/api/secret/k/status?realm=fast").await.ok();
     assert_eq!(status["state"], "valid", "renewed ahead: {status}");
-    server.app.tasks.stop_soft();
+    server.services.tasks.stop_soft();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use token_server::app::App;
+use token_server::app::{Services, door};
 use token_server::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::http::server::{Serving, serve};
@@ -51,13 +51,13 @@ impl Reply {
 /// One instance.
 pub(crate) struct Server {
     pub(crate) url: String,
-    pub(crate) app: App,
+    pub(crate) services: Services,
     client: reqwest::Client,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.app.tasks.stop_soft();
+        self.services.tasks.stop_soft();
     }
 }
 
@@ -112,7 +112,7 @@ impl Server {
 
     /// A look at what other instances wrote.
     pub(crate) async fn look(&self) {
-        self.app.sync.look(None).await.unwrap();
+        self.services.sync.look(None).await.unwrap();
     }
 }
 
@@ -198,24 +198,23 @@ impl World {
         } else {
             self.clock.clone()
         };
-        let app = App::build(&config, self.store.clone(), clock).unwrap();
-        app.sync.look(None).await.unwrap();
-        app.api.readiness.set_serving();
+        let services = Services::build(&config, self.store.clone(), clock).unwrap();
+        services.sync.look(None).await.unwrap();
+        services.readiness.set_serving();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = Serving {
-            router: token_server::http::router(app.api.clone()),
-            api: Some(app.api.clone()),
+            answers: door(&services, &config),
             header_timeout: Duration::from_secs(10),
-            tasks: app.tasks.clone(),
+            tasks: services.tasks.clone(),
         };
-        let tasks = app.tasks.clone();
-        app.tasks.spawn("server", async move {
+        let tasks = services.tasks.clone();
+        services.tasks.spawn("server", async move {
             serve(listener, serving, tasks.stopping(), Duration::from_secs(1)).await;
         });
         Server {
             url,
-            app,
+            services,
             client: client_builder().unwrap().build().unwrap(),
         }
     }

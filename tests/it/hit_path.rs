@@ -1,6 +1,6 @@
 //! The hit path and the router give the same answer.
 
-use tower::ServiceExt as _;
+use token_server::config::{Config, Environment};
 
 use crate::faulty_provider::Fault;
 use crate::harness::{World, good};
@@ -11,6 +11,8 @@ async fn the_hit_path_answers_what_the_router_answers() {
     let server = world.serve_realm().await;
     world.provider.script(Fault::Json(good("t/1+=", 7200)));
     server.token().await.ok();
+    let config = Config::load_without_file(&Environment::of(&[]), &[]).unwrap();
+    let door = token_server::app::door(&server.services, &config);
     for path in [
         "/api/token?realm=r&key=k",
         "/api/token?key=k&realm=r&other=1",
@@ -19,12 +21,12 @@ async fn the_hit_path_answers_what_the_router_answers() {
         let hit = server.get(path).await;
         let request = axum::extract::Request::get(path)
             .header("host", "localhost")
+            // What may have a body is not for the hit path.
+            .header("transfer-encoding", "chunked")
             .body(axum::body::Body::empty())
             .unwrap();
-        let routed = token_server::http::router(server.app.api.clone())
-            .oneshot(request)
-            .await
-            .unwrap();
+        let routed = door.answer(request).await;
+        assert!(routed.headers().contains_key("x-request-id"), "{path}");
         assert_eq!(hit.status, routed.status().as_u16());
         for name in ["content-type", "cache-control"] {
             assert_eq!(hit.headers[name], routed.headers()[name], "{path}");
@@ -42,7 +44,7 @@ async fn the_hit_path_answers_what_the_router_answers() {
         );
         assert_eq!(hit.body["source"], "memory");
     }
-    let metrics = server.app.api.metrics.text();
+    let metrics = server.services.metrics.text();
     assert!(
         metrics.contains(r#"token_requests_total{outcome="ok",source="memory"} 6"#),
         "{metrics}"

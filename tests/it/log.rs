@@ -69,10 +69,10 @@ async fn old_calls_are_pruned() {
     world.provider.script(Fault::Json(good("t-1", 7200)));
     server.token().await.ok();
     world.clock.advance(Duration::from_hours(7 * 24));
-    server.app.api.calls.prune().await;
+    server.services.calls.prune().await;
     assert_eq!(logged(&server, "").await.len(), 1);
     world.clock.advance(Duration::from_hours(2 * 24));
-    server.app.api.calls.prune().await;
+    server.services.calls.prune().await;
     assert_eq!(logged(&server, "").await.len(), 0);
 }
 

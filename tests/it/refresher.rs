@@ -92,7 +92,7 @@ async fn what_nobody_asks_for_is_not_renewed() {
     server.token().await.ok();
     world.advance(Duration::from_hours(20), &[&server]).await;
     server.token().await.ok();
-    server.app.api.refresher.tell_asks().await;
+    server.services.refresher.tell_asks().await;
     world
         .advance(Duration::from_secs(10 * 3600 - 30), &[&server])
         .await;
@@ -119,8 +119,8 @@ async fn the_background_renews_in_time_and_once() {
         world.serve_with(&settings).await,
     );
     for instance in [&server, &other] {
-        instance.app.follow(Duration::from_millis(100));
-        instance.app.refresh_ahead();
+        instance.services.upkeep.follow(Duration::from_millis(100));
+        instance.services.upkeep.refresh_ahead();
     }
     let mut realm = world.realm();
     realm["config"]["policy"] = json!({"refresh_ahead": "50%"});
@@ -168,7 +168,7 @@ async fn without_background_a_due_token_is_left_to_the_cron_call_and_renewed_inl
     };
     world.advance(to(window / 3 + 1000), &[&server]).await;
     assert_eq!(server.token().await.ok()["token"], "t-1");
-    server.app.tasks.stop(Duration::from_secs(5)).await;
+    server.services.tasks.stop(Duration::from_secs(5)).await;
     assert_eq!(
         world.provider.calls(),
         1,

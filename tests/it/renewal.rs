@@ -72,7 +72,8 @@ async fn flushes_together_fetch_once() {
         key: "k",
     };
     // The first poll of each joins the flight, so all have asked before the provider answers.
-    let flushes = futures_util::future::join_all((0..100).map(|_| server.app.api.tokens.flush(id)));
+    let flushes =
+        futures_util::future::join_all((0..100).map(|_| server.services.tokens.flush(id)));
     let (answers, ()) = tokio::join!(flushes, async {
         world.provider.wait_for_calls(2).await;
         world.provider.release();
@@ -299,7 +300,7 @@ async fn memory_is_served_while_the_store_is_away_and_readyz_tells() {
             .unwrap()
             .contains("database")
     );
-    assert!(server.app.sync.look(None).await.is_err());
+    assert!(server.services.sync.look(None).await.is_err());
     let stale = server.token().await.ok();
     assert_eq!(
         (&stale["token"], &stale["stale_since"]),

@@ -82,7 +82,7 @@ async fn a_storm_of_reports_costs_one_fetch() {
     let refused = Refused::Version(1);
     let storm = futures_util::future::join_all((0..10_000).map(|count| {
         let instance = if count % 2 == 0 { &server } else { &other };
-        instance.app.api.tokens.report(id, &refused)
+        instance.services.tokens.report(id, &refused)
     }));
     let (answers, ()) = tokio::join!(storm, async {
         world.provider.wait_for_calls(2).await;

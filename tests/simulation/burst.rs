@@ -38,7 +38,7 @@ async fn ten_thousand_secrets_fetched_together_are_renewed_apart() {
     let started_at = world.clock.now();
     let asks = ids
         .iter()
-        .map(|id| instance.app.api.tokens.get(id.borrowed()));
+        .map(|id| instance.services.tokens.get(id.borrowed()));
     assert!(
         futures_util::future::join_all(asks)
             .await

@@ -38,7 +38,7 @@ async fn call(
             let chosen = usize::try_from(dice.roll(instances.len() as u64)).unwrap();
             instances[chosen].clone()
         };
-        let answer = instance.app.api.tokens.get(id.borrowed()).await;
+        let answer = instance.services.tokens.get(id.borrowed()).await;
         let mut seen = seen.lock().unwrap();
         match answer {
             Ok(answer) => {
@@ -67,7 +67,7 @@ async fn mishaps(world: &World, instances: &Mutex<Vec<Instance>>) {
     tokio::time::sleep(Duration::from_hours(6)).await;
     // The one whose clock is ahead: others take its tokens over, whose expiry it wrote down.
     let dead = instances.lock().unwrap().remove(2);
-    dead.app.tasks.stop(Duration::ZERO).await;
+    dead.services.tasks.stop(Duration::ZERO).await;
     tokio::time::sleep(Duration::from_mins(5)).await;
     let fresh = world.start(3).await;
     instances.lock().unwrap().push(fresh);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use token_server::app::App;
+use token_server::app::Services;
 use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
@@ -43,22 +43,22 @@ async fn dues(keys: impl Iterator<Item = String>) -> Vec<f64> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(1_795_478_400_000)));
     let store = Arc::new(MemoryStore::new(clock.clone()));
     let config = Config::load_without_file(&Environment::of(&[]), &[]).unwrap();
-    let app = App::over(&config, store.clone(), clock.clone(), Arc::new(Instantly));
+    let services = Services::over(&config, store.clone(), clock.clone(), Arc::new(Instantly));
     let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
         "token_path": "access_token", "expires_in_path": "expires_in"}});
-    app.api
+    services
         .realms
         .save(&RealmEdit::read(&realm).unwrap())
         .await
         .unwrap();
     for key in keys {
         let secret = json!({"realm": "r", "key": key});
-        app.api
+        services
             .secrets
             .save(&SecretEdit::read(&secret).unwrap())
             .await
             .unwrap();
-        app.api
+        services
             .tokens
             .get(SecretId::new("r", key).borrowed())
             .await

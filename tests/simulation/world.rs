@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::json;
-use token_server::app::App;
+use token_server::app::Services;
 use token_server::clock::{Clock, SystemClock, Timestamp, millis};
 use token_server::config::{Config, Environment};
 use token_server::secret::SecretId;
@@ -50,7 +50,7 @@ impl Clock for SimClock {
 /// One process.
 #[derive(Clone)]
 pub(crate) struct Instance {
-    pub(crate) app: App,
+    pub(crate) services: Services,
     pub(crate) machine: Arc<SimClock>,
 }
 
@@ -84,16 +84,16 @@ impl World {
         let machine = SimClock::wrong_by(self.began, wrong_minutes);
         let clock = Arc::new(SystemClock::over(machine.clone()));
         compare(&clock, self.store.as_ref()).await.unwrap();
-        let app = App::over(
+        let services = Services::over(
             &config,
             self.store.clone(),
             clock.clone(),
             self.provider.clone(),
         );
-        keep_on_store_time(clock, self.store.clone(), &app.tasks);
-        app.follow(config.renewal.sync_interval());
-        app.refresh_ahead();
-        Instance { app, machine }
+        keep_on_store_time(clock, self.store.clone(), &services.tasks);
+        services.upkeep.follow(config.renewal.sync_interval());
+        services.upkeep.refresh_ahead();
+        Instance { services, machine }
     }
 
     /// Realm `r`, which replaces its token with an overlap of five minutes, and so many secrets.
@@ -103,8 +103,7 @@ impl World {
             "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}],
             "policy": {"reissue": "replaces", "overlap": "5m"}}});
         instance
-            .app
-            .api
+            .services
             .realms
             .save(&RealmEdit::read(&realm).unwrap())
             .await
@@ -114,8 +113,7 @@ impl World {
             let key = format!("app-{number}");
             let secret = json!({"realm": "r", "key": key, "key_1": key});
             instance
-                .app
-                .api
+                .services
                 .secrets
                 .save(&SecretEdit::read(&secret).unwrap())
                 .await

@@ -1,0 +1,341 @@
+//! The life of a server: bind, start, ready, drain, stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Services, door};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::http::metrics_router;
+use crate::http::server::{Serving, serve};
+use crate::service::store_time::{compare, keep_on_store_time};
+use crate::store::{Migrated, SqlStore, StoreError};
+use crate::upstream::SetupError;
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Config(String),
+    /// A port cannot be listened on.
+    #[error("{0}")]
+    Listen(String),
+    /// The database cannot be used, now or ever.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HTTP client cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] SetupError),
+    /// What was to be done when the server was ready failed.
+    #[error("{0}")]
+    Ready(String),
+    /// The system refused.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// Opens the configured store; does not connect yet.
+///
+/// # Errors
+/// When its URL is wrong.
+pub async fn open_store(config: &Config) -> Result<SqlStore, StartError> {
+    let database = &config.database;
+    let url = database
+        .parsed()
+        .map_err(|error| StartError::Config(error.0))?;
+    Ok(SqlStore::open(&url, database.max_connections, database.timeout()).await?)
+}
+
+/// A server that listens, before it serves.
+pub struct Server {
+    config: Config,
+    listener: TcpListener,
+    metrics: Option<TcpListener>,
+    store: SqlStore,
+    clock: Arc<SystemClock>,
+    services: Services,
+}
+
+impl Server {
+    /// Takes the ports and wires the parts; does not wait for the database.
+    ///
+    /// # Errors
+    /// When a setting is wrong, or a port is taken.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let address = config
+            .server
+            .address()
+            .map_err(|error| StartError::Config(error.0))?;
+        let store = open_store(&config).await?;
+        let clock = Arc::new(SystemClock::default());
+        let services = Services::build(&config, Arc::new(store.clone()), clock.clone())?;
+        let listener = bind(address, "server.listen", "--listen gives another").await?;
+        let metrics = bind_metrics(&config).await?;
+        Ok(Self {
+            config,
+            listener,
+            metrics,
+            store,
+            clock,
+            services,
+        })
+    }
+
+    /// The address of the API, with the port that the system chose for port 0.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn address(&self) -> Result<SocketAddr, StartError> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until TERM or Ctrl-C; `when_ready` runs once the store is, before `/readyz` says so.
+    ///
+    /// # Errors
+    /// When the database is one that can never be used, or `when_ready` fails.
+    pub async fn run<F, R>(self, when_ready: F) -> Result<(), StartError>
+    where
+        F: FnOnce(Services) -> R + Send + 'static,
+        R: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let Self {
+            config,
+            listener,
+            metrics,
+            store,
+            clock,
+            services,
+        } = self;
+        tracing::info!(address = %listener.local_addr()?, "listening");
+        let (fatal, mut failed) = mpsc::channel(1);
+        let start = StartUp {
+            services: services.clone(),
+            store: store.clone(),
+            clock,
+            interval: config.renewal.sync_interval(),
+            refresh_ahead: config.renewal.background,
+        };
+        services.tasks.spawn("start-up", async move {
+            if let Err(error) = start.run(when_ready).await {
+                // The receiver lives as long as the server.
+                let _ = fatal.send(error).await;
+            }
+        });
+        if let Some(listener) = metrics {
+            serve_metrics(listener, &config, &services);
+        }
+        let mut failure = None;
+        let stop = async {
+            tokio::select! {
+                () = told_to_end(&services, config.server.drain_delay()) => {}
+                Some(error) = failed.recv() => failure = Some(error),
+            }
+        };
+        let finished = tokio::select! {
+            finished = serve_and_drain(listener, &config, &services, stop) => finished,
+            () = told_twice() => false,
+        };
+        store.close().await;
+        tracing::info!(finished, "ended");
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Connections first, then background work, within one time: a caller that waits for a renewal
+/// would get an error from a loop that was told to end.
+async fn serve_and_drain(
+    listener: TcpListener,
+    config: &Config,
+    services: &Services,
+    stop: impl Future<Output = ()>,
+) -> bool {
+    let serving = Serving {
+        answers: door(services, config),
+        header_timeout: config.server.header_timeout(),
+        tasks: services.tasks.clone(),
+    };
+    let patience = config.server.drain_timeout();
+    let mut stopped_at = Instant::now();
+    let stop = async {
+        stop.await;
+        stopped_at = Instant::now();
+    };
+    let all_answered = serve(listener, serving, stop, patience).await;
+    let left = patience.saturating_sub(stopped_at.elapsed());
+    services.tasks.stop(left.max(LEAST_FOR_TASKS)).await && all_answered
+}
+
+/// Background work has so long to end even if connections took all the time: most only has to be
+/// told.
+const LEAST_FOR_TASKS: Duration = Duration::from_secs(1);
+
+fn serve_metrics(listener: TcpListener, config: &Config, services: &Services) {
+    let serving = Serving {
+        answers: metrics_router(services.metrics.clone()),
+        header_timeout: config.server.header_timeout(),
+        tasks: services.tasks.clone(),
+    };
+    let tasks = services.tasks.clone();
+    services.tasks.spawn("metrics", async move {
+        serve(listener, serving, tasks.stopping(), Duration::ZERO).await;
+    });
+}
+
+/// What happens between listening and being ready; in the background, so that `/healthz` answers
+/// meanwhile.
+struct StartUp {
+    services: Services,
+    store: SqlStore,
+    clock: Arc<SystemClock>,
+    interval: Duration,
+    refresh_ahead: bool,
+}
+
+/// First and longest pause between attempts to reach the database.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl StartUp {
+    async fn run<F, R>(self, when_ready: F) -> Result<(), StartError>
+    where
+        F: FnOnce(Services) -> R + Send + 'static,
+        R: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let patient = self.migrate_patiently();
+        tokio::select! {
+            () = self.services.tasks.stopping() => return Ok(()),
+            outcome = patient => outcome?,
+        }
+        if let Err(error) = compare(&self.clock, self.services.store.as_ref()).await {
+            tracing::warn!(%error, "the database's clock could not be read");
+        }
+        if self
+            .store
+            .has_only_inherited_tables()
+            .await
+            .unwrap_or(false)
+        {
+            tracing::info!(
+                "the inherited service's tables are in this database: token-server import takes them over"
+            );
+        }
+        keep_on_store_time(
+            self.clock,
+            self.services.store.clone(),
+            &self.services.tasks,
+        );
+        self.services.upkeep.follow(self.interval);
+        if self.refresh_ahead {
+            self.services.upkeep.refresh_ahead();
+        }
+        when_ready(self.services.clone())
+            .await
+            .map_err(|error| StartError::Ready(format!("{error:#}")))?;
+        self.services.readiness.set_serving();
+        tracing::info!("ready");
+        Ok(())
+    }
+
+    async fn reach_and_migrate(&self) -> Result<Migrated, StoreError> {
+        self.store.reach().await?;
+        self.store.migrate().await
+    }
+
+    /// Until the database is there: it may start later than we do.
+    async fn migrate_patiently(&self) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.reach_and_migrate().await {
+                Ok(migrated) => {
+                    tracing::info!(
+                        applied = migrated.applied,
+                        "the database's schema is up to date"
+                    );
+                    return Ok(());
+                }
+                Err(StoreError::Unavailable(reason) | StoreError::RefusesWrites(reason)) => {
+                    tracing::warn!(reason, retry_in = ?pause, "the database cannot be used yet");
+                    self.services
+                        .readiness
+                        .set_starting("the database cannot be reached yet; see the log");
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, setting: &str, mend: &str) -> Result<TcpListener, StartError> {
+    let failed = |error| {
+        StartError::Listen(format!(
+            "{setting}: {address} cannot be listened on: {error}; {mend}"
+        ))
+    };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let address = config
+        .metrics
+        .address()
+        .map_err(|error| StartError::Config(error.0))?;
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let mend = "--metrics-listen or TOKEN_SERVER__METRICS__LISTEN gives another; off gives none";
+    match bind(address, "metrics.listen", mend).await {
+        Ok(listener) => {
+            tracing::info!(address = %listener.local_addr()?, "metrics");
+            Ok(Some(listener))
+        }
+        Err(error) if config.metrics.is_given() => Err(error),
+        Err(_) => {
+            tracing::warn!(%address, "the default address of metrics is taken: none are served; set metrics.listen");
+            Ok(None)
+        }
+    }
+}
+
+/// Resolves when the listener should close: at once on Ctrl-C, after the drain delay on TERM.
+async fn told_to_end(services: &Services, delay: Duration) {
+    let Ok((mut term, mut interrupt)) = signals() else {
+        return std::future::pending().await;
+    };
+    let delay = tokio::select! {
+        _ = term.recv() => delay,
+        _ = interrupt.recv() => Duration::ZERO,
+    };
+    tracing::info!(?delay, "told to end: finishing what is under way");
+    services.readiness.set_draining();
+    tokio::time::sleep(delay).await;
+}
+
+/// Resolves at the second signal: end now.
+async fn told_twice() {
+    let Ok((mut term, mut interrupt)) = signals() else {
+        return std::future::pending().await;
+    };
+    for _ in 0..2 {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+}
+
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ))
+}

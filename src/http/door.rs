@@ -1,0 +1,47 @@
+//! The one way in: gate, then the hit path, else the router; whoever brings the request.
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
+use axum::{BoxError, Router};
+use http::Request;
+use tokio::time::Instant;
+
+use super::gate::{self, Gate};
+use super::{Api, hit, observe, router};
+
+/// Answers requests: of a socket, or of a function's event.
+#[derive(Clone)]
+pub struct Door {
+    gate: Gate,
+    api: Api,
+    router: Router,
+}
+
+impl Door {
+    /// To this API, behind this gate.
+    #[must_use]
+    pub fn new(gate: Gate, api: Api) -> Self {
+        let router = router(api.clone());
+        Self { gate, api, router }
+    }
+
+    /// Answers a request, counts it, and gives the answer its request id.
+    pub async fn answer<B>(&self, mut request: Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let began = Instant::now();
+        let metrics = &self.api.metrics;
+        let said = self.gate.admit(&request);
+        if said.is_ok()
+            && let Some((answer, asked)) = hit::answer(&self.api, &request)
+        {
+            asked.count(metrics, began);
+            return observe::with_given_id(request.headers(), answer);
+        }
+        gate::note(&mut request, said);
+        let request = request.map(Body::new);
+        observe::routed(metrics, &self.router, request, began).await
+    }
+}
