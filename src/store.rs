@@ -29,7 +29,9 @@ pub use leases::{Commit, Lease, LeaseStore};
 pub use memory::{Gate, MemoryStore};
 pub use page::{Listed, Page};
 pub use realms::{RealmRow, RealmStore};
-pub use secrets::{NextCredentials, SecretFilter, SecretHead, SecretRow, SecretStore};
+pub use secrets::{
+    FixedOutline, NextCredentials, SecretFilter, SecretOutline, SecretRow, SecretStore, ValueNames,
+};
 pub use sql::{
     DatabaseUrl, Import, ImportedToken, Migrated, MigrationState, Present, Replacing, SqlStore,
 };

@@ -237,11 +237,12 @@ async fn realms(store: &SqlStore) -> Vec<RealmRow> {
 }
 
 async fn secrets(store: &SqlStore) -> Vec<SecretRow> {
-    store
-        .list_secret_rows(&SecretFilter::default(), ALL)
-        .await
-        .unwrap()
-        .items
+    let listed = store.list_secrets(&SecretFilter::default(), ALL).await;
+    let mut rows = Vec::new();
+    for outline in listed.unwrap().items {
+        rows.extend(store.find_secret(&outline.id).await.unwrap());
+    }
+    rows
 }
 
 #[tokio::test]

@@ -11,10 +11,9 @@ use super::name::Name;
 use super::query::Query;
 use super::realms::ListBody;
 use super::{Api, Problem};
-use crate::clock::Timestamp;
-use crate::secret::{Credentials, MASK, numbered};
+use crate::secret::{MASK, numbered};
 use crate::service::{Secret, SecretEdit};
-use crate::store::SecretRow;
+use crate::store::SecretOutline;
 
 /// A secret; credentials are shown as asterisks. Further `key_6`… appear when they are stored.
 #[derive(utoipa::ToSchema)]
@@ -100,24 +99,21 @@ pub(super) struct NextValuesBody {
 /// How many of `key_1`… are always shown, as the inherited service does.
 const ALWAYS_SHOWN: u32 = 5;
 
-fn body(row: &SecretRow, warnings: Vec<String>) -> Value {
+fn body(row: &SecretOutline, warnings: Vec<String>) -> Value {
     let mut members = Map::new();
     members.insert("realm".to_owned(), row.id.realm.clone().into());
     members.insert("key".to_owned(), row.id.key.clone().into());
     for number in 1..=ALWAYS_SHOWN {
         members.insert(format!("key_{number}"), Value::Null);
     }
-    mask(&row.content.credentials, &mut members);
-    if let Some(fixed) = &row.content.fixed {
+    mask(&row.names.credentials, &mut members);
+    if let Some(fixed) = &row.names.fixed {
         members.insert("token".to_owned(), MASK.into());
-        members.insert(
-            "expires_at".to_owned(),
-            fixed.expires_at.map(Timestamp::epoch_ms).into(),
-        );
+        members.insert("expires_at".to_owned(), fixed.expires_at.into());
     }
-    if let Some(next) = &row.next {
+    if let Some(next) = &row.names.next {
         let mut masked = Map::new();
-        mask(&next.credentials, &mut masked);
+        mask(next, &mut masked);
         members.insert("next".to_owned(), masked.into());
     }
     members.insert("version".to_owned(), row.version.into());
@@ -129,15 +125,15 @@ fn body(row: &SecretRow, warnings: Vec<String>) -> Value {
     Value::Object(members)
 }
 
-fn mask(credentials: &Credentials, members: &mut Map<String, Value>) {
+fn mask(names: &[String], members: &mut Map<String, Value>) {
     let mut named = Map::new();
-    for name in credentials.names() {
+    for name in names {
         let place = if numbered(name).is_some() {
             &mut *members
         } else {
             &mut named
         };
-        place.insert(name.to_owned(), MASK.into());
+        place.insert(name.clone(), MASK.into());
     }
     members.insert("credentials".to_owned(), named.into());
 }
@@ -170,7 +166,7 @@ pub(super) async fn save(State(api): State<Api>, posted: JsonBody) -> Result<Jso
     let saved = api.secrets.save(&edit).await;
     let Secret { row, warnings } =
         saved.map_err(|error| Problem::from(error).unknown_is_bad_request())?;
-    Ok(Json(body(&row, warnings)))
+    Ok(Json(body(&SecretOutline::from(&row), warnings)))
 }
 
 /// Show one secret. `realm` may be left out where only one realm has the key.
@@ -184,7 +180,7 @@ pub(super) async fn show(
     query: Query,
 ) -> Result<Json<Value>, Problem> {
     let row = api.secrets.show(&key, query.text("realm")).await?;
-    Ok(Json(body(&row, Vec::new())))
+    Ok(Json(body(&SecretOutline::from(&row), Vec::new())))
 }
 
 /// Delete a secret and its token.

@@ -270,12 +270,12 @@ impl Definition {
         warnings
     }
 
-    /// The references that these values leave open.
+    /// The references that are left open by a secret that has these names.
     #[must_use]
-    pub fn missing(&self, inputs: &Credentials) -> Vec<Reference> {
+    pub fn missing(&self, has: impl Fn(&str) -> bool) -> Vec<Reference> {
         self.references()
             .into_iter()
-            .filter(|reference| inputs.get(&reference.name).is_none())
+            .filter(|reference| !has(&reference.name))
             .collect()
     }
 }

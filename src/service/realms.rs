@@ -198,17 +198,13 @@ impl Realms {
         }
     }
 
-    async fn secrets_of(
-        &self,
-        id: &str,
-        limit: u64,
-    ) -> Result<Listed<crate::store::SecretRow>, StoreError> {
+    async fn secrets_of(&self, id: &str, limit: u64) -> Result<Listed<SecretOutline>, StoreError> {
         let filter = SecretFilter {
             realm: Some(id.to_owned()),
             key: None,
         };
         self.store
-            .list_secret_rows(&filter, Page { offset: 0, limit })
+            .list_secrets(&filter, Page { offset: 0, limit })
             .await
     }
 
@@ -251,7 +247,11 @@ impl Realms {
         let mut warnings = definition.warnings();
         if !definition.references().is_empty() {
             for secret in self.secrets_of(id, WARN_SECRETS).await?.items {
-                let missing = definition.missing(&secret.content.credentials);
+                let has = |name: &str| {
+                    let mut names = secret.names.credentials.iter().chain(&secret.pushed);
+                    names.any(|there| there == name)
+                };
+                let missing = definition.missing(has);
                 warnings.extend(
                     missing
                         .iter()

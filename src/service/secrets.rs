@@ -10,7 +10,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, numbered};
 use crate::store::{
-    EditStore, Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretRow, StoreError,
+    EditStore, Listed, NextCredentials, Page, RealmRow, SecretFilter, SecretOutline, SecretRow,
+    StoreError,
 };
 use crate::token::TokenText;
 
@@ -94,12 +95,12 @@ impl Secrets {
         &self,
         realm: Option<&str>,
         page: Page,
-    ) -> Result<Listed<SecretRow>, ServiceError> {
+    ) -> Result<Listed<SecretOutline>, ServiceError> {
         let filter = SecretFilter {
             realm: realm.map(str::to_owned),
             key: None,
         };
-        Ok(self.store.list_secret_rows(&filter, page).await?)
+        Ok(self.store.list_secrets(&filter, page).await?)
     }
 
     /// Creates or updates a secret. Its version moves only if a credential changed, which retires
@@ -286,7 +287,7 @@ fn warnings(definition: &Definition, row: &SecretRow) -> Vec<String> {
     for (name, value) in row.pushed.iter() {
         inputs.set(name, value);
     }
-    let missing = definition.missing(&inputs);
+    let missing = definition.missing(|name| inputs.get(name).is_some());
     let missing = missing
         .iter()
         .map(|reference| reference.missing_in(&row.id));

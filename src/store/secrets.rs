@@ -1,6 +1,7 @@
 //! Secrets: credentials, those that are to replace them, and inputs that other processes push.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::error::StoreResult;
 use super::page::{Listed, Page};
@@ -35,28 +36,68 @@ pub struct SecretRow {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A secret without its content: name and versions.
+/// What may be told of a secret to anybody who lists secrets: which values there are, and none of
+/// them. Stored beside the sealed columns, so that a list opens nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretHead {
+pub struct SecretOutline {
     /// Its name.
     pub id: SecretId,
+    /// Which values there are.
+    pub names: ValueNames,
+    /// The names of the pushed inputs, sorted.
+    pub pushed: Vec<String>,
     /// Moves when the content changes.
     pub version: i64,
     /// Moves with every write.
     pub revision: i64,
+    /// When it was first stored.
+    pub created_at: Timestamp,
     /// When it was last edited.
     pub updated_at: Timestamp,
 }
 
-impl From<&SecretRow> for SecretHead {
+/// The names of an operator's values. Stored as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueNames {
+    /// Of the credentials, sorted.
+    pub credentials: Vec<String>,
+    /// Whether there is a token of a fixed realm, and until when it works, epoch milliseconds.
+    pub fixed: Option<FixedOutline>,
+    /// Of the credentials that are to replace these, sorted.
+    pub next: Option<Vec<String>>,
+}
+
+/// A token of a fixed realm without its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedOutline {
+    /// Epoch milliseconds; `None`: never expires.
+    pub expires_at: Option<i64>,
+}
+
+impl From<&SecretRow> for SecretOutline {
     fn from(row: &SecretRow) -> Self {
+        let fixed = row.content.fixed.as_ref().map(|fixed| FixedOutline {
+            expires_at: fixed.expires_at.map(Timestamp::epoch_ms),
+        });
         Self {
             id: row.id.clone(),
+            names: ValueNames {
+                credentials: names_of(&row.content.credentials),
+                fixed,
+                next: row.next.as_ref().map(|next| names_of(&next.credentials)),
+            },
+            pushed: names_of(&row.pushed),
             version: row.version,
             revision: row.revision,
+            created_at: row.created_at,
             updated_at: row.updated_at,
         }
     }
+}
+
+/// The names of these values, sorted.
+pub(super) fn names_of(values: &Credentials) -> Vec<String> {
+    values.names().map(str::to_owned).collect()
 }
 
 /// Credentials that are tried before they replace the current ones.
@@ -93,13 +134,7 @@ pub trait SecretStore: Send + Sync + 'static {
         &self,
         filter: &SecretFilter,
         page: Page,
-    ) -> StoreResult<Listed<SecretHead>>;
-    /// The same with their content, for lists that show which credentials there are.
-    async fn list_secret_rows(
-        &self,
-        filter: &SecretFilter,
-        page: Page,
-    ) -> StoreResult<Listed<SecretRow>>;
+    ) -> StoreResult<Listed<SecretOutline>>;
     /// Adds a secret; `false` if the name is taken, also by a deleted one.
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool>;
     /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was

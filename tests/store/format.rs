@@ -265,10 +265,6 @@ async fn a_content_that_cannot_be_read_is_named_without_its_value(scratch: &Scra
         spoil(&db, "ts_secret", "content", bytes).await;
         let place = ("ts_secret", "content");
         assert_names_the_place(store.find_secret(&id()).await, place);
-        assert_names_the_place(
-            store.list_secret_rows(&SecretFilter::default(), ALL).await,
-            place,
-        );
         let heads = store.list_secrets(&SecretFilter::default(), ALL).await;
         assert_eq!(heads.unwrap().items[0].id, id());
     }

@@ -3,7 +3,7 @@
 
 use token_server::clock::Timestamp;
 use token_server::secret::{Credentials, SecretContent, SecretId};
-use token_server::store::{NextCredentials, Page, SecretFilter, SecretHead, SecretRow};
+use token_server::store::{NextCredentials, Page, SecretFilter, SecretOutline, SecretRow};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, credentials, refusal, secret};
@@ -250,9 +250,10 @@ async fn names(
         key: key.map(str::to_owned),
     };
     let listed = store.list_secrets(&filter, page).await.unwrap();
-    let rows = store.list_secret_rows(&filter, page).await.unwrap();
-    let heads: Vec<SecretHead> = rows.items.iter().map(SecretHead::from).collect();
-    assert_eq!((&heads, rows.total), (&listed.items, listed.total));
+    for outline in &listed.items {
+        let row = store.find_secret(&outline.id).await.unwrap().unwrap();
+        assert_eq!(*outline, SecretOutline::from(&row));
+    }
     (
         listed.items.iter().map(|row| row.id.to_string()).collect(),
         listed.total,

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::super::{Listed, Page, SecretFilter, SecretHead, SecretRow, SecretStore, StoreResult};
+use super::super::{
+    Listed, Page, SecretFilter, SecretOutline, SecretRow, SecretStore, StoreResult,
+};
 use super::{MemoryStore, State, page_of};
 use crate::clock::Timestamp;
 use crate::secret::{Credentials, SecretContent, SecretId};
@@ -36,21 +38,12 @@ impl SecretStore for MemoryStore {
         &self,
         filter: &SecretFilter,
         page: Page,
-    ) -> StoreResult<Listed<SecretHead>> {
+    ) -> StoreResult<Listed<SecretOutline>> {
         let listed = matching(&*self.enter("list_secrets").await?, filter, page);
         Ok(Listed {
-            items: listed.items.iter().map(SecretHead::from).collect(),
+            items: listed.items.iter().map(SecretOutline::from).collect(),
             total: listed.total,
         })
-    }
-
-    async fn list_secret_rows(
-        &self,
-        filter: &SecretFilter,
-        page: Page,
-    ) -> StoreResult<Listed<SecretRow>> {
-        let state = self.enter("list_secret_rows").await?;
-        Ok(matching(&state, filter, page))
     }
 
     async fn insert_secret(&self, row: &SecretRow) -> StoreResult<bool> {

@@ -25,8 +25,11 @@ const DEVELOPMENT_MIGRATIONS: [&str; 2] = ["m0001_realm_secret_token", "m0002_fe
 /// Tables that only versions before the first release had.
 const DEVELOPMENT_TABLES: [&str; 1] = ["ts_fetch"];
 /// Columns that each table got before the first release; a table without them is older.
-const RELEASED_COLUMNS: [(&str, &str); 2] =
-    [("ts_token", "grant_content"), ("ts_token", "failure_code")];
+const RELEASED_COLUMNS: [(&str, &str); 3] = [
+    ("ts_token", "grant_content"),
+    ("ts_token", "failure_code"),
+    ("ts_secret", "names"),
+];
 
 /// What shows that a version before the first release made this database; `None`: none did.
 pub(super) async fn find_development_schema(

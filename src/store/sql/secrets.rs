@@ -4,13 +4,20 @@ use async_trait::async_trait;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, IntoActiveModel as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, EntityTrait as _, FromQueryResult,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    Select,
 };
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::super::sealing::Sealer;
+use super::super::secrets::names_of;
+
 use super::super::{
-    Listed, NextCredentials, Page, SecretFilter, SecretHead, SecretRow, SecretStore, StoreResult,
+    Listed, NextCredentials, Page, SecretFilter, SecretOutline, SecretRow, SecretStore, StoreError,
+    StoreResult,
 };
 use super::entities::secret::{ActiveModel, Column, Entity, Model};
 use super::stored::SealedRow;
@@ -36,53 +43,20 @@ impl SecretStore for SqlStore {
         &self,
         filter: &SecretFilter,
         page: Page,
-    ) -> StoreResult<Listed<SecretHead>> {
+    ) -> StoreResult<Listed<SecretOutline>> {
         let Some(query) = live(filter) else {
             return Ok(Listed::default());
         };
-        let rows = newest_first(query.clone(), page).select_only().columns([
-            Column::Realm,
-            Column::Key,
-            Column::Version,
-            Column::Revision,
-            Column::UpdatedAt,
-        ]);
+        let rows = newest_first(query.clone(), page)
+            .select_only()
+            .columns(OutlineModel::COLUMNS);
         let items = self
-            .run(|| {
-                rows.clone()
-                    .into_tuple::<(String, String, i64, i64, i64)>()
-                    .all(&self.db)
-            })
+            .run(|| rows.clone().into_model::<OutlineModel>().all(&self.db))
             .await?;
         let total = self.run(|| query.clone().count(&self.db)).await?;
-        let head = |(realm, key, version, revision, updated_at)| SecretHead {
-            id: SecretId { realm, key },
-            version,
-            revision,
-            updated_at: Timestamp::from_epoch_ms(updated_at),
-        };
+        let items = items.into_iter().map(OutlineModel::read);
         Ok(Listed {
-            items: items.into_iter().map(head).collect(),
-            total,
-        })
-    }
-
-    async fn list_secret_rows(
-        &self,
-        filter: &SecretFilter,
-        page: Page,
-    ) -> StoreResult<Listed<SecretRow>> {
-        let Some(query) = live(filter) else {
-            return Ok(Listed::default());
-        };
-        let rows = newest_first(query.clone(), page);
-        let items = self.run(|| rows.clone().all(&self.db)).await?;
-        let total = self.run(|| query.clone().count(&self.db)).await?;
-        Ok(Listed {
-            items: items
-                .iter()
-                .map(|model| open(&self.sealer, model))
-                .collect::<Result<_, _>>()?,
+            items: items.collect::<Result<_, _>>()?,
             total,
         })
     }
@@ -96,6 +70,7 @@ impl SecretStore for SqlStore {
         let statement = Entity::update_many()
             .set(ActiveModel {
                 pushed: NotSet,
+                pushed_names: NotSet,
                 pushed_version: NotSet,
                 ..seal(&self.sealer, row).into_active_model().reset_all()
             })
@@ -116,6 +91,7 @@ impl SecretStore for SqlStore {
         let column = SealedRow::of_secret(&self.sealer, id).column("pushed");
         let row = ActiveModel {
             pushed: Set(Some(column.write_credentials(pushed))),
+            pushed_names: Set(Some(write_names(&names_of(pushed)))),
             pushed_version: Set(expected_version + 1),
             changed_at: Set(now.epoch_ms()),
             ..Default::default()
@@ -164,6 +140,8 @@ impl SecretStore for SqlStore {
             .col_expr(Column::NextFailureCode, Expr::value(None::<String>))
             .col_expr(Column::NextFailedAt, Expr::value(None::<i64>))
             .col_expr(Column::Pushed, Expr::value(None::<Vec<u8>>))
+            .col_expr(Column::Names, Expr::value(None::<String>))
+            .col_expr(Column::PushedNames, Expr::value(None::<String>))
             .col_expr(
                 Column::PushedVersion,
                 Expr::col(Column::PushedVersion).add(1),
@@ -204,11 +182,76 @@ fn newest_first(query: Select<Entity>, page: Page) -> Select<Entity> {
         .limit(page.limit)
 }
 
+/// The columns of a list, none of them sealed.
+#[derive(FromQueryResult)]
+struct OutlineModel {
+    realm: String,
+    key: String,
+    names: Option<String>,
+    pushed_names: Option<String>,
+    version: i64,
+    revision: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl OutlineModel {
+    const COLUMNS: [Column; 8] = [
+        Column::Realm,
+        Column::Key,
+        Column::Names,
+        Column::PushedNames,
+        Column::Version,
+        Column::Revision,
+        Column::CreatedAt,
+        Column::UpdatedAt,
+    ];
+
+    fn read(self) -> StoreResult<SecretOutline> {
+        let id = SecretId {
+            realm: self.realm,
+            key: self.key,
+        };
+        Ok(SecretOutline {
+            names: read_names(&id, "names", self.names.as_deref())?,
+            pushed: read_names(&id, "pushed_names", self.pushed_names.as_deref())?,
+            version: self.version,
+            revision: self.revision,
+            created_at: Timestamp::from_epoch_ms(self.created_at),
+            updated_at: Timestamp::from_epoch_ms(self.updated_at),
+            id,
+        })
+    }
+}
+
+/// Names as JSON.
+fn write_names(names: &impl Serialize) -> String {
+    // Strings and numbers always serialise.
+    serde_json::to_string(names).unwrap_or_default()
+}
+
+fn read_names<T: Default + DeserializeOwned>(
+    id: &SecretId,
+    column: &'static str,
+    text: Option<&str>,
+) -> StoreResult<T> {
+    let Some(text) = text else {
+        return Ok(T::default());
+    };
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt {
+        table: "ts_secret",
+        column,
+        key: id.to_string(),
+        reason: "is not the JSON that is stored there".to_owned(),
+    })
+}
+
 pub(super) fn seal(sealer: &Sealer, row: &SecretRow) -> Model {
     let stored = SealedRow::of_secret(sealer, &row.id);
     let next = row.next.as_ref();
     let failure = next.and_then(|next| next.failure.as_ref());
     let pushed = (!row.pushed.is_empty()).then_some(&row.pushed);
+    let outline = SecretOutline::from(row);
     Model {
         realm: row.id.realm.clone(),
         key: row.id.key.clone(),
@@ -219,6 +262,8 @@ pub(super) fn seal(sealer: &Sealer, row: &SecretRow) -> Model {
         next_failed_at: failure.map(|failure| failure.at.epoch_ms()),
         pushed: pushed.map(|pushed| stored.column("pushed").write_credentials(pushed)),
         pushed_version: row.pushed_version,
+        names: Some(write_names(&outline.names)),
+        pushed_names: pushed.map(|_| write_names(&outline.pushed)),
         version: row.version,
         revision: row.revision,
         created_at: row.created_at.epoch_ms(),

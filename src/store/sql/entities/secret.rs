@@ -22,6 +22,10 @@ pub struct Model {
     /// Sealed: inputs that another process writes.
     pub pushed: Option<Vec<u8>>,
     pub pushed_version: i64,
+    /// The names of the values in `content` and `next_content`, as JSON, for lists.
+    pub names: Option<String>,
+    /// The names of the values in `pushed`, as JSON.
+    pub pushed_names: Option<String>,
     pub version: i64,
     pub revision: i64,
     pub created_at: i64,

@@ -105,7 +105,10 @@ fn secret_table(manager: &SchemaManager<'_>) -> TableCreateStatement {
         // Inputs that another process pushes; they have a version of their own, since they retire
         // no token.
         .col(blob_column(backend, "pushed").null())
-        .col(number("pushed_version").not_null().default(0));
+        .col(number("pushed_version").not_null().default(0))
+        // What lists show, so that they open nothing sealed.
+        .col(text_column(backend, "names").null())
+        .col(text_column(backend, "pushed_names").null());
     versions_and_times(&mut table);
     table
 }
