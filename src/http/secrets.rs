@@ -125,9 +125,9 @@ fn body(row: &SecretOutline, warnings: Vec<String>) -> Value {
     Value::Object(members)
 }
 
-fn mask(names: &[String], members: &mut Map<String, Value>) {
+fn mask(credentials: &[String], members: &mut Map<String, Value>) {
     let mut named = Map::new();
-    for name in names {
+    for name in credentials {
         let place = if numbered(name).is_some() {
             &mut *members
         } else {

@@ -7,7 +7,7 @@ use super::stored::{config_of, stored_definition};
 use super::{ServiceError, Tokens};
 use crate::clock::Clock;
 use crate::realm::Definition;
-use crate::store::{EditStore, Listed, Page, RealmRow, SecretFilter, StoreError};
+use crate::store::{EditStore, Listed, Page, RealmRow, SecretFilter, SecretOutline, StoreError};
 
 /// A realm as it is answered.
 #[derive(Clone, Debug)]
