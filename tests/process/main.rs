@@ -32,4 +32,5 @@ mod proxy;
 mod read_only;
 mod real_input;
 mod sdk;
+mod servers;
 mod storms;
