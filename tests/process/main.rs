@@ -22,6 +22,7 @@ mod instances;
 mod issuer;
 mod lifecycle;
 mod logins;
+mod moving;
 mod mtls;
 mod oidc;
 mod outage;
