@@ -55,8 +55,8 @@ fuzz_target!(|data: &[u8]| {
         headers,
         body: body.to_vec(),
     };
-    if let Some(form) = definition.form() {
-        let _ = form
+    if let Some(recipe) = definition.recipe() {
+        let _ = recipe
             .rehearse(facts::of(definition), vec![raw], false)
             .report(false);
     }

@@ -17,8 +17,8 @@ fuzz_target!(|text: &str| {
     let Ok(definition) = Definition::read(Some(&config), None) else {
         return;
     };
-    if let Some(form) = definition.form() {
-        let _ = form
+    if let Some(recipe) = definition.recipe() {
+        let _ = recipe
             .rehearse(facts::of(&definition), vec![facts::good_answer(); 2], true)
             .report(true);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::StepAnswer;
-use super::form::Format;
+use super::recipe::ResponseFormat;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::token::TokenText;
@@ -73,11 +73,13 @@ pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
     let format = answer.format;
     let looks_like = match answer.text.trim_start().as_bytes().first() {
         None => "is empty".to_owned(),
-        Some(b'<') if format == Format::Xml => {
+        Some(b'<') if format == ResponseFormat::Xml => {
             "is XML that is broken, truncated, too large, or has a DOCTYPE".to_owned()
         }
         Some(b'<') => "is HTML or XML, not what the realm says".to_owned(),
-        Some(b'{' | b'[') if format == Format::Json => "is broken or truncated JSON".to_owned(),
+        Some(b'{' | b'[') if format == ResponseFormat::Json => {
+            "is broken or truncated JSON".to_owned()
+        }
         Some(_) => format!("is not {}", format.name()),
     };
     let status = answer.status;

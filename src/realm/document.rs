@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value as Json};
 
-use super::form::{Format, ResponseForm};
 use super::location::{Location, Place};
+use super::recipe::{ResponseFormat, ResponseRules};
 
 /// An answer as it came.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ pub(super) struct StepAnswer {
     /// `None`: the body is not what the realm says.
     pub(super) document: Option<Json>,
     /// What the realm says that it is.
-    pub(super) format: Format,
+    pub(super) format: ResponseFormat,
 }
 
 /// Elements within elements, members within members.
@@ -61,7 +61,7 @@ impl StepAnswer {
         }
     }
 
-    pub(super) fn read(raw: RawAnswer, response: &ResponseForm) -> Self {
+    pub(super) fn read(raw: RawAnswer, response: &ResponseRules) -> Self {
         let (text, is_text) = decoded(&raw);
         let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let body = response
@@ -71,14 +71,14 @@ impl StepAnswer {
             .unwrap_or(body);
         let document = match response.format {
             // The prefix may be the beginning of the call.
-            Format::Json => serde_json::from_str(body.trim())
+            ResponseFormat::Json => serde_json::from_str(body.trim())
                 .ok()
                 .or_else(|| read_call(body))
                 .or_else(|| read_call(&text)),
-            Format::Xml => read_xml(body),
-            Format::Form => read_form(body),
+            ResponseFormat::Xml => read_xml(body),
+            ResponseFormat::Form => read_form(body),
             // An object is no token but a provider that speaks JSON when it refuses.
-            Format::Text => is_text
+            ResponseFormat::Text => is_text
                 .then(|| body.trim().into())
                 .filter(|text: &Json| text != "" && read_object(body.trim()).is_none()),
         };
@@ -329,8 +329,8 @@ mod tests {
             .push(("set-cookie".into(), "other=\"b 2\"".into()));
         StepAnswer::read(
             raw,
-            &ResponseForm {
-                format: Format::Json,
+            &ResponseRules {
+                format: ResponseFormat::Json,
                 strip_prefix: None,
             },
         )
@@ -367,7 +367,7 @@ mod tests {
         );
     }
 
-    fn read(format: Format, prefix: Option<&str>, body: &str) -> Option<Json> {
+    fn read(format: ResponseFormat, prefix: Option<&str>, body: &str) -> Option<Json> {
         let raw = RawAnswer {
             status: 200,
             headers: Vec::new(),
@@ -375,7 +375,7 @@ mod tests {
         };
         StepAnswer::read(
             raw,
-            &ResponseForm {
+            &ResponseRules {
                 format,
                 strip_prefix: prefix.map(str::to_owned),
             },
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_format_is_read() {
-        use Format::{Form, Json, Text, Xml};
+        use ResponseFormat::{Form, Json, Text, Xml};
         for (format, prefix, body, expected) in [
             (Json, None, r#"{"a":1}"#, Some(json!({"a": 1}))),
             (Json, None, "\u{feff} \"token\" ", Some(json!("token"))),
@@ -456,19 +456,19 @@ mod tests {
                 headers: Vec::new(),
                 body: body.as_bytes().to_vec(),
             };
-            let form = ResponseForm {
-                format: Format::Form,
+            let rules = ResponseRules {
+                format: ResponseFormat::Form,
                 strip_prefix: None,
             };
             assert_eq!(
-                StepAnswer::read(raw, &form).as_error().document.as_ref(),
+                StepAnswer::read(raw, &rules).as_error().document.as_ref(),
                 expected,
                 "{body}"
             );
         }
     }
 
-    fn of(body: &[u8], headers: &[(&str, &str)], format: Format) -> StepAnswer {
+    fn of(body: &[u8], headers: &[(&str, &str)], format: ResponseFormat) -> StepAnswer {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -479,7 +479,7 @@ mod tests {
                 headers,
                 body: body.to_vec(),
             },
-            &ResponseForm {
+            &ResponseRules {
                 format,
                 strip_prefix: None,
             },
@@ -495,7 +495,7 @@ mod tests {
             "application/json; charset=GBK",
             "text/html;charset=\"gb2312\"; x=y",
         ] {
-            let answer = of(gbk, &[("Content-Type", media_type)], Format::Json);
+            let answer = of(gbk, &[("Content-Type", media_type)], ResponseFormat::Json);
             assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
         }
         let utf8 = expected.to_string();
@@ -507,7 +507,7 @@ mod tests {
             let answer = of(
                 utf8.as_bytes(),
                 &[("content-type", media_type)],
-                Format::Json,
+                ResponseFormat::Json,
             );
             assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
         }
@@ -518,10 +518,10 @@ mod tests {
         ]
         .concat();
         assert_eq!(
-            of(&xml, &[], Format::Xml).document,
+            of(&xml, &[], ResponseFormat::Xml).document,
             Some(json!({"msg": "密"}))
         );
-        assert_eq!(of(gbk, &[], Format::Text).document, None);
+        assert_eq!(of(gbk, &[], ResponseFormat::Text).document, None);
     }
 
     #[test]
@@ -529,11 +529,11 @@ mod tests {
         let answer = of(
             b"callback( {\"access_token\":\"t\"} );\n",
             &[],
-            Format::Json,
+            ResponseFormat::Json,
         );
         assert_eq!(answer.document, Some(json!({"access_token": "t"})));
-        let form = ResponseForm {
-            format: Format::Json,
+        let rules = ResponseRules {
+            format: ResponseFormat::Json,
             strip_prefix: Some("cb(".to_owned()),
         };
         let raw = RawAnswer {
@@ -541,8 +541,11 @@ mod tests {
             headers: Vec::new(),
             body: b"cb({\"access_token\":\"t\"})".to_vec(),
         };
-        assert_eq!(StepAnswer::read(raw, &form).document, answer.document);
-        assert_eq!(of(b"<script>f({})", &[], Format::Json).document, None);
+        assert_eq!(StepAnswer::read(raw, &rules).document, answer.document);
+        assert_eq!(
+            of(b"<script>f({})", &[], ResponseFormat::Json).document,
+            None
+        );
     }
 
     #[test]
@@ -552,7 +555,7 @@ mod tests {
             ("set-cookie", "other=\"b 2\""),
             ("Set-Cookie", "sid=new; path=/"),
         ];
-        let answer = of(b"{}", &set, Format::Json);
+        let answer = of(b"{}", &set, ResponseFormat::Json);
         assert_eq!(
             (answer.cookie("sid"), answer.cookie("other")),
             (Some("new"), Some("\"b 2\""))

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::run::{Facts, Request, Run};
-use super::{Answer, DEFAULT_LIFE, Expiry, Form, RawAnswer, Saved};
+use super::{Answer, DEFAULT_LIFE, Expiry, RawAnswer, Recipe, Saved};
 use crate::clock::millis;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::MASK;
@@ -75,7 +75,7 @@ fn by_name(headers: &[(String, String)]) -> Map<String, Json> {
     members
 }
 
-impl Form {
+impl Recipe {
     /// Goes through a fetch with recorded answers, one for each request.
     #[must_use]
     pub fn rehearse(&self, facts: Facts, answers: Vec<RawAnswer>, show_secrets: bool) -> Rehearsal {

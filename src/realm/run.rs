@@ -17,8 +17,8 @@ use serde_json::Value as Json;
 
 use super::answer::Answer;
 use super::document::{RawAnswer, StepAnswer};
-use super::form::templates::{request_templates, var_templates};
-use super::form::{Form, Input, Origin, RequestForm, Style};
+use super::recipe::templates::{request_templates, var_templates};
+use super::recipe::{Input, Origin, Recipe, RequestTemplate, Style};
 use super::template::{Names, Rendered, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -71,9 +71,9 @@ pub struct BaseName {
 
 /// A fetch under way.
 pub struct Run<'a> {
-    form: &'a Form,
+    recipe: &'a Recipe,
     facts: Facts,
-    requests: Vec<RequestForm>,
+    requests: Vec<RequestTemplate>,
     steps: Vec<StepAnswer>,
     /// The answer that was judged a failure.
     refused: Option<StepAnswer>,
@@ -89,7 +89,7 @@ pub struct Run<'a> {
     answer_vars: BTreeSet<&'a str>,
 }
 
-impl Form {
+impl Recipe {
     /// Begins a fetch.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl Form {
             answer_vars: self.vars_with(|name| name == "steps"),
             secret_texts: RefCell::default(),
             rendered: Cell::default(),
-            form: self,
+            recipe: self,
             facts,
             requests,
             steps: Vec::new(),
@@ -171,21 +171,24 @@ impl Form {
     /// # Errors
     /// `Config`: a name cannot be worked out.
     pub fn bases(&self, inputs: &Credentials) -> Result<Vec<BaseName>, Failure> {
-        let scope = InputNames { form: self, inputs };
+        let names = InputNames {
+            recipe: self,
+            inputs,
+        };
         let text = |template: &Template| {
-            let rendered = template.text(&scope).map_err(config)?;
+            let rendered = template.text(&names).map_err(config)?;
             let rendered = rendered
                 .map(|text| text.real)
                 .filter(|text| !text.is_empty());
             rendered.ok_or_else(|| config(format!("{}: has no value", template.pointer())))
         };
-        let named = self.depends_on.iter().map(|base| {
+        let bases = self.depends_on.iter().map(|base| {
             Ok(BaseName {
                 alias: base.alias.clone(),
                 secret: SecretId::new(text(&base.realm)?, text(&base.key)?),
             })
         });
-        named.collect()
+        bases.collect()
     }
 
     /// The aliases of the tokens that it is made from.
@@ -222,13 +225,13 @@ fn input_value(input: &Input, inputs: &Credentials) -> Value {
 
 /// What the names of bases see: inputs alone.
 struct InputNames<'a> {
-    form: &'a Form,
+    recipe: &'a Recipe,
     inputs: &'a Credentials,
 }
 
 impl Names for InputNames<'_> {
     fn value(&self, name: &str) -> Option<Value> {
-        self.form
+        self.recipe
             .input(name)
             .map(|input| input_value(input, self.inputs))
     }
@@ -254,10 +257,12 @@ impl Names for Run<'_> {
                     .map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
                 Some(Value::from(tokens.collect::<BTreeMap<_, _>>()))
             }
-            name if self.form.style == Style::Inherited => facts.inputs.get(name).map(Value::from),
+            name if self.recipe.style == Style::Inherited => {
+                facts.inputs.get(name).map(Value::from)
+            }
             name => {
                 let input = self
-                    .form
+                    .recipe
                     .input(name)
                     .map(|input| input_value(input, &facts.inputs));
                 input.or_else(|| self.vars.get(name).cloned())
@@ -269,10 +274,10 @@ impl Names for Run<'_> {
         match name {
             "now" | "now_ms" | "uuid" | "nonce" => false,
             "steps" | "tokens" | "token" => true,
-            name if self.form.style == Style::Inherited => self.facts.inputs.get(name).is_some(),
+            name if self.recipe.style == Style::Inherited => self.facts.inputs.get(name).is_some(),
             name => {
                 self.secret_vars.contains(name)
-                    || self.form.input(name).is_some_and(|input| input.secret)
+                    || self.recipe.input(name).is_some_and(|input| input.secret)
             }
         }
     }
@@ -303,7 +308,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether a rotating input goes into a request.
-    fn spends(&self, request: &RequestForm) -> bool {
+    fn spends(&self, request: &RequestTemplate) -> bool {
         let names = request_templates(request)
             .into_iter()
             .flat_map(Template::names)
@@ -311,7 +316,7 @@ impl<'a> Run<'a> {
         let rotates = |name: &str| {
             self.rotating_vars.contains(name)
                 || self
-                    .form
+                    .recipe
                     .input(name)
                     .is_some_and(|input| input.from == Origin::Rotating)
         };
@@ -327,7 +332,7 @@ impl<'a> Run<'a> {
         let request = self.requests.get(index);
         let response = request
             .and_then(|request| request.response.as_ref())
-            .unwrap_or(&self.form.response);
+            .unwrap_or(&self.recipe.response);
         self.steps.push(StepAnswer::read(raw, response));
         self.steps_value = value_of(&Json::Array(
             self.steps.iter().map(StepAnswer::to_json).collect(),
@@ -357,7 +362,7 @@ impl<'a> Run<'a> {
     /// The failure with every secret value masked in the provider's words.
     #[must_use]
     pub fn masked(&self, failure: Failure) -> Failure {
-        let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
+        let declared = |name: &str| self.recipe.input(name).is_some_and(|input| !input.secret);
         let mut secrets: Credentials = self
             .facts
             .inputs
@@ -377,7 +382,7 @@ impl<'a> Run<'a> {
             }
         }
         for (number, answer) in self.steps.iter().chain(&self.refused).enumerate() {
-            for (place, taken) in self.form.granted().enumerate() {
+            for (place, taken) in self.recipe.granted().enumerate() {
                 let found = self
                     .find_in(taken, answer)
                     .as_ref()
@@ -409,7 +414,7 @@ impl<'a> Run<'a> {
     /// How long the whole fetch may take, if the realm says so.
     #[must_use]
     pub fn timeout(&self) -> Option<std::time::Duration> {
-        self.form.policy.timeout
+        self.recipe.policy.timeout
     }
 
     /// How many answers were taken.
@@ -420,8 +425,8 @@ impl<'a> Run<'a> {
 
     /// The client certificate and the CA, if the realm has some.
     fn tls(&mut self) -> Result<Option<TlsMaterial>, Failure> {
-        let form: &'a Form = self.form;
-        let Some(tls) = &form.tls else {
+        let recipe: &'a Recipe = self.recipe;
+        let Some(tls) = &recipe.tls else {
             return Ok(None);
         };
         self.work_out_for(

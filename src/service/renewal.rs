@@ -253,8 +253,8 @@ impl Renewal {
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
         let row = self.parts.store.find_token(id).await?;
         let definition = super::stored::stored_definition(&realm)?;
-        let inputs = match definition.form() {
-            Some(form) => self.inputs(form, &secret, row.as_ref()).await,
+        let inputs = match definition.recipe() {
+            Some(recipe) => self.inputs(recipe, &secret, row.as_ref()).await,
             None => Inputs::default(),
         };
         Ok(View {

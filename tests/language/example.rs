@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use token_server::clock::Timestamp;
 use token_server::realm::catalog::Preset;
-use token_server::realm::{Definition, Facts, Form, RawAnswer, Rehearsal};
+use token_server::realm::{Definition, Facts, RawAnswer, Recipe, Rehearsal};
 use token_server::secret::{Credentials, SecretId};
 use token_server::token::TokenText;
 
@@ -67,6 +67,6 @@ pub(crate) fn answers(example: &Value) -> Vec<RawAnswer> {
 }
 
 /// Goes through an example.
-pub(crate) fn rehearsed(form: &Form, example: &Value, show_secrets: bool) -> Rehearsal {
-    form.rehearse(facts(example), answers(example), show_secrets)
+pub(crate) fn rehearsed(recipe: &Recipe, example: &Value, show_secrets: bool) -> Rehearsal {
+    recipe.rehearse(facts(example), answers(example), show_secrets)
 }

@@ -66,7 +66,7 @@ fn read_and_run(
             return;
         }
     };
-    let Some(form) = definition.form() else {
+    let Some(recipe) = definition.recipe() else {
         return;
     };
     let mut facts = facts(example);
@@ -74,7 +74,7 @@ fn read_and_run(
         facts.inputs = inputs;
     }
     for show_secrets in [true, false] {
-        let rehearsal = form.rehearse(facts.clone(), answers.to_vec(), show_secrets);
+        let rehearsal = recipe.rehearse(facts.clone(), answers.to_vec(), show_secrets);
         let report = rehearsal.report(show_secrets);
         assert!(
             report["token"].is_null() || report["error"].is_null(),

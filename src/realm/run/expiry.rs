@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 use super::Run;
 use crate::failure::{Failure, FailureKind};
 use crate::realm::answer::Expiry;
-use crate::realm::form::{Expires, Unit};
 use crate::realm::location::{Location, scalar};
+use crate::realm::recipe::{Expires, Unit};
 use crate::realm::time::{date_ms, days_hours_minutes, http_date_ms, rfc3339_ms};
 
 impl Run<'_> {

@@ -14,9 +14,9 @@ use crate::realm::answer::{
     Answer, Expiry, known_class, provider_says, says_error, status_kind, unreadable, words,
 };
 use crate::realm::document::StepAnswer;
-use crate::realm::form::templates::step_of_var;
-use crate::realm::form::{Codes, Condition, Expires, Output, Style};
 use crate::realm::location::{Location, scalar};
+use crate::realm::recipe::templates::step_of_var;
+use crate::realm::recipe::{Codes, Condition, Expires, Output, Style};
 use crate::realm::template::{Template, is_absence};
 use crate::token::TokenText;
 
@@ -48,7 +48,7 @@ impl Run<'_> {
         {
             return Err(self.broken(broken, answer));
         }
-        let knows_errors = self.form.style.knows_errors();
+        let knows_errors = self.recipe.style.knows_errors();
         if knows_errors && answer.document.as_ref().is_some_and(says_error) {
             return Err(self.refusal(answer));
         }
@@ -64,7 +64,7 @@ impl Run<'_> {
             .unwrap_or_default();
         let is_last = index + 1 >= self.requests.len();
         if own.is_empty() && is_last {
-            &self.form.success_when
+            &self.recipe.success_when
         } else {
             own
         }
@@ -75,9 +75,9 @@ impl Run<'_> {
     ///
     /// Answers why a var that is tested cannot be worked out, other than for what the answer lacks.
     pub(super) fn work_out_for_judging(&mut self, index: usize) -> Option<Failure> {
-        let form = self.form;
-        let errors = form.errors.code.iter().chain(&form.errors.message);
-        for name in errors.chain(form.taken()).filter_map(Location::var) {
+        let recipe = self.recipe;
+        let errors = recipe.errors.code.iter().chain(&recipe.errors.message);
+        for name in errors.chain(recipe.taken()).filter_map(Location::var) {
             // One that cannot be worked out is found nowhere.
             let _ = self.work_out(name);
         }
@@ -126,7 +126,7 @@ impl Run<'_> {
     /// Whether the body as read is needed to judge.
     fn needs_body(&self, is_last: bool, conditions: &[Condition]) -> bool {
         let for_token = is_last
-            && self.form.token.iter().all(|token| {
+            && self.recipe.token.iter().all(|token| {
                 token.is_in_body() && token.step(self.requests.len()) + 1 == self.requests.len()
             });
         for_token
@@ -174,7 +174,7 @@ impl Run<'_> {
             answer
                 .document
                 .as_ref()
-                .filter(|_| self.form.style == Style::Inherited)
+                .filter(|_| self.recipe.style == Style::Inherited)
                 .and_then(known_class)
         };
         let by_code = by_code.or_else(known);
@@ -217,7 +217,7 @@ impl Run<'_> {
 
     /// Code and message where the realm says, else where providers put them.
     fn says(&self, answer: &StepAnswer) -> ProviderSays {
-        let errors = &self.form.errors;
+        let errors = &self.recipe.errors;
         let read = answer.as_error();
         // Where the realm says is for the format that it says.
         let is_other = |places: &[Location]| places.is_empty() || matches!(read, Cow::Owned(_));
@@ -242,7 +242,7 @@ impl Run<'_> {
 
     /// The class that the realm gives to a code.
     fn class_of(&self, code: &str) -> Option<FailureKind> {
-        let errors = &self.form.errors;
+        let errors = &self.recipe.errors;
         let classes = [
             (&errors.dependency, FailureKind::Dependency),
             (&errors.reauthorise, FailureKind::Reauthorise),
@@ -259,16 +259,16 @@ impl Run<'_> {
         // One that is written out wins over a pattern.
         let listed = by(|listed, code| listed == code).or_else(|| by(is_like));
         let is_lost_grant =
-            self.form.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
+            self.recipe.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
     /// What of an answer is to be stored at once. Nothing keeps a new grant from being stored: the
     /// old one is spent.
     pub(super) fn saved(&mut self, index: usize) -> Saved {
-        let form = self.form;
+        let recipe = self.recipe;
         let mut saved = Saved::default();
-        for save in &form.save {
+        for save in &recipe.save {
             if self.step_of(&save.from) != index {
                 continue;
             }
@@ -303,23 +303,35 @@ impl Run<'_> {
     /// The answer that a place is in; a var is known with the last one that it is made from.
     fn step_of(&self, place: &Location) -> usize {
         let last = self.requests.len().saturating_sub(1);
-        let var = place.var().and_then(|name| step_of_var(self.form, name));
+        let var = place.var().and_then(|name| step_of_var(self.recipe, name));
         var.unwrap_or_else(|| place.step(self.requests.len()))
             .min(last)
     }
 
     /// Works out the vars that token, expiry and outputs are made of.
     pub(super) fn work_out_results(&mut self) -> Result<(), Failure> {
-        let form = self.form;
-        let found = form.outputs.iter().filter_map(|(_, output)| match output {
-            Output::Found(location) => Some(location),
-            Output::Made(_) => None,
-        });
-        self.work_out_found(form.token.iter().chain(form.expires.places()).chain(found))?;
-        let made = form.outputs.iter().filter_map(|(_, output)| match output {
-            Output::Made(template) => Some(template),
-            Output::Found(_) => None,
-        });
+        let recipe = self.recipe;
+        let found = recipe
+            .outputs
+            .iter()
+            .filter_map(|(_, output)| match output {
+                Output::Found(location) => Some(location),
+                Output::Made(_) => None,
+            });
+        self.work_out_found(
+            recipe
+                .token
+                .iter()
+                .chain(recipe.expires.places())
+                .chain(found),
+        )?;
+        let made = recipe
+            .outputs
+            .iter()
+            .filter_map(|(_, output)| match output {
+                Output::Made(template) => Some(template),
+                Output::Found(_) => None,
+            });
         self.work_out_for(&made.collect::<Vec<_>>())
     }
 
@@ -340,14 +352,14 @@ impl Run<'_> {
     /// The token with its life and outputs.
     pub(super) fn answer(&self) -> Result<Answer, Failure> {
         let token = self
-            .form
+            .recipe
             .token
             .iter()
             .find_map(|place| self.find(place).as_ref().and_then(token_text));
         let token = token.ok_or_else(|| self.no_token())?;
-        let expiry = self.expiry(&self.form.expires, &token)?;
+        let expiry = self.expiry(&self.recipe.expires, &token)?;
         let mut outputs = Vec::new();
-        for (name, output) in &self.form.outputs {
+        for (name, output) in &self.recipe.outputs {
             let value = match output {
                 Output::Found(place) => self.find(place).filter(|value| !value.is_null()),
                 Output::Made(template) => self.made(template, &token),
@@ -376,7 +388,7 @@ impl Run<'_> {
     }
 
     fn no_token(&self) -> Failure {
-        let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
+        let places: Vec<_> = self.recipe.token.iter().map(Location::as_str).collect();
         let Some(last) = self.steps.last() else {
             return Failure::new(
                 FailureKind::Config,
@@ -392,7 +404,7 @@ impl Run<'_> {
         // Where the realm says what success looks like, and it does, the realm looks for the token
         // in the wrong place.
         let was_tested = self
-            .form
+            .recipe
             .success_when
             .iter()
             .any(|condition| condition.location().is_some());

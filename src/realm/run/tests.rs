@@ -22,13 +22,13 @@ fn definition(config: &Value) -> Definition {
 
 fn first(config: &Value, facts: Facts) -> Result<Request, Failure> {
     let definition = definition(config);
-    let mut run = definition.form().unwrap().begin(facts)?;
+    let mut run = definition.recipe().unwrap().begin(facts)?;
     run.next_request().map(Option::unwrap)
 }
 
 fn answered(config: &Value, facts: Facts, answers: &[(u16, Value)]) -> Result<Answer, Failure> {
     let definition = definition(config);
-    let mut run = definition.form().unwrap().begin(facts)?;
+    let mut run = definition.recipe().unwrap().begin(facts)?;
     for (status, body) in answers {
         run.next_request()?.unwrap();
         run.take(RawAnswer::json(*status, body))?;
@@ -112,7 +112,7 @@ fn a_credential_that_is_no_header_value_is_refused() {
 fn a_function_gets_the_secret_as_json() {
     let definition = Definition::read(None, Some("https://fn.example.com/")).unwrap();
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("key_1", "a"), ("corpid", "b")]))
         .unwrap();
@@ -165,7 +165,7 @@ fn what_a_var_takes_out_of_an_answer_is_not_shown() {
     let config = json!({"vars": {"line": "{{ steps[0].text | split('Auth=', 1) }}"}, "token": "var:line",
         "requests": [{"url": "https://provider.example/login"}], "response": {"format": "text"}});
     let definition = definition(&config);
-    let mut run = definition.form().unwrap().begin(facts(&[])).unwrap();
+    let mut run = definition.recipe().unwrap().begin(facts(&[])).unwrap();
     run.next_request().unwrap();
     run.take(RawAnswer {
         status: 200,
@@ -207,7 +207,7 @@ fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
         ),
     ] {
         let mut run = definition
-            .form()
+            .recipe()
             .unwrap()
             .begin(facts(&[("key_1", "x")]))
             .unwrap();
@@ -260,7 +260,7 @@ fn bad_answers_are_failures_of_the_right_kind() {
         (503, "<html>", Busy),
     ] {
         let mut run = definition
-            .form()
+            .recipe()
             .unwrap()
             .begin(facts(&[("key_1", "x")]))
             .unwrap();
@@ -296,7 +296,7 @@ fn later_requests_use_the_answers_of_earlier_ones() {
         "requests": [{"url": "https://one.example"}, {"url": "https://two.example", "text": "{{ got }}"}]});
     let definition = definition(&config);
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("id", "x")]))
         .unwrap();
@@ -319,7 +319,7 @@ fn later_requests_use_the_answers_of_earlier_ones() {
     );
 
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("id", "x")]))
         .unwrap();
@@ -384,7 +384,7 @@ fn what_rotates_is_told_when_its_step_succeeded() {
                      {"url": "https://two.example"}]});
     let definition = definition(&config);
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("refresh_token", "old")]))
         .unwrap();
@@ -400,7 +400,7 @@ fn what_rotates_is_told_when_its_step_succeeded() {
     assert!(!run.next_request().unwrap().unwrap().spends);
     let failure = {
         let mut run = definition
-            .form()
+            .recipe()
             .unwrap()
             .begin(facts(&[("refresh_token", "old")]))
             .unwrap();
@@ -476,7 +476,7 @@ fn a_secret_is_masked_also_as_it_was_sent() {
     let config = json!({"oauth2": {"token_endpoint": "https://as.example/token"}});
     let definition = definition(&config);
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("client_id", "id"), ("client_secret", "hunter2")]))
         .unwrap();

@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 use super::Run;
 use crate::realm::Answer;
 use crate::realm::document::StepAnswer;
-use crate::realm::form::{Condition, Expires, Output};
 use crate::realm::location::{Location, scalar};
+use crate::realm::recipe::{Condition, Expires, Output};
 use crate::secret::MASK;
 
 /// Members and headers whose values are never shown, wherever they stand: parts of their names.
@@ -59,7 +59,7 @@ impl Run<'_> {
 
     /// Values that are secret for sure: what goes in, and what the realm takes out.
     fn known_secrets(&self, answer: &StepAnswer) -> Vec<String> {
-        let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
+        let declared = |name: &str| self.recipe.input(name).is_some_and(|input| !input.secret);
         let inputs = self
             .facts
             .inputs
@@ -72,7 +72,7 @@ impl Run<'_> {
             .values()
             .map(|token| token.expose().to_owned());
         let found = |location| self.find_in(location, answer).as_ref().and_then(scalar);
-        let taken = self.form.taken().filter_map(found);
+        let taken = self.recipe.taken().filter_map(found);
         let sent: Vec<String> = self.secret_texts.borrow().iter().cloned().collect();
         inputs
             .chain(tokens)
@@ -86,21 +86,21 @@ impl Run<'_> {
     #[must_use]
     pub fn findings(&self, answer: Option<&Answer>) -> Vec<Json> {
         let mut all: Vec<Json> = self
-            .form
+            .recipe
             .success_when
             .iter()
             .filter_map(|condition| self.tested(condition))
             .collect();
         let found = self
-            .form
+            .recipe
             .token
             .iter()
             .find(|place| self.find(place).is_some_and(|value| !value.is_null()));
-        let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
+        let places: Vec<_> = self.recipe.token.iter().map(Location::as_str).collect();
         all.push(json!({"what": "token", "from": found.map_or(places.join(", "), |place| place.as_str().to_owned()),
             "found": answer.is_some()}));
         all.extend(self.expiry_finding());
-        for (name, output) in &self.form.outputs {
+        for (name, output) in &self.recipe.outputs {
             let from = match output {
                 Output::Found(place) => place.as_str(),
                 Output::Made(_) => "a template",
@@ -109,7 +109,7 @@ impl Run<'_> {
                 answer.is_some_and(|answer| answer.outputs.iter().any(|(other, _)| other == name));
             all.push(json!({"what": format!("outputs.{name}"), "from": from, "found": found}));
         }
-        for save in &self.form.save {
+        for save in &self.recipe.save {
             let found = self.find(&save.from).is_some_and(|value| !value.is_null());
             all.push(
                 json!({"what": format!("save.{}", save.input), "from": save.from.as_str(), "found": found}),
@@ -147,7 +147,7 @@ impl Run<'_> {
     }
 
     fn expiry_finding(&self) -> Option<Json> {
-        match &self.form.expires {
+        match &self.recipe.expires {
             Expires::Told { at, unit, .. } => {
                 let found = at.iter().find_map(|place| {
                     Some((place, self.find(place).filter(|value| !value.is_null())?))

@@ -4,8 +4,8 @@ use minijinja::Value;
 
 use super::{Run, config, render};
 use crate::failure::{Failure, FailureKind};
-use crate::realm::form::VarValue;
-use crate::realm::form::templates::var_templates;
+use crate::realm::recipe::VarValue;
+use crate::realm::recipe::templates::var_templates;
 use crate::realm::template::{Bytes, Template, text_of, top};
 
 impl Run<'_> {
@@ -44,8 +44,8 @@ impl Run<'_> {
     /// Works out a var and those it needs. None depends on itself: that was checked when it was
     /// saved.
     pub(super) fn work_out(&mut self, name: &str) -> Result<(), Failure> {
-        let form = self.form;
-        let Some(var) = form.vars.iter().find(|var| var.name == name) else {
+        let recipe = self.recipe;
+        let Some(var) = recipe.vars.iter().find(|var| var.name == name) else {
             return Ok(());
         };
         if self.vars.contains_key(name) {

@@ -91,8 +91,8 @@ impl Exchange {
     ) -> Exchanged {
         if !view
             .definition
-            .form()
-            .is_some_and(crate::realm::Form::rotates)
+            .recipe()
+            .is_some_and(crate::realm::Recipe::rotates)
         {
             return self.make_here(lease, view, facts, times, &mut None).await;
         }
@@ -126,7 +126,7 @@ impl Exchange {
         times: Times,
         waiting: &mut Waiting,
     ) -> Exchanged {
-        let begun = view.definition.form().map(|form| form.begin(facts));
+        let begun = view.definition.recipe().map(|recipe| recipe.begin(facts));
         let mut run = match begun {
             Some(Ok(run)) => run,
             Some(Err(failure)) => return Exchanged::of(failure),
@@ -430,8 +430,8 @@ impl Exchange {
         }
         let logs_in = view
             .definition
-            .form()
-            .is_some_and(crate::realm::Form::logs_in);
+            .recipe()
+            .is_some_and(crate::realm::Recipe::logs_in);
         if !logs_in || !view.inputs.has_saved {
             return Ok(false);
         }

@@ -27,10 +27,10 @@ impl Renewal {
         let Turn {
             lease, view, cause, ..
         } = turn;
-        let Some(form) = view.definition.form() else {
+        let Some(recipe) = view.definition.recipe() else {
             return self.note_failure(turn, nothing_to_fetch()).await;
         };
-        if form.rotates() && cause != Cause::Retry && self.exchange.late.has(&lease.id) {
+        if recipe.rotates() && cause != Cause::Retry && self.exchange.late.has(&lease.id) {
             self.release(Some(lease)).await;
             let soon = self.parts.clock.now().plus(LATE_LOOK);
             return Ok(Turned::WaitUntil(soon));
@@ -42,11 +42,11 @@ impl Renewal {
         let started = self.parts.clock.now();
         let forced = cause.is_forced() && view.usable(started).is_some();
         let facts = view.facts(&lease.id, forced, started, turn.bases.tokens());
-        let mut run = match form.begin(facts.clone()) {
+        let mut run = match recipe.begin(facts.clone()) {
             Ok(run) => run,
             Err(failure) => return self.note_failure(turn, failure).await,
         };
-        if !form.calls() {
+        if !recipe.calls() {
             let outcome = run.conclude().map_err(Broken::from);
             return self.conclude_fetch(turn, outcome, started).await;
         }

@@ -82,7 +82,7 @@ impl View {
     /// Until when a grant whose last use has an unknown outcome is left alone: near the end of the
     /// held token it is tried once more.
     pub(super) fn unknown_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-        self.definition.form().filter(|form| form.rotates())?;
+        self.definition.recipe().filter(|recipe| recipe.rotates())?;
         let grant = &self.row.as_ref()?.grant;
         let intent = grant.intent.as_ref()?;
         let is_current = intent.generation == grant.generation && intent.seed == self.inputs.seed;

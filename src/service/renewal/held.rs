@@ -7,7 +7,7 @@ use super::decide::Usable;
 use super::{Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::Form;
+use crate::realm::Recipe;
 use crate::secret::SecretId;
 use crate::service::memory::Entry;
 use crate::service::{ServiceError, Stale, TokenAnswer};
@@ -51,8 +51,8 @@ impl Renewal {
             outputs: token.outputs.clone(),
             token_use: view
                 .definition
-                .form()
-                .and_then(Form::token_use)
+                .recipe()
+                .and_then(Recipe::token_use)
                 .map(Arc::from),
             is_fixed: false,
             is_unstored: false,

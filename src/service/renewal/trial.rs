@@ -10,7 +10,7 @@ use super::ledger::Admission;
 use super::{Renewal, View};
 use crate::clock::millis;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Definition, Expiry, Facts, Form, Rehearsed, Reissue, Run};
+use crate::realm::{Answer, Definition, Expiry, Facts, Recipe, Rehearsed, Reissue, Run};
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
 use crate::service::cause::Cause;
@@ -69,7 +69,7 @@ impl Renewal {
         &self,
         trial: Trial,
     ) -> Result<TrialReport, ServiceError> {
-        let Some(form) = trial.definition.form() else {
+        let Some(recipe) = trial.definition.recipe() else {
             return Err(ServiceError::invalid(
                 "/config",
                 "a fixed realm fetches nothing",
@@ -78,24 +78,24 @@ impl Renewal {
         let (view, mut warnings) = match &trial.with {
             TrialInputs::Stored(id) => {
                 let mut view = self.view(id).await?;
-                view.inputs = self.inputs(form, &view.secret, view.row.as_ref()).await;
-                (Some((id.clone(), view)), warnings_of(form))
+                view.inputs = self.inputs(recipe, &view.secret, view.row.as_ref()).await;
+                (Some((id.clone(), view)), warnings_of(recipe))
             }
             TrialInputs::Given { .. } => (None, Vec::new()),
         };
-        if view.is_some() && form.rotates() {
+        if view.is_some() && recipe.rotates() {
             let detail =
                 "this realm spends a grant that works once: give inputs with one that may be spent";
             return Err(ServiceError::invalid("/inputs", detail));
         }
         warnings.extend(trial.definition.warnings());
-        let facts = self.trial_facts(&trial, form, view.as_ref()).await?;
+        let facts = self.trial_facts(&trial, recipe, view.as_ref()).await?;
         let call = match &view {
-            Some((id, view)) if form.calls() => Some(self.admit_trial(id, view).await?),
+            Some((id, view)) if recipe.calls() => Some(self.admit_trial(id, view).await?),
             _ => None,
         };
         let began = tokio::time::Instant::now();
-        let report = self.go_through(form, facts, warnings).await;
+        let report = self.go_through(recipe, facts, warnings).await;
         if let Some(call) = call {
             self.conclude_trial(&call, began.elapsed(), report.failure.as_ref())
                 .await;
@@ -106,7 +106,7 @@ impl Renewal {
     async fn trial_facts(
         &self,
         trial: &Trial,
-        form: &Form,
+        recipe: &Recipe,
         view: Option<&(SecretId, View)>,
     ) -> Result<Facts, ServiceError> {
         let (id, inputs, has_saved) = match (&trial.with, view) {
@@ -126,7 +126,7 @@ impl Renewal {
             (TrialInputs::Stored(id), None) => return Err(ServiceError::UnknownSecret(id.clone())),
         };
         let mut tokens = trial.tokens.clone();
-        for base in form.bases(&inputs).map_err(ServiceError::Fetch)? {
+        for base in recipe.bases(&inputs).map_err(ServiceError::Fetch)? {
             if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias) {
                 let answer = Box::pin(self.renew(&base.secret, Cause::Miss)).await?;
                 e.insert(answer.token);
@@ -173,7 +173,12 @@ impl Renewal {
         }
     }
 
-    async fn go_through(&self, form: &Form, facts: Facts, warnings: Vec<String>) -> TrialReport {
+    async fn go_through(
+        &self,
+        recipe: &Recipe,
+        facts: Facts,
+        warnings: Vec<String>,
+    ) -> TrialReport {
         let mut report = TrialReport {
             steps: Vec::new(),
             findings: Vec::new(),
@@ -181,7 +186,7 @@ impl Renewal {
             failure: None,
             warnings,
         };
-        let mut run = match form.begin(facts) {
+        let mut run = match recipe.begin(facts) {
             Ok(run) => run,
             Err(failure) => {
                 return TrialReport {
@@ -232,9 +237,9 @@ fn described(answer: &Answer) -> Json {
         "outputs": answer.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()})
 }
 
-fn warnings_of(form: &Form) -> Vec<String> {
-    match form.policy().reissue {
-        Reissue::Replaces { .. } if form.calls() => vec![
+fn warnings_of(recipe: &Recipe) -> Vec<String> {
+    match recipe.policy().reissue {
+        Reissue::Replaces { .. } if recipe.calls() => vec![
             "by its policy this provider replaces its token: the token that is handed out may have died by this trial"
                 .to_owned(),
         ],
