@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use url::Url;
 
 use super::recipe::templates::request_templates;
-use super::recipe::{Input, Origin, Recipe, Style};
+use super::recipe::{Form, Input, Origin, Recipe};
 use super::template::Template;
 use super::{Policy, general, inherited};
 use crate::json::Issue;
@@ -187,7 +187,7 @@ impl Definition {
                     ..input.clone()
                 })
                 .collect();
-            let blank = Recipe::blank(recipe.style);
+            let blank = Recipe::blank(recipe.form);
             let (policy, errors) = (blank.policy, blank.errors);
             Recipe {
                 policy,
@@ -212,7 +212,7 @@ impl Definition {
         let Some(recipe) = self.recipe() else {
             return Vec::new();
         };
-        if recipe.style != Style::Inherited {
+        if recipe.form != Form::Inherited {
             return recipe
                 .inputs
                 .iter()
@@ -228,7 +228,7 @@ impl Definition {
     pub fn undeclared<'a>(&self, values: &'a Credentials) -> Vec<&'a str> {
         let recipe = self
             .recipe()
-            .filter(|recipe| matches!(recipe.style, Style::General | Style::OAuth2));
+            .filter(|recipe| matches!(recipe.form, Form::General | Form::OAuth2));
         let Some(recipe) = recipe else {
             return Vec::new();
         };
@@ -246,7 +246,7 @@ impl Definition {
         };
         let mut warnings = Vec::new();
         if recipe.tells_no_expiry() {
-            let member = if recipe.style == Style::Inherited {
+            let member = if recipe.form == Form::Inherited {
                 "expires_in_path"
             } else {
                 "expires"
@@ -285,7 +285,7 @@ impl Definition {
 impl Recipe {
     /// What it needs of a secret, and where.
     fn references(&self) -> Vec<Reference> {
-        if self.style == Style::Inherited {
+        if self.form == Form::Inherited {
             let templates = self.requests.iter().flat_map(request_templates);
             let dollar = |template: &Template| {
                 let (name, pointer) = (

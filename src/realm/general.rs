@@ -12,14 +12,14 @@ use serde_json::Value as Json;
 
 pub(super) use requests::read_url;
 
-use super::recipe::{Recipe, Style};
+use super::recipe::{Form, Recipe};
 use super::{Policy, oauth2};
 use crate::json::{Issues, Object};
 
 /// Reads `/config`.
 pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
     let mut object = Object::read(config, "/config", issues)?;
-    let mut recipe = Recipe::blank(Style::General);
+    let mut recipe = Recipe::blank(Form::General);
     let oauth2 = object.member("oauth2").filter(|oauth2| !oauth2.is_null());
     if let Some(oauth2) = oauth2 {
         recipe = oauth2::read(oauth2, issues).unwrap_or(recipe);

@@ -6,7 +6,7 @@
 use serde_json::Value as Json;
 
 use super::location::Location;
-use super::recipe::{BodyTemplate, Expires, Recipe, RequestTemplate, Style, Tree, Unit};
+use super::recipe::{BodyTemplate, Expires, Form, Recipe, RequestTemplate, Tree, Unit};
 use super::template::Template;
 use super::{Path, Policy, check_header_name, http_url, is_name};
 use crate::json::{Issues, Object, kind};
@@ -60,7 +60,7 @@ pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
         token: vec![Location::of_path(token_path?)],
         expires,
         policy: policy?,
-        ..Recipe::blank(Style::Inherited)
+        ..Recipe::blank(Form::Inherited)
     })
 }
 

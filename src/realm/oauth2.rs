@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::general_values::{algorithm, jwt, pairs, template};
 use super::location::Location;
 use super::recipe::{
-    BodyTemplate, ErrorRules, Expires, Input, Jwt, Origin, Recipe, RequestTemplate, Save, Style,
+    BodyTemplate, ErrorRules, Expires, Form, Input, Jwt, Origin, Recipe, RequestTemplate, Save,
     Tls, Tree, Unit, Var, VarValue,
 };
 use super::template::{JwtAlgorithm, Template};
@@ -60,7 +60,7 @@ const BUSY: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"]
 /// Reads `/config/oauth2`.
 pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Recipe> {
     let mut object = Object::read(value, AT, issues)?;
-    let mut recipe = Recipe::blank(Style::OAuth2);
+    let mut recipe = Recipe::blank(Form::OAuth2);
     let mut body = Vec::new();
     let endpoint = object.required_text("token_endpoint", issues);
     let url = endpoint.and_then(|text| read_url(text, &format!("{AT}/token_endpoint"), issues));

@@ -13,7 +13,7 @@ use super::{Path, Policy};
 /// How a realm that is not fixed gets its tokens: by requests, or by working them out itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    pub(super) style: Style,
+    pub(super) form: Form,
     pub(super) inputs: Vec<Input>,
     pub(super) vars: Vec<Var>,
     pub(super) requests: Vec<RequestTemplate>,
@@ -31,9 +31,9 @@ pub struct Recipe {
     pub(super) policy: Policy,
 }
 
-/// Which form it was written in; they differ in what is taken for granted.
+/// The form that it was written in; forms differ in what is taken for granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum Form {
     /// The inherited form: names need no declaration, and an error in the answer wins over a token.
     Inherited,
     /// `logic_code`: the secret is POSTed to a function.
@@ -43,7 +43,7 @@ pub(super) enum Style {
     General,
 }
 
-impl Style {
+impl Form {
     /// Whether an `errcode` other than 0 or an `error` wins over a token without being told.
     pub(super) fn knows_errors(self) -> bool {
         matches!(self, Self::Inherited | Self::Function | Self::OAuth2)
@@ -308,9 +308,9 @@ pub(super) struct Tls {
 
 impl Recipe {
     /// An empty recipe, to be filled in.
-    pub(super) fn blank(style: Style) -> Self {
+    pub(super) fn blank(form: Form) -> Self {
         Self {
-            style,
+            form,
             inputs: Vec::new(),
             vars: Vec::new(),
             requests: Vec::new(),
@@ -352,7 +352,7 @@ impl Recipe {
                 zone: TimeZone::UTC,
                 default: None,
             },
-            ..Self::blank(Style::Function)
+            ..Self::blank(Form::Function)
         }
     }
 

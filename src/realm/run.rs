@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 use super::answer::Answer;
 use super::document::{RawAnswer, StepAnswer};
 use super::recipe::templates::{request_templates, var_templates};
-use super::recipe::{Input, Origin, Recipe, RequestTemplate, Style};
+use super::recipe::{Form, Input, Origin, Recipe, RequestTemplate};
 use super::template::{Names, Rendered, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -106,10 +106,10 @@ impl Recipe {
         } else {
             chosen.clone()
         };
-        let is_secret = |name: &str| match (name, self.style) {
+        let is_secret = |name: &str| match (name, self.form) {
             ("tokens" | "steps", _) => true,
-            (name, Style::Inherited | Style::Function) => !name.is_empty(),
-            (name, Style::OAuth2 | Style::General) => {
+            (name, Form::Inherited | Form::Function) => !name.is_empty(),
+            (name, Form::OAuth2 | Form::General) => {
                 self.input(name).is_some_and(|input| input.secret)
             }
         };
@@ -257,9 +257,7 @@ impl Names for Run<'_> {
                     .map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
                 Some(Value::from(tokens.collect::<BTreeMap<_, _>>()))
             }
-            name if self.recipe.style == Style::Inherited => {
-                facts.inputs.get(name).map(Value::from)
-            }
+            name if self.recipe.form == Form::Inherited => facts.inputs.get(name).map(Value::from),
             name => {
                 let input = self
                     .recipe
@@ -274,7 +272,7 @@ impl Names for Run<'_> {
         match name {
             "now" | "now_ms" | "uuid" | "nonce" => false,
             "steps" | "tokens" | "token" => true,
-            name if self.recipe.style == Style::Inherited => self.facts.inputs.get(name).is_some(),
+            name if self.recipe.form == Form::Inherited => self.facts.inputs.get(name).is_some(),
             name => {
                 self.secret_vars.contains(name)
                     || self.recipe.input(name).is_some_and(|input| input.secret)

@@ -16,7 +16,7 @@ use crate::realm::answer::{
 use crate::realm::document::StepAnswer;
 use crate::realm::location::{Location, scalar};
 use crate::realm::recipe::templates::step_of_var;
-use crate::realm::recipe::{Codes, Condition, Expires, Output, Style};
+use crate::realm::recipe::{Codes, Condition, Expires, Form, Output};
 use crate::realm::template::{Template, is_absence};
 use crate::token::TokenText;
 
@@ -48,7 +48,7 @@ impl Run<'_> {
         {
             return Err(self.broken(broken, answer));
         }
-        let knows_errors = self.recipe.style.knows_errors();
+        let knows_errors = self.recipe.form.knows_errors();
         if knows_errors && answer.document.as_ref().is_some_and(says_error) {
             return Err(self.refusal(answer));
         }
@@ -174,7 +174,7 @@ impl Run<'_> {
             answer
                 .document
                 .as_ref()
-                .filter(|_| self.recipe.style == Style::Inherited)
+                .filter(|_| self.recipe.form == Form::Inherited)
                 .and_then(known_class)
         };
         let by_code = by_code.or_else(known);
