@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = definition.fetches_like(&definition);
     if let Some(recipe) = definition.recipe() {
         let facts = facts::of(&definition);
-        let answers = vec![facts::good_answer(); 10];
-        let _ = recipe.rehearse(facts, answers, false).report(false);
+        let responses = vec![facts::good_response(); 10];
+        let _ = recipe.rehearse(facts, responses, false).report(false);
     }
 });

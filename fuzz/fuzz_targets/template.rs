@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
     };
     if let Some(recipe) = definition.recipe() {
         let _ = recipe
-            .rehearse(facts::of(&definition), vec![facts::good_answer(); 2], true)
+            .rehearse(facts::of(&definition), vec![facts::good_response(); 2], true)
             .report(true);
     }
 });

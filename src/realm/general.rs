@@ -1,10 +1,10 @@
 //! The general form of a realm's `config`, and `oauth2` with general members beside it: read, then
 //! checked as a whole.
 
-mod answers;
 mod inputs;
 mod names;
 mod requests;
+mod responses;
 mod steps;
 pub(super) mod values;
 
@@ -34,7 +34,7 @@ fn read_members(object: &mut Object<'_>, recipe: &mut Recipe, issues: &mut Issue
     inputs::read(object.member("inputs"), recipe, issues);
     values::read_vars(object.member("vars"), recipe, issues);
     requests::read_all(object, recipe, issues);
-    answers::read(object, recipe, issues);
+    responses::read(object, recipe, issues);
     inputs::read_bases(object.member("depends_on"), recipe, issues);
     requests::read_tls(object.member("tls"), recipe, issues);
     recipe.token_use = read_token_use(object, issues).or_else(|| recipe.token_use.take());

@@ -34,7 +34,8 @@ pub struct Recipe {
 /// The form that it was written in; forms differ in what is taken for granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// The inherited form: names need no declaration, and an error in the answer wins over a token.
+    /// The inherited form: names need no declaration, and an error in the response wins over a
+    /// token.
     Inherited,
     /// `logic_code`: the secret is POSTed to a function.
     Function,
@@ -356,7 +357,7 @@ impl Recipe {
         }
     }
 
-    /// The places of what is taken out of answers: token, outputs, new values of inputs.
+    /// The places of what is taken out of responses: token, outputs, new values of inputs.
     pub(super) fn taken(&self) -> impl Iterator<Item = &Location> {
         let outputs = self.outputs.iter().filter_map(|(_, output)| match output {
             Output::Found(location) => Some(location),

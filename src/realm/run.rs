@@ -1,4 +1,4 @@
-//! One fetch by a definition: makes a request, takes its answer, makes the next, concludes.
+//! One fetch by a definition: makes a request, takes its response, makes the next, concludes.
 //!
 //! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then
 //! stay; time, `uuid` and `nonce` are the same throughout.
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::Value;
 use serde_json::Value as Json;
 
-use super::answer::Answer;
-use super::document::{RawAnswer, StepAnswer};
+use super::outcome::Fetched;
 use super::recipe::templates::{request_templates, var_templates};
 use super::recipe::{Form, Input, Origin, Recipe, RequestTemplate};
+use super::response::{RawResponse, StepResponse};
 use super::template::{Names, Rendered, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -74,9 +74,9 @@ pub struct Run<'a> {
     recipe: &'a Recipe,
     facts: Facts,
     requests: Vec<RequestTemplate>,
-    steps: Vec<StepAnswer>,
-    /// The answer that was judged a failure.
-    refused: Option<StepAnswer>,
+    steps: Vec<StepResponse>,
+    /// The response that was judged a failure.
+    refused: Option<StepResponse>,
     steps_value: Value,
     vars: BTreeMap<&'a str, Value>,
     secret_vars: BTreeSet<&'a str>,
@@ -85,8 +85,8 @@ pub struct Run<'a> {
     /// Bytes of values that were put together for the next request so far.
     rendered: Cell<usize>,
     rotating_vars: BTreeSet<&'a str>,
-    /// Those that are made from answers.
-    answer_vars: BTreeSet<&'a str>,
+    /// Those that are made from responses.
+    response_vars: BTreeSet<&'a str>,
 }
 
 impl Recipe {
@@ -120,7 +120,7 @@ impl Recipe {
         Ok(Run {
             secret_vars: self.vars_with(is_secret),
             rotating_vars: self.vars_with(rotates),
-            answer_vars: self.vars_with(|name| name == "steps"),
+            response_vars: self.vars_with(|name| name == "steps"),
             secret_texts: RefCell::default(),
             rendered: Cell::default(),
             recipe: self,
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
-    /// an earlier answer lacks it.
+    /// an earlier response lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else {
             return Ok(None);
@@ -321,19 +321,19 @@ impl<'a> Run<'a> {
         names.into_iter().any(rotates)
     }
 
-    /// Judges the answer of the last request; answers what is to be stored of it.
+    /// Judges the response of the last request; returns what is to be stored of it.
     ///
     /// # Errors
-    /// What the provider refused, or what is wrong with its answer.
-    pub fn take(&mut self, raw: RawAnswer) -> Result<Saved, Failure> {
+    /// What the provider refused, or what is wrong with its response.
+    pub fn take(&mut self, raw: RawResponse) -> Result<Saved, Failure> {
         let index = self.steps.len();
         let request = self.requests.get(index);
-        let response = request
+        let rules = request
             .and_then(|request| request.response.as_ref())
             .unwrap_or(&self.recipe.response);
-        self.steps.push(StepAnswer::read(raw, response));
+        self.steps.push(StepResponse::read(raw, rules));
         self.steps_value = value_of(&Json::Array(
-            self.steps.iter().map(StepAnswer::to_json).collect(),
+            self.steps.iter().map(StepResponse::to_json).collect(),
         ));
         let untestable = self.work_out_for_judging(index);
         if let Err(failure) = self.judge(index) {
@@ -341,7 +341,7 @@ impl<'a> Run<'a> {
             let is_good = self
                 .refused
                 .as_ref()
-                .is_some_and(|answer| (200..300).contains(&answer.status));
+                .is_some_and(|response| (200..300).contains(&response.status));
             // Where the status says success, it is the test that is wrong.
             return Err(untestable.filter(|_| is_good).unwrap_or(failure));
         }
@@ -352,9 +352,9 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Malformed`, `Refused`, … when no token is found; `Config` when it cannot be worked out.
-    pub fn conclude(&mut self) -> Result<Answer, Failure> {
+    pub fn conclude(&mut self) -> Result<Fetched, Failure> {
         self.work_out_results()?;
-        self.answer()
+        self.fetched()
     }
 
     /// The failure with every secret value masked in the provider's words.
@@ -379,10 +379,10 @@ impl<'a> Run<'a> {
                 secrets.set(format!("vars.{name}"), text);
             }
         }
-        for (number, answer) in self.steps.iter().chain(&self.refused).enumerate() {
+        for (number, response) in self.steps.iter().chain(&self.refused).enumerate() {
             for (place, taken) in self.recipe.granted().enumerate() {
                 let found = self
-                    .find_in(taken, answer)
+                    .find_in(taken, response)
                     .as_ref()
                     .and_then(super::location::scalar);
                 if let Some(text) = found {
@@ -415,7 +415,7 @@ impl<'a> Run<'a> {
         self.recipe.policy.timeout
     }
 
-    /// How many answers were taken.
+    /// How many responses were taken.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.steps.len()

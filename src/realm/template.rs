@@ -176,7 +176,7 @@ impl Template {
         }
     }
 
-    /// The answers it names.
+    /// The responses it names.
     pub(super) fn steps(&self) -> impl Iterator<Item = &StepUse> {
         let parts = if let Parts::Mixed(parts) = &self.parts {
             parts.as_slice()

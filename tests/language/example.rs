@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use token_server::clock::Timestamp;
 use token_server::realm::catalog::Preset;
-use token_server::realm::{Definition, Facts, RawAnswer, Recipe, Rehearsal};
+use token_server::realm::{Definition, Facts, RawResponse, Recipe, Rehearsal};
 use token_server::secret::{Credentials, SecretId};
 use token_server::token::TokenText;
 
@@ -55,18 +55,18 @@ fn texts(values: &Map<String, Value>) -> Vec<(String, String)> {
 }
 
 /// The answers of an example.
-pub(crate) fn answers(example: &Value) -> Vec<RawAnswer> {
-    let answers = example["exchange"]
+pub(crate) fn responses(example: &Value) -> Vec<RawResponse> {
+    let responses = example["exchange"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|step| &step["answer"]);
-    answers
-        .map(|answer| RawAnswer::recorded(answer).unwrap())
+    responses
+        .map(|response| RawResponse::recorded(response).unwrap())
         .collect()
 }
 
 /// Goes through an example.
 pub(crate) fn rehearsed(recipe: &Recipe, example: &Value, show_secrets: bool) -> Rehearsal {
-    recipe.rehearse(facts(example), answers(example), show_secrets)
+    recipe.rehearse(facts(example), responses(example), show_secrets)
 }

@@ -7,7 +7,7 @@ use crate::cli::output::{Output, note, print};
 use crate::cli::{Exit, document};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::json::Issue;
-use crate::realm::{Answer, Definition, Expiry, Facts, Input, Origin, RawAnswer, Recipe};
+use crate::realm::{Definition, Expiry, Facts, Fetched, Input, Origin, RawResponse, Recipe};
 use crate::secret::{Credentials, SecretId};
 use crate::service::{RealmEdit, ServiceError};
 use crate::token::TokenText;
@@ -78,18 +78,18 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         .unwrap_or("realm");
     let facts = read_facts(args, recipe, id)?;
     note_unused(&definition, recipe, &facts);
-    let answers = args.answer.iter().map(|file| {
-        RawAnswer::recorded(&document::read(file)?)
+    let responses = args.answer.iter().map(|file| {
+        RawResponse::recorded(&document::read(file)?)
             .map_err(|why| Exit::failed(format!("{file}: {why}")).into())
     });
-    let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
-    let given = answers.len();
-    let rehearsal = recipe.rehearse(facts, answers, args.show_secrets);
+    let responses = responses.collect::<anyhow::Result<Vec<_>>>()?;
+    let given = responses.len();
+    let rehearsal = recipe.rehearse(facts, responses, args.show_secrets);
     print_report(output, &rehearsal.report(args.show_secrets))?;
     let asked = rehearsal.requests.len();
     match rehearsal.outcome {
-        Ok(Some(answer)) => {
-            note_doubts(recipe, &answer, given, asked);
+        Ok(Some(fetched)) => {
+            note_doubts(recipe, &fetched, given, asked);
             Ok(())
         }
         Ok(None) if given > 0 => Err(Exit::failed(format!(
@@ -120,11 +120,11 @@ fn note_unused(definition: &Definition, recipe: &Recipe, facts: &Facts) {
 }
 
 /// Warns of what is odd about an answer that brought a token.
-fn note_doubts(recipe: &Recipe, answer: &Answer, given: usize, asked: usize) {
-    if answer.expiry == Expiry::Untold && !recipe.tells_no_expiry() {
+fn note_doubts(recipe: &Recipe, fetched: &Fetched, given: usize, asked: usize) {
+    if fetched.expiry == Expiry::Untold && !recipe.tells_no_expiry() {
         note("warning: no expiry was found at the place the definition names; assuming 300 s");
     }
-    if let Some(doubt) = answer.expiry.doubt() {
+    if let Some(doubt) = fetched.expiry.doubt() {
         note(&format!("warning: {doubt}"));
     }
     if given > asked {

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::answers;
+use super::responses;
 use super::values::{members, pairs, template, tree};
 use crate::json::{Issues, Object, kind};
 use crate::realm::location::MOST_STEPS;
@@ -89,9 +89,9 @@ fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestTemplate> 
     }
     let body = read_body(&mut object, at, issues);
     let response = object.member("response").filter(|value| !value.is_null());
-    let response =
-        response.and_then(|value| answers::read_response(value, &format!("{at}/response"), issues));
-    let success_when = answers::read_conditions(
+    let response = response
+        .and_then(|value| responses::read_response(value, &format!("{at}/response"), issues));
+    let success_when = responses::read_conditions(
         object.member("success_when"),
         &format!("{at}/success_when"),
         issues,

@@ -1,5 +1,5 @@
-//! Which answers a definition uses where: none before it is there, and nothing of one that no
-//! answer has.
+//! Which responses a definition uses where: none before it is there, and nothing of one that no
+//! response has.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::realm::recipe::templates::{all_templates, last_used, request_template
 use crate::realm::recipe::{Condition, Recipe};
 use crate::realm::template::Template;
 
-/// What templates see of an answer.
+/// What templates see of a response.
 const MEMBERS: [&str; 5] = ["body", "text", "status", "headers", "cookies"];
 
 pub(super) fn check(recipe: &Recipe, issues: &mut Issues) {
@@ -63,14 +63,14 @@ pub(super) fn check(recipe: &Recipe, issues: &mut Issues) {
     }
 }
 
-/// The last answer that a place is in or made from, if it names one.
+/// The last response that a place is in or made from, if it names one.
 fn last_named(recipe: &Recipe, place: &Location) -> Option<usize> {
     place
         .named_step()
         .or_else(|| step_of_var(recipe, place.var()?))
 }
 
-/// A request's own condition is of its answer, or of one before it.
+/// A request's own condition is of its response, or of one before it.
 fn check_conditions(recipe: &Recipe, issues: &mut Issues) {
     for (list, name) in [
         (&recipe.requests, "requests"),

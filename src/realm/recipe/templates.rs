@@ -1,4 +1,4 @@
-//! Which templates a definition has, and which answers they use.
+//! Which templates a definition has, and which responses they use.
 
 use std::collections::BTreeSet;
 
@@ -104,13 +104,13 @@ fn tree_templates<'a>(tree: &'a Tree, all: &mut Vec<&'a Template>) {
     }
 }
 
-/// The last answer that a var is made from, however deep; `None`: it is made from none.
+/// The last response that a var is made from, however deep; `None`: it is made from none.
 pub(in crate::realm) fn step_of_var(recipe: &Recipe, name: &str) -> Option<usize> {
     let var = recipe.vars.iter().find(|var| var.name == name)?;
     last_used(recipe, var_templates(var))
 }
 
-/// The last answer that these templates and their vars name.
+/// The last response that these templates and their vars name.
 pub(in crate::realm) fn last_used<'a>(
     recipe: &'a Recipe,
     mut templates: Vec<&'a Template>,

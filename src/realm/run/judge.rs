@@ -1,4 +1,4 @@
-//! Judging what a provider answered: a token and its life, or why not.
+//! Judging a provider's responses: a token and its life, or why not.
 //!
 //! No token found is a failure, always, whatever the status says: most providers answer errors with
 //! HTTP 200.
@@ -10,20 +10,20 @@ use serde_json::Value as Json;
 
 use super::{Run, Saved};
 use crate::failure::{Failure, FailureKind, ProviderSays};
-use crate::realm::answer::{
-    Answer, Expiry, known_class, provider_says, says_error, status_kind, unreadable, words,
-};
-use crate::realm::document::StepAnswer;
 use crate::realm::location::{Location, scalar};
+use crate::realm::outcome::{
+    Expiry, Fetched, known_class, provider_says, says_error, status_kind, unreadable, words,
+};
 use crate::realm::recipe::templates::step_of_var;
 use crate::realm::recipe::{Codes, Condition, Expires, Form, Output};
+use crate::realm::response::StepResponse;
 use crate::realm::template::{Template, is_absence};
 use crate::token::TokenText;
 
 impl Run<'_> {
-    /// Whether an answer lets the fetch go on.
+    /// Whether a response lets the fetch go on.
     pub(super) fn judge(&self, index: usize) -> Result<(), Failure> {
-        let Some(answer) = self.steps.get(index) else {
+        let Some(response) = self.steps.get(index) else {
             return Ok(());
         };
         let is_last = index + 1 >= self.requests.len();
@@ -31,31 +31,31 @@ impl Run<'_> {
         let names_status = conditions
             .iter()
             .any(|condition| matches!(condition, Condition::Status(_)));
-        if !names_status && !(200..300).contains(&answer.status) {
-            let is_redirect = (300..400).contains(&answer.status);
+        if !names_status && !(200..300).contains(&response.status) {
+            let is_redirect = (300..400).contains(&response.status);
             return Err(if is_redirect {
-                self.refusal(answer)
+                self.refusal(response)
             } else {
-                self.refusal_or_unreadable(answer)
+                self.refusal_or_unreadable(response)
             });
         }
-        if answer.document.is_none() && self.needs_body(is_last, conditions) {
-            return Err(self.refusal_or_unreadable(answer));
+        if response.document.is_none() && self.needs_body(is_last, conditions) {
+            return Err(self.refusal_or_unreadable(response));
         }
         if let Some(broken) = conditions
             .iter()
-            .find(|condition| !self.holds(condition, answer))
+            .find(|condition| !self.holds(condition, response))
         {
-            return Err(self.broken(broken, answer));
+            return Err(self.broken(broken, response));
         }
         let knows_errors = self.recipe.form.knows_errors();
-        if knows_errors && answer.document.as_ref().is_some_and(says_error) {
-            return Err(self.refusal(answer));
+        if knows_errors && response.document.as_ref().is_some_and(says_error) {
+            return Err(self.refusal(response));
         }
         Ok(())
     }
 
-    /// What has to hold for an answer.
+    /// What has to hold for a response.
     fn conditions(&self, index: usize) -> &[Condition] {
         let own = self
             .requests
@@ -70,10 +70,11 @@ impl Run<'_> {
         }
     }
 
-    /// Works out the vars by which an answer is judged, also one that refuses, and those that are
+    /// Works out the vars by which a response is judged, also one that refuses, and those that are
     /// not to be shown with it: what it lacks for them is not there.
     ///
-    /// Answers why a var that is tested cannot be worked out, other than for what the answer lacks.
+    /// Returns why a var that is tested cannot be worked out, other than for what the response
+    /// lacks.
     pub(super) fn work_out_for_judging(&mut self, index: usize) -> Option<Failure> {
         let recipe = self.recipe;
         let errors = recipe.errors.code.iter().chain(&recipe.errors.message);
@@ -95,13 +96,13 @@ impl Run<'_> {
             .find(|failure| !is_absence(&failure.detail))
     }
 
-    /// Whether a condition holds for an answer.
-    pub(super) fn holds(&self, condition: &Condition, answer: &StepAnswer) -> bool {
-        let found = |at: &Location| self.find_in(at, answer).filter(|value| !value.is_null());
+    /// Whether a condition holds for a response.
+    pub(super) fn holds(&self, condition: &Condition, response: &StepResponse) -> bool {
+        let found = |at: &Location| self.find_in(at, response).filter(|value| !value.is_null());
         let is_one =
             |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
         match condition {
-            Condition::Status(statuses) => statuses.contains(&answer.status),
+            Condition::Status(statuses) => statuses.contains(&response.status),
             Condition::Equals {
                 at,
                 values,
@@ -115,10 +116,10 @@ impl Run<'_> {
         }
     }
 
-    /// The value at a place, seen from an answer.
-    pub(super) fn find_in(&self, place: &Location, answer: &StepAnswer) -> Option<Json> {
+    /// The value at a place, seen from a response.
+    pub(super) fn find_in(&self, place: &Location, response: &StepResponse) -> Option<Json> {
         match (place.var(), place.named_step()) {
-            (None, None) => answer.at(place),
+            (None, None) => response.at(place),
             _ => self.find(place),
         }
     }
@@ -137,27 +138,27 @@ impl Run<'_> {
 
     /// Where the body is not what the realm says and tells nothing either, that is what there is to
     /// say.
-    fn refusal_or_unreadable(&self, answer: &StepAnswer) -> Failure {
+    fn refusal_or_unreadable(&self, response: &StepResponse) -> Failure {
         let says_nothing =
-            answer.document.is_none() && self.says(answer) == ProviderSays::default();
+            response.document.is_none() && self.says(response) == ProviderSays::default();
         let failure = if says_nothing {
-            unreadable(answer)
+            unreadable(response)
         } else {
-            self.refusal(answer)
+            self.refusal(response)
         };
         Failure {
-            retry_after: retry_after(answer),
+            retry_after: retry_after(response),
             ..failure
         }
     }
 
-    /// A condition does not hold: the provider refused. Where the answer has no code of its own,
+    /// A condition does not hold: the provider refused. Where the response has no code of its own,
     /// what was tested is it.
-    fn broken(&self, condition: &Condition, answer: &StepAnswer) -> Failure {
-        let mut failure = self.refusal(answer);
+    fn broken(&self, condition: &Condition, response: &StepResponse) -> Failure {
+        let mut failure = self.refusal(response);
         if failure.provider.code.is_none()
             && let Condition::Equals { at, .. } | Condition::NotEquals { at, .. } = condition
-            && let Some(code) = self.find_in(at, answer).as_ref().and_then(words)
+            && let Some(code) = self.find_in(at, response).as_ref().and_then(words)
         {
             failure.kind = self.class_of(&code).unwrap_or(failure.kind);
             failure.provider.code = Some(code);
@@ -166,12 +167,12 @@ impl Run<'_> {
     }
 
     /// The provider refused: why, in its words, and of which class.
-    fn refusal(&self, answer: &StepAnswer) -> Failure {
-        let says = self.says(answer);
-        let by_status = status_kind(answer.status);
+    fn refusal(&self, response: &StepResponse) -> Failure {
+        let says = self.says(response);
+        let by_status = status_kind(response.status);
         let by_code = says.code.as_deref().and_then(|code| self.class_of(code));
         let known = || {
-            answer
+            response
                 .document
                 .as_ref()
                 .filter(|_| self.recipe.form == Form::Inherited)
@@ -179,7 +180,7 @@ impl Run<'_> {
         };
         let by_code = by_code.or_else(known);
         let kind = by_code.or(by_status).unwrap_or(FailureKind::Refused);
-        let status = answer.status;
+        let status = response.status;
         let detail = match kind {
             FailureKind::Busy if by_code.is_none() => {
                 format!("the provider is overloaded or broken (HTTP {status})")
@@ -205,20 +206,20 @@ impl Run<'_> {
             }
         };
         let is_throttled = status == 429;
-        let retry_after = retry_after(answer);
+        let retry_after = retry_after(response);
         Failure {
             provider: says,
             is_throttled,
             retry_after,
-            is_answer: true,
+            is_response: true,
             ..Failure::new(kind, detail)
         }
     }
 
     /// Code and message where the realm says, else where providers put them.
-    fn says(&self, answer: &StepAnswer) -> ProviderSays {
+    fn says(&self, response: &StepResponse) -> ProviderSays {
         let errors = &self.recipe.errors;
-        let read = answer.as_error();
+        let read = response.as_error();
         // Where the realm says is for the format that it says.
         let is_other = |places: &[Location]| places.is_empty() || matches!(read, Cow::Owned(_));
         let first = |places: &[Location]| {
@@ -263,7 +264,7 @@ impl Run<'_> {
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
-    /// What of an answer is to be stored at once. Nothing keeps a new grant from being stored: the
+    /// What of a response is to be stored at once. Nothing keeps a new grant from being stored: the
     /// old one is spent.
     pub(super) fn saved(&mut self, index: usize) -> Saved {
         let recipe = self.recipe;
@@ -300,7 +301,7 @@ impl Run<'_> {
         saved
     }
 
-    /// The answer that a place is in; a var is known with the last one that it is made from.
+    /// The response that a place is in; a var is known with the last one that it is made from.
     fn step_of(&self, place: &Location) -> usize {
         let last = self.requests.len().saturating_sub(1);
         let var = place.var().and_then(|name| step_of_var(self.recipe, name));
@@ -335,7 +336,8 @@ impl Run<'_> {
         self.work_out_for(&made.collect::<Vec<_>>())
     }
 
-    /// Works out the vars among these places; one that lacks a value of an answer is found nowhere.
+    /// Works out the vars among these places; one that lacks a value of a response is found
+    /// nowhere.
     fn work_out_found<'b>(
         &mut self,
         places: impl Iterator<Item = &'b Location>,
@@ -350,7 +352,7 @@ impl Run<'_> {
     }
 
     /// The token with its life and outputs.
-    pub(super) fn answer(&self) -> Result<Answer, Failure> {
+    pub(super) fn fetched(&self) -> Result<Fetched, Failure> {
         let token = self
             .recipe
             .token
@@ -366,7 +368,7 @@ impl Run<'_> {
             };
             outputs.extend(value.map(|value| (name.clone(), value)));
         }
-        Ok(Answer {
+        Ok(Fetched {
             token: TokenText::from(token),
             expiry,
             outputs,
@@ -418,7 +420,7 @@ impl Run<'_> {
         );
         Failure {
             provider: says,
-            is_answer: true,
+            is_response: true,
             ..Failure::new(FailureKind::Malformed, detail)
         }
     }
@@ -443,8 +445,8 @@ fn is_like(pattern: &str, text: &str) -> bool {
 }
 
 /// The seconds form of Retry-After (RFC 9110 §10.2.3), at most a day; its date form is left out.
-fn retry_after(answer: &StepAnswer) -> Option<Duration> {
-    let seconds: u64 = answer.header("retry-after")?.trim().parse().ok()?;
+fn retry_after(response: &StepResponse) -> Option<Duration> {
+    let seconds: u64 = response.header("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(86_400)))
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Expression {
     pub(super) names: BTreeSet<String>,
     /// The filter at its end, if that makes bytes.
     made_bytes: Option<&'static str>,
-    /// The answers that it names.
+    /// The responses that it names.
     pub(super) steps: Vec<StepUse>,
 }
 

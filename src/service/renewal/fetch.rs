@@ -1,4 +1,4 @@
-//! Asking the provider under a lease, and what becomes of its answer.
+//! Asking the provider under a lease, and what becomes of its responses.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Expiry, Facts};
+use crate::realm::{Expiry, Facts, Fetched};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
 use crate::service::schedule::{back_off, urgent_back_off};
@@ -18,7 +18,7 @@ use crate::service::{ServiceError, TokenAnswer};
 use crate::store::{Commit, RecordedFailure};
 use crate::token::Source;
 
-/// How long to wait before it is looked again whether a late answer has come.
+/// How long to wait before it is looked again whether a late response has come.
 const LATE_LOOK: Duration = Duration::from_millis(250);
 
 impl Renewal {
@@ -84,13 +84,13 @@ impl Renewal {
     async fn conclude_fetch(
         &self,
         turn: Turn<'_>,
-        outcome: Result<Answer, Broken>,
+        outcome: Result<Fetched, Broken>,
         started: Timestamp,
     ) -> Result<Turned, ServiceError> {
         match outcome {
-            Ok(answer) => {
+            Ok(fetched) => {
                 crash_point("provider_answered");
-                let commit = self.commit_of(turn, &answer, started);
+                let commit = self.commit_of(turn, &fetched, started);
                 if !commit
                     .token
                     .life
@@ -98,7 +98,7 @@ impl Renewal {
                 {
                     return self.note_failure(turn, came_too_late()).await;
                 }
-                self.store_answer(turn, commit, &answer).await
+                self.store_fetched(turn, commit, &fetched).await
             }
             Err(Broken::Failed(failure))
                 if failure.kind == FailureKind::Dependency && turn.bases.note_death() =>
@@ -136,7 +136,7 @@ impl Renewal {
         turn: Turn<'_>,
         facts: Facts,
         call: &str,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Fetched, Broken> {
         let Turn {
             lease, view, cause, ..
         } = turn;
@@ -211,11 +211,11 @@ impl Renewal {
         self.note_failure(turn, failure).await
     }
 
-    async fn store_answer(
+    async fn store_fetched(
         &self,
         turn: Turn<'_>,
         commit: Commit,
-        answer: &Answer,
+        fetched: &Fetched,
     ) -> Result<Turned, ServiceError> {
         let Turn {
             lease, view, cause, ..
@@ -223,8 +223,10 @@ impl Renewal {
         if cause == Cause::Next && !self.promote(turn).await? {
             return Ok(Turned::Again);
         }
-        let warning = self.doubts(&lease.id, answer.expiry);
-        let is_repeated = view.current().is_some_and(|held| held.text == answer.token);
+        let warning = self.doubts(&lease.id, fetched.expiry);
+        let is_repeated = view
+            .current()
+            .is_some_and(|held| held.text == fetched.token);
         let renewed = !(is_repeated && cause.wants_another());
         match self.commit(lease, &commit).await {
             Ok(true) => {
@@ -361,7 +363,7 @@ fn recorded(failure: Failure, view: &View, id: &SecretId, at: Timestamp) -> Reco
     let count = view.failure().map_or(0, |failure| failure.count) + 1;
     let told = failure.retry_after.unwrap_or_default();
     // Our own count of a quota knows to the millisecond when it is free.
-    let is_our_count = failure.kind == FailureKind::Quota && !failure.is_answer;
+    let is_our_count = failure.kind == FailureKind::Quota && !failure.is_response;
     let (wait, urgent) = if is_our_count {
         (Duration::ZERO, Duration::ZERO)
     } else {

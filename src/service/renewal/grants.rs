@@ -12,10 +12,10 @@ use crate::realm::Saved;
 use crate::secret::SecretId;
 use crate::store::Grant;
 
-/// How long nobody here sends the same grant again while its answer is waited for.
+/// How long nobody here sends the same grant again while its response is waited for.
 const LATE_FOR: Duration = Duration::from_mins(1);
 
-/// The secrets whose grant was sent and whose answer is late. Clones share it.
+/// The secrets whose grant was sent and whose response is late. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Late(Arc<Mutex<HashMap<SecretId, tokio::time::Instant>>>);
 
@@ -29,7 +29,7 @@ impl Late {
         self.held().remove(id);
     }
 
-    /// Whether the same grant would be sent a second time while its answer may still come: many
+    /// Whether the same grant would be sent a second time while its response may still come: many
     /// providers end the whole grant then.
     pub(super) fn has(&self, id: &SecretId) -> bool {
         let since = self.held().get(id).copied();
@@ -71,7 +71,7 @@ pub(super) fn is_unspent(failure: &Failure) -> bool {
         | FailureKind::Refused
         | FailureKind::Quota
         | FailureKind::Dependency
-        | FailureKind::Reauthorise => failure.is_answer,
+        | FailureKind::Reauthorise => failure.is_response,
         FailureKind::Busy => failure.is_throttled,
         FailureKind::Unreachable | FailureKind::TimedOut | FailureKind::Malformed => false,
     };

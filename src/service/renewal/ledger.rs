@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::turn::Broken;
 use super::{QuotaUse, Renewal, View};
 use crate::clock::{Timestamp, millis};
-use crate::realm::{Answer, CountedBy, Quota};
+use crate::realm::{CountedBy, Fetched, Quota};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
 use crate::store::{CallOutcome, CallRow, StoreError, Usage};
@@ -225,7 +225,7 @@ impl Renewal {
     }
 
     /// The word for an outcome in logs and metrics.
-    pub(super) fn outcome_code(outcome: &Result<Answer, Broken>) -> &'static str {
+    pub(super) fn outcome_code(outcome: &Result<Fetched, Broken>) -> &'static str {
         match outcome {
             Ok(_) => CallRow::OK,
             Err(Broken::Failed(failure)) => failure.kind.code(),
@@ -239,13 +239,13 @@ impl Renewal {
         &self,
         call: &str,
         took: std::time::Duration,
-        outcome: &Result<Answer, Broken>,
+        outcome: &Result<Fetched, Broken>,
         held: Option<&TokenText>,
     ) {
         let duration_ms = Some(millis(took));
         let outcome = match outcome {
-            Ok(answer) => {
-                let is_repeated = held.is_some_and(|held| *held == answer.token);
+            Ok(fetched) => {
+                let is_repeated = held.is_some_and(|held| *held == fetched.token);
                 let outcome = if is_repeated {
                     CallRow::REPEATED
                 } else {

@@ -10,7 +10,7 @@ use super::ledger::Admission;
 use super::{Renewal, View};
 use crate::clock::millis;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Definition, Expiry, Facts, Recipe, Rehearsed, Reissue, Run};
+use crate::realm::{Definition, Expiry, Facts, Fetched, Recipe, Rehearsed, Reissue, Run};
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
 use crate::service::cause::Cause;
@@ -47,7 +47,7 @@ pub enum TrialInputs {
 /// What happened.
 #[derive(Debug)]
 pub struct TrialReport {
-    /// Each request with its answer and how long it took.
+    /// Each request with its response and how long it took.
     pub steps: Vec<Json>,
     /// What was looked for, where, and whether it was found.
     pub findings: Vec<Json>,
@@ -198,13 +198,13 @@ impl Renewal {
         let outcome = self.send_all(&mut run, &mut report.steps).await;
         report.findings = run.findings(outcome.as_ref().ok());
         match outcome {
-            Ok(answer) => report.token = Some(described(&answer)),
+            Ok(fetched) => report.token = Some(described(&fetched)),
             Err(failure) => report.failure = Some(run.masked(failure)),
         }
         report
     }
 
-    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Answer, Failure> {
+    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Fetched, Failure> {
         let timeout = run.timeout().unwrap_or(self.settings.fetch_timeout);
         let end = tokio::time::Instant::now() + timeout;
         while let Some(request) = run.next_request()? {
@@ -218,8 +218,8 @@ impl Renewal {
             let duration_ms = millis(began.elapsed());
             let came = sent.is_ok();
             let taken = sent.and_then(|raw| run.take(raw));
-            let answer = run.shown_answer().filter(|_| came);
-            steps.push(json!({"request": shown, "answer": answer, "duration_ms": duration_ms}));
+            let response = run.shown_response().filter(|_| came);
+            steps.push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
             taken?;
         }
         run.conclude()
@@ -227,14 +227,14 @@ impl Renewal {
 }
 
 /// What is told of a token that came out.
-fn described(answer: &Answer) -> Json {
-    let expires_in = match answer.expiry {
+fn described(fetched: &Fetched) -> Json {
+    let expires_in = match fetched.expiry {
         Expiry::In(life) => Some(millis(life)),
         Expiry::Untold | Expiry::Never => None,
     };
-    json!({"length": answer.token.expose().chars().count(), "fingerprint": answer.token.fingerprint(),
-        "expires_in": expires_in, "never_expires": answer.expiry == Expiry::Never,
-        "outputs": answer.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()})
+    json!({"length": fetched.token.expose().chars().count(), "fingerprint": fetched.token.fingerprint(),
+        "expires_in": expires_in, "never_expires": fetched.expiry == Expiry::Never,
+        "outputs": fetched.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()})
 }
 
 fn warnings_of(recipe: &Recipe) -> Vec<String> {
