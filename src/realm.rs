@@ -3,7 +3,7 @@
 //!
 //! [`Definition::read`] checks a definition when it is saved: the inherited form, `oauth2` and the
 //! general form are all read into one [`Recipe`]. A [`Run`] then goes through one fetch: it makes a
-//! request, takes its response, makes the next, and concludes with a token or a failure. Whoever
+//! request, takes its response, makes the next, and finishes with a token or a failure. Whoever
 //! runs it only carries bytes.
 
 pub mod catalog;

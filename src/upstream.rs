@@ -1,5 +1,5 @@
 //! Carries a realm's requests to its provider and bounds what comes back; the realm makes the one
-//! and judges the other.
+//! and evaluates the other.
 //!
 //! No redirects, no proxies of the environment, one attempt: retrying is the renewal's decision,
 //! since a second fetch may kill the first one's token.

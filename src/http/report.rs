@@ -78,14 +78,14 @@ pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Res
             "a token was reported as refused again"
         );
     }
-    tokens::conclude(&api, outcome, began)
+    tokens::count_and_respond(&api, outcome, began)
 }
 
 impl Report {
     fn read(document: &Value) -> Result<Self, Problem> {
         let mut issues = Issues::default();
         let report = Self::read_members(document, &mut issues);
-        issues.conclude(report).map_err(Problem::invalid)
+        issues.into_result(report).map_err(Problem::invalid)
     }
 
     fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {

@@ -261,5 +261,5 @@ pub(super) async fn retry(
     let began = tokio::time::Instant::now();
     let row = api.secrets.show(&key, query.text("realm")).await?;
     let outcome = api.tokens.retry(row.id.borrowed()).await;
-    tokens::conclude(&api, outcome, began)
+    tokens::count_and_respond(&api, outcome, began)
 }

@@ -133,11 +133,11 @@ pub(super) async fn show(
         (false, Some(ms)) => api.tokens.get_living(id, ms).await,
         (false, None) => api.tokens.get(id).await,
     };
-    conclude(&api, outcome, began)
+    count_and_respond(&api, outcome, began)
 }
 
 /// Counts the outcome of an ask and makes its answer; unknown names are a bad request (inherited).
-pub(super) fn conclude(
+pub(super) fn count_and_respond(
     api: &Api,
     outcome: Result<TokenAnswer, ServiceError>,
     began: Instant,
@@ -209,7 +209,9 @@ impl Ask {
             (None, Some(_)) => return Err(Problem::invalid_at("/flush", "expected true or false")),
         };
         let min_ttl_ms = min_ttl(query.text("min_ttl"), object.member("min_ttl"))?;
-        let (realm, key) = issues.conclude(realm.zip(key)).map_err(Problem::invalid)?;
+        let (realm, key) = issues
+            .into_result(realm.zip(key))
+            .map_err(Problem::invalid)?;
         Ok(Self {
             realm,
             key,

@@ -192,7 +192,7 @@ impl Ask {
                 state: state.into_iter().collect::<Credentials>(),
             }),
         };
-        let with = issues.conclude(with).map_err(Problem::invalid)?;
+        let with = issues.into_result(with).map_err(Problem::invalid)?;
         let tokens = tokens
             .into_iter()
             .map(|(alias, token)| (alias, TokenText::from(token)))

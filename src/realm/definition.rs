@@ -144,7 +144,7 @@ impl Definition {
             }
             _ => Some(Self::Fixed),
         };
-        issues.conclude(definition)
+        issues.into_result(definition)
     }
 
     /// How tokens are got.

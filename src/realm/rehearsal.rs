@@ -1,5 +1,5 @@
-//! A fetch that is only rehearsed: the requests are made and recorded responses are judged, nothing
-//! is sent.
+//! A fetch that is only rehearsed: the requests are made and recorded responses are evaluated,
+//! nothing is sent.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -129,7 +129,7 @@ impl Rehearsal {
             }
             self.saved.expires_at = saved.expires_at.or(self.saved.expires_at);
         }
-        run.conclude().map(Some)
+        run.finish().map(Some)
     }
 
     /// The report, a public contract.

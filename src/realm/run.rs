@@ -1,10 +1,10 @@
-//! One fetch by a definition: makes a request, takes its response, makes the next, concludes.
+//! One fetch by a definition: makes a request, takes its response, makes the next, finishes.
 //!
 //! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then
 //! stay; time, `uuid` and `nonce` are the same throughout.
 
+mod evaluate;
 mod expiry;
-mod judge;
 mod render;
 mod trace;
 mod vars;
@@ -75,7 +75,7 @@ pub struct Run<'a> {
     facts: Facts,
     requests: Vec<RequestTemplate>,
     steps: Vec<StepResponse>,
-    /// The response that was judged a failure.
+    /// The response that is a failure.
     refused: Option<StepResponse>,
     steps_value: Value,
     vars: BTreeMap<&'a str, Value>,
@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
         names.into_iter().any(rotates)
     }
 
-    /// Judges the response of the last request; returns what is to be stored of it.
+    /// Evaluates the response of the last request; returns what is to be stored of it.
     ///
     /// # Errors
     /// What the provider refused, or what is wrong with its response.
@@ -335,8 +335,8 @@ impl<'a> Run<'a> {
         self.steps_value = value_of(&Json::Array(
             self.steps.iter().map(StepResponse::to_json).collect(),
         ));
-        let untestable = self.work_out_for_judging(index);
-        if let Err(failure) = self.judge(index) {
+        let untestable = self.work_out_for_evaluation(index);
+        if let Err(failure) = self.evaluate(index) {
             self.refused = self.steps.pop();
             let is_good = self
                 .refused
@@ -352,7 +352,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Malformed`, `Refused`, … when no token is found; `Config` when it cannot be worked out.
-    pub fn conclude(&mut self) -> Result<Fetched, Failure> {
+    pub fn finish(&mut self) -> Result<Fetched, Failure> {
         self.work_out_results()?;
         self.fetched()
     }

@@ -231,7 +231,7 @@ impl Memory {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Taken before rows are read; [`Memory::keep`] does nothing if they were edited since.
+    /// Taken before rows are read; [`Memory::put`] does nothing if they were edited since.
     #[must_use]
     pub fn mark(&self) -> Mark {
         self.edits().mark()
@@ -239,7 +239,7 @@ impl Memory {
 
     /// Puts an entry in, unless its rows were edited since `mark`, or a newer token of the same
     /// versions is there.
-    pub fn keep(&self, mark: Mark, id: &SecretId, entry: Entry) {
+    pub fn put(&self, mark: Mark, id: &SecretId, entry: Entry) {
         let edits = self.edits();
         if !edits.left_standing(mark, id, entry.realm_version, entry.secret_version) {
             return;
@@ -457,9 +457,9 @@ mod tests {
         let id = SecretId::new("r", "k");
         let mark = memory.mark();
         memory.forget(&id);
-        memory.keep(mark, &id, entry(1));
+        memory.put(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), None);
-        memory.keep(memory.mark(), &id, entry(1));
+        memory.put(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
     }
 
@@ -476,10 +476,10 @@ mod tests {
             tokens: Vec::new(),
         };
         memory.apply(&versions(1, 1), Timestamp::from_epoch_ms(0));
-        memory.keep(mark, &id, entry(1));
+        memory.put(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
         memory.apply(&versions(1, 2), Timestamp::from_epoch_ms(0));
-        memory.keep(mark, &id, entry(3));
+        memory.put(mark, &id, entry(3));
         assert_eq!(held(&memory, &id), None);
     }
 
@@ -487,8 +487,8 @@ mod tests {
     fn an_older_token_never_replaces_a_newer_one() {
         let memory = Memory::new();
         let id = SecretId::new("r", "k");
-        memory.keep(memory.mark(), &id, entry(2));
-        memory.keep(memory.mark(), &id, entry(1));
+        memory.put(memory.mark(), &id, entry(2));
+        memory.put(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(2));
     }
 
@@ -497,7 +497,7 @@ mod tests {
         let id = SecretId::new("r", "k");
         let changed = |realm: Option<i64>, secret: Option<i64>, token: Option<i64>| {
             let memory = Memory::new();
-            memory.keep(memory.mark(), &id, entry(3));
+            memory.put(memory.mark(), &id, entry(3));
             memory.apply(
                 &Changes {
                     realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
@@ -525,7 +525,7 @@ mod tests {
             due_at: Some(at(1500)),
             ..entry(1)
         };
-        memory.keep(memory.mark(), &id, due.clone());
+        memory.put(memory.mark(), &id, due.clone());
         let replaced = |secret| Changes {
             secrets: vec![(id.clone(), Some(secret))],
             tokens: vec![(id.clone(), Some(2))],
@@ -536,7 +536,7 @@ mod tests {
             memory.find_replaced(id.borrowed()).is_none(),
             "it may have died early"
         );
-        memory.keep(memory.mark(), &id, due);
+        memory.put(memory.mark(), &id, due);
         memory.apply(&replaced(1), at(2000));
         assert_eq!(held(&memory, &id), None);
         let working = memory.find_replaced(id.borrowed()).unwrap();

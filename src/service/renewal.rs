@@ -206,7 +206,7 @@ impl Renewal {
             since: now,
             warning: format!("the last renewal failed: {failure}"),
         };
-        let answer = self.keep(id, view, held, Some(until), Some(stale));
+        let answer = self.hand_out(id, view, held, Some(until), Some(stale));
         Ok(TokenAnswer {
             renewed: false,
             retry_after: Some(wait),
@@ -280,16 +280,22 @@ impl Renewal {
         let now = self.parts.clock.now();
         let held = view.usable(now);
         if let Some(held) = held.filter(|held| held.is_good_enough(cause, seen_version, now)) {
-            return Some(Ok(self.keep(id, view, held, held.row.due_at, None)));
+            return Some(Ok(self.hand_out(id, view, held, held.row.due_at, None)));
         }
         let reason = view.barrier(cause, now)?;
         match (held, reason) {
             (Some(held), Barrier::Floor(until)) if cause == Cause::Due => {
                 self.plan(id, until);
-                Some(Ok(self.keep(id, view, held, Some(until), view.stale(now))))
+                Some(Ok(self.hand_out(
+                    id,
+                    view,
+                    held,
+                    Some(until),
+                    view.stale(now),
+                )))
             }
             (Some(held), Barrier::Floor(until)) => {
-                let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
+                let answer = self.hand_out(id, view, held, held.row.due_at, view.stale(now));
                 Some(Ok(TokenAnswer {
                     renewed: false,
                     retry_after: Some(until.since(now)),
@@ -301,7 +307,7 @@ impl Renewal {
                 if cause == Cause::Due {
                     self.plan(id, until);
                 }
-                let answer = self.keep(id, view, held, Some(until), Some(stale_after(failure)));
+                let answer = self.hand_out(id, view, held, Some(until), Some(stale_after(failure)));
                 Some(Ok(TokenAnswer {
                     renewed: false,
                     retry_after: Some(until.since(now)),
@@ -339,7 +345,7 @@ impl Renewal {
             since,
             warning: format!("the provider is down: {last}"),
         };
-        let answer = self.keep(id, view, held, Some(until), Some(stale));
+        let answer = self.hand_out(id, view, held, Some(until), Some(stale));
         Ok(TokenAnswer {
             renewed: false,
             retry_after,

@@ -1,4 +1,4 @@
-//! How a response is read and judged: `response`, `success_when`, `token`, `expires`, `outputs`,
+//! How a response is read and evaluated: `response`, `success_when`, `token`, `expires`, `outputs`,
 //! `save`, `errors`.
 
 use std::time::Duration;

@@ -34,7 +34,7 @@ fn fetched(config: &Value, facts: Facts, responses: &[(u16, Value)]) -> Result<F
         run.take(RawResponse::json(*status, body))?;
     }
     assert!(run.next_request()?.is_none(), "there are more requests");
-    run.conclude()
+    run.finish()
 }
 
 fn inherited(method: &str) -> Value {
@@ -178,7 +178,7 @@ fn what_a_var_takes_out_of_a_response_is_not_shown() {
         shown.contains("Auth=") && !shown.contains("MARKED"),
         "{shown}"
     );
-    assert_eq!(run.conclude().unwrap().token.expose(), "MARKED");
+    assert_eq!(run.finish().unwrap().token.expose(), "MARKED");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn bad_responses_are_failures_of_the_right_kind() {
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         };
-        let outcome = run.take(raw).and_then(|_| run.conclude());
+        let outcome = run.take(raw).and_then(|_| run.finish());
         assert_eq!(outcome.unwrap_err().kind, kind, "{status} {body}");
     }
 }
@@ -309,7 +309,7 @@ fn later_requests_use_the_responses_of_earlier_ones() {
     );
     run.take(RawResponse::json(200, &json!({"token": "t"})))
         .unwrap();
-    let fetched = run.conclude().unwrap();
+    let fetched = run.finish().unwrap();
     assert_eq!(
         fetched.outputs,
         [

@@ -143,7 +143,7 @@ impl Renewal {
             ..self.entry_of(view, &commit, commit.version, stale)
         };
         let answer = entry.answer(Source::Upstream);
-        self.parts.memory.keep(view.mark, id, entry);
+        self.parts.memory.put(view.mark, id, entry);
         self.store_later(turn, commit);
         answer
     }
@@ -168,7 +168,7 @@ impl Renewal {
                 match store.commit_token(&lease, &commit).await {
                     Ok(true) => {
                         tracing::info!(realm, key, "a fetched token is stored after all");
-                        return memory.keep(mark, &lease.id, stored);
+                        return memory.put(mark, &lease.id, stored);
                     }
                     Ok(false) => {
                         return tracing::warn!(realm, key, "another token was stored meanwhile");

@@ -143,7 +143,7 @@ impl Exchange {
         }
     }
 
-    /// Sends the requests of a run until it concludes.
+    /// Sends the requests of a run until it is finished.
     async fn send_all(
         &self,
         (lease, view): (&Lease, &View),
@@ -166,7 +166,7 @@ impl Exchange {
             crash_point("step_answered");
             match sent.and_then(|raw| run.take(raw)) {
                 Ok(saved) => {
-                    self.keep_grant(lease, view, &mut grant, (intent, saved))
+                    self.save_grant(lease, view, &mut grant, (intent, saved))
                         .await?;
                 }
                 Err(failure) => {
@@ -177,7 +177,7 @@ impl Exchange {
         }
         Ok(Fetched {
             grant_expires_at: grant.expires_at,
-            ..run.conclude()?
+            ..run.finish()?
         })
     }
 
@@ -317,7 +317,7 @@ impl Exchange {
     }
 
     /// Stores what came back of a step.
-    async fn keep_grant(
+    async fn save_grant(
         &self,
         lease: &Lease,
         view: &View,

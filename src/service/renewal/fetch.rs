@@ -47,8 +47,8 @@ impl Renewal {
             Err(failure) => return self.note_failure(turn, failure).await,
         };
         if !recipe.calls() {
-            let outcome = run.conclude().map_err(Broken::from);
-            return self.conclude_fetch(turn, outcome, started).await;
+            let outcome = run.finish().map_err(Broken::from);
+            return self.end_fetch(turn, outcome, started).await;
         }
         let by_hand = cause == Cause::Retry;
         let pass = match self
@@ -72,16 +72,16 @@ impl Renewal {
         crash_point("call_logged");
         let outcome = self.call_upstream(turn, facts, &call).await;
         match &outcome {
-            Err(Broken::Failed(failure)) => pass.conclude(Some(failure), self.parts.clock.now()),
+            Err(Broken::Failed(failure)) => pass.settle(Some(failure), self.parts.clock.now()),
             Ok(_) | Err(Broken::Store(_) | Broken::Overtaken) => {
-                pass.conclude(None, self.parts.clock.now());
+                pass.settle(None, self.parts.clock.now());
             }
             Err(Broken::OutOfTime) => drop(pass),
         }
-        self.conclude_fetch(turn, outcome, started).await
+        self.end_fetch(turn, outcome, started).await
     }
 
-    async fn conclude_fetch(
+    async fn end_fetch(
         &self,
         turn: Turn<'_>,
         outcome: Result<Fetched, Broken>,
@@ -169,7 +169,7 @@ impl Renewal {
             "asked the provider"
         );
         let held = view.current().map(|held| &held.text);
-        self.conclude(call, took, &outcome, held).await;
+        self.record_outcome(call, took, &outcome, held).await;
         outcome
     }
 
@@ -189,7 +189,7 @@ impl Renewal {
         let retry_after = Some(until.since(now));
         if let Some(held) = view.usable(now) {
             self.release(Some(lease)).await;
-            let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
+            let answer = self.hand_out(&lease.id, view, held, Some(until), view.stale(now));
             return Ok(Turned::Answer(TokenAnswer {
                 renewed: false,
                 retry_after,
@@ -240,7 +240,7 @@ impl Renewal {
                     self.note_foreign(&lease.id);
                 }
                 let answer = entry.answer(Source::Upstream);
-                self.parts.memory.keep(view.mark, &lease.id, entry);
+                self.parts.memory.put(view.mark, &lease.id, entry);
                 Ok(Turned::Answer(TokenAnswer {
                     warning,
                     renewed,
@@ -302,7 +302,7 @@ impl Renewal {
             .usable(now)
             .filter(|held| held.row.version > seen_version);
         Ok(newer.map_or(Turned::Again, |newer| {
-            Turned::Answer(self.keep(id, &view, newer, newer.row.due_at, None))
+            Turned::Answer(self.hand_out(id, &view, newer, newer.row.due_at, None))
         }))
     }
 
@@ -349,7 +349,7 @@ impl Renewal {
         };
         let until = recorded.background_attempt_at(held.token.life.expires_at);
         let stale = Some(stale_after(&recorded));
-        let answer = self.keep(id, view, held, Some(until), stale);
+        let answer = self.hand_out(id, view, held, Some(until), stale);
         Ok(Turned::Answer(TokenAnswer {
             renewed: false,
             retry_after: Some(until.since(at)),

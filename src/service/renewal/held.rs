@@ -15,8 +15,8 @@ use crate::store::StoredToken;
 use crate::token::{Life, Outputs, Source};
 
 impl Renewal {
-    /// Keeps a stored token in memory and answers it.
-    pub(super) fn keep(
+    /// Puts a stored token into memory and answers it.
+    pub(super) fn hand_out(
         &self,
         id: &SecretId,
         view: &View,
@@ -32,7 +32,7 @@ impl Renewal {
             ..self.entry(view, held.token, held.row.version)
         };
         let answer = entry.answer(Source::Database);
-        self.parts.memory.keep(view.mark, id, entry);
+        self.parts.memory.put(view.mark, id, entry);
         answer
     }
 
@@ -78,7 +78,7 @@ impl Renewal {
         let held = view
             .usable(now)
             .ok_or(ServiceError::Waited(Duration::ZERO))?;
-        Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
+        Ok(self.hand_out(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
     }
 
     pub(super) fn give_fixed(
@@ -121,7 +121,7 @@ impl Renewal {
             ..self.entry(view, &token, view.secret.version)
         };
         let answer = entry.answer(Source::Fixed);
-        self.parts.memory.keep(view.mark, id, entry);
+        self.parts.memory.put(view.mark, id, entry);
         Ok(answer)
     }
 }

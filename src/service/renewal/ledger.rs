@@ -102,7 +102,7 @@ impl Renewal {
         loop {
             let row = self.new_call(id, cause, CallRow::ASKING);
             self.parts.store.insert_call(&row).await?;
-            match self.judge(&row, view, cause).await? {
+            match self.quota_verdict(&row, view, cause).await? {
                 Verdict::Allowed => {
                     self.set_outcome(&row.id, CallRow::PENDING).await?;
                     return Ok(Admission::Go(row.id));
@@ -152,7 +152,12 @@ impl Renewal {
     }
 
     /// What all quotas say together; the one that frees last counts.
-    async fn judge(&self, row: &CallRow, view: &View, cause: Cause) -> Result<Verdict, StoreError> {
+    async fn quota_verdict(
+        &self,
+        row: &CallRow,
+        view: &View,
+        cause: Cause,
+    ) -> Result<Verdict, StoreError> {
         let SecretId { realm, key } = &row.secret;
         let (mut used_up, mut is_contended) = (None::<Timestamp>, false);
         let mut crossed = Vec::new();
@@ -235,7 +240,7 @@ impl Renewal {
     }
 
     /// Notes what became of a call. Its token counts even if this cannot be written.
-    pub(super) async fn conclude(
+    pub(super) async fn record_outcome(
         &self,
         call: &str,
         took: std::time::Duration,

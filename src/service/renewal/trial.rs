@@ -97,7 +97,7 @@ impl Renewal {
         let began = tokio::time::Instant::now();
         let report = self.go_through(recipe, facts, warnings).await;
         if let Some(call) = call {
-            self.conclude_trial(&call, began.elapsed(), report.failure.as_ref())
+            self.record_trial(&call, began.elapsed(), report.failure.as_ref())
                 .await;
         }
         Ok(report)
@@ -159,7 +159,7 @@ impl Renewal {
         }
     }
 
-    async fn conclude_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
+    async fn record_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
         let outcome = crate::store::CallOutcome {
             outcome: failure
                 .map_or(CallRow::OK, |failure| failure.kind.code())
@@ -222,7 +222,7 @@ impl Renewal {
             steps.push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
             taken?;
         }
-        run.conclude()
+        run.finish()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Judging a provider's responses: a token and its life, or why not.
+//! Evaluates a provider's responses: a token and its life, or why not.
 //!
 //! No token found is a failure, always, whatever the status says: most providers answer errors with
 //! HTTP 200.
@@ -22,7 +22,7 @@ use crate::token::TokenText;
 
 impl Run<'_> {
     /// Whether a response lets the fetch go on.
-    pub(super) fn judge(&self, index: usize) -> Result<(), Failure> {
+    pub(super) fn evaluate(&self, index: usize) -> Result<(), Failure> {
         let Some(response) = self.steps.get(index) else {
             return Ok(());
         };
@@ -70,12 +70,12 @@ impl Run<'_> {
         }
     }
 
-    /// Works out the vars by which a response is judged, also one that refuses, and those that are
-    /// not to be shown with it: what it lacks for them is not there.
+    /// Works out the vars by which a response is evaluated, also one that refuses, and those that
+    /// are not to be shown with it: what it lacks for them is not there.
     ///
     /// Returns why a var that is tested cannot be worked out, other than for what the response
     /// lacks.
-    pub(super) fn work_out_for_judging(&mut self, index: usize) -> Option<Failure> {
+    pub(super) fn work_out_for_evaluation(&mut self, index: usize) -> Option<Failure> {
         let recipe = self.recipe;
         let errors = recipe.errors.code.iter().chain(&recipe.errors.message);
         for name in errors.chain(recipe.taken()).filter_map(Location::var) {
@@ -124,7 +124,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the body as read is needed to judge.
+    /// Whether the body as read is needed to evaluate it.
     fn needs_body(&self, is_last: bool, conditions: &[Condition]) -> bool {
         let for_token = is_last
             && self.recipe.token.iter().all(|token| {
