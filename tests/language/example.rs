@@ -21,14 +21,14 @@ const NOW: i64 = 1_760_000_000;
 /// The facts of an example, its keys filled in.
 pub(crate) fn facts(example: &Value) -> Facts {
     let part = |name: &str| texts(&filled(&example[name]));
-    let state = part("state");
-    let has_saved = !state.is_empty();
+    let grant = part("grant");
+    let has_saved = !grant.is_empty();
     let text = |name: &str, default: &str| example[name].as_str().unwrap_or(default).to_owned();
     Facts {
         secret: SecretId::new("realm", "key"),
         inputs: part("inputs")
             .into_iter()
-            .chain(state)
+            .chain(grant)
             .collect::<Credentials>(),
         tokens: part("tokens")
             .into_iter()

@@ -47,7 +47,7 @@ impl Marked {
             values: Vec::new(),
             secrets: Vec::new(),
         };
-        for part in ["inputs", "tokens", "state"] {
+        for part in ["inputs", "tokens", "grant"] {
             let values = filled(&example[part]).into_iter().map(|(name, value)| {
                 let is_secret = part != "inputs" || is_secret(&name);
                 let value = if is_secret {

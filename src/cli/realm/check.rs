@@ -24,7 +24,7 @@ pub(super) struct CheckArgs {
     #[arg(value_name = "FILE")]
     file: String,
     /// The secret's values: {"name": "value"}, or {"inputs": {…}, "tokens": {alias: token},
-    /// "state": {saved values}}.
+    /// "grant": {saved values}}.
     #[arg(long, value_name = "FILE")]
     credentials: Option<String>,
     /// A recorded answer {"status", "headers", "body"}; once for each request.
@@ -189,7 +189,7 @@ fn read_facts(args: &CheckArgs, recipe: &Recipe, id: &str) -> anyhow::Result<Fac
         .transpose()?
         .unwrap_or_else(|| json!({}));
     let is_split = document.get("inputs").is_some_and(Value::is_object)
-        || ["tokens", "state"]
+        || ["tokens", "grant"]
             .iter()
             .any(|name| document.get(name).is_some_and(Value::is_object));
     let part = |name: &str| {
@@ -204,8 +204,8 @@ fn read_facts(args: &CheckArgs, recipe: &Recipe, id: &str) -> anyhow::Result<Fac
     } else {
         document.as_object().cloned().unwrap_or_default()
     };
-    let (tokens, state) = if is_split {
-        (part("tokens"), part("state"))
+    let (tokens, grant) = if is_split {
+        (part("tokens"), part("grant"))
     } else {
         (Map::new(), Map::new())
     };
@@ -213,9 +213,9 @@ fn read_facts(args: &CheckArgs, recipe: &Recipe, id: &str) -> anyhow::Result<Fac
         || SystemClock::default().now(),
         |seconds| Timestamp::from_epoch_ms(seconds.saturating_mul(1000)),
     );
-    let has_saved = state.iter().any(|(_, value)| !value.is_null());
+    let has_saved = grant.iter().any(|(_, value)| !value.is_null());
     let mut values: Credentials = inputs.iter().filter_map(named_text).collect();
-    for (name, value) in state.iter().filter_map(named_text) {
+    for (name, value) in grant.iter().filter_map(named_text) {
         values.set(name, value);
     }
     read_files(recipe, &mut values)?;

@@ -33,12 +33,12 @@ pub struct Trial {
 /// The values of a trial.
 #[derive(Clone, Debug)]
 pub enum TrialInputs {
-    /// Given with the request; `state` are values that a provider replaced.
+    /// Given with the request; `grant` are values that a provider replaced.
     Given {
         /// By name.
         inputs: Credentials,
         /// By name.
-        state: Credentials,
+        grant: Credentials,
     },
     /// Those of a stored secret.
     Stored(SecretId),
@@ -110,12 +110,12 @@ impl Renewal {
         view: Option<&(SecretId, View)>,
     ) -> Result<Facts, ServiceError> {
         let (id, inputs, has_saved) = match (&trial.with, view) {
-            (TrialInputs::Given { inputs, state }, _) => {
+            (TrialInputs::Given { inputs, grant }, _) => {
                 let mut values = inputs.clone();
-                for (name, value) in state.iter() {
+                for (name, value) in grant.iter() {
                     values.set(name, value);
                 }
-                (SecretId::new("trial", "trial"), values, !state.is_empty())
+                (SecretId::new("trial", "trial"), values, !grant.is_empty())
             }
             (TrialInputs::Stored(_), Some((id, view))) => {
                 if let Some(failure) = &view.inputs.failure {
@@ -146,7 +146,7 @@ impl Renewal {
 
     /// A call with stored credentials counts like any other.
     async fn admit_trial(&self, id: &SecretId, view: &View) -> Result<String, ServiceError> {
-        match self.admit(id, view, Cause::Test).await? {
+        match self.admit(id, view, Cause::Trial).await? {
             Admission::Go(call) => Ok(call),
             Admission::Withheld(until) => {
                 let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
