@@ -45,7 +45,7 @@ use exchange::Exchange;
 use grants::Late;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_fingerprint;
-use ledger::Withheld;
+use ledger::UsedUp;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
 use turn::{Turn, Turned};
@@ -92,7 +92,7 @@ pub struct Renewal {
     parts: RenewalParts,
     permits: Permits,
     circuits: Circuits,
-    withheld: Withheld,
+    used_up: UsedUp,
     exchange: Exchange,
     settings: RenewalSettings,
     /// This process, in leases.
@@ -139,7 +139,7 @@ impl Renewal {
             exchange,
             permits: Permits::default(),
             circuits: Circuits::default(),
-            withheld: Withheld::default(),
+            used_up: UsedUp::default(),
             settings,
             owner,
         }
@@ -326,7 +326,7 @@ impl Renewal {
     }
 
     /// The provider is down: what is held, or the last failure of the realm.
-    fn held_back(
+    fn on_open_circuit(
         &self,
         id: &SecretId,
         view: &View,

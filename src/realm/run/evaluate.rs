@@ -378,8 +378,8 @@ impl Run<'_> {
 
     /// An output that is made; one that lacks something is left out.
     fn made(&self, template: &Template, token: &str) -> Option<Json> {
-        let scope = WithToken { run: self, token };
-        template.json(&scope).ok().flatten().map(|value| value.real)
+        let names = WithToken { run: self, token };
+        template.json(&names).ok().flatten().map(|value| value.real)
     }
 
     pub(super) fn find(&self, place: &Location) -> Option<Json> {

@@ -58,12 +58,14 @@ impl Renewal {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.release(Some(lease)).await;
-                return self.held_back(&lease.id, view, refusal).map(Turned::Answer);
+                return self
+                    .on_open_circuit(&lease.id, view, refusal)
+                    .map(Turned::Answer);
             }
         };
         let call = match self.admit(&lease.id, view, cause).await {
             Ok(Admission::Go(call)) => call,
-            Ok(Admission::Withheld(until)) => return self.withhold(turn, until).await,
+            Ok(Admission::Withheld(until)) => return self.on_used_up_quota(turn, until).await,
             Err(error) => {
                 self.release(Some(lease)).await;
                 return Err(error.into());
@@ -183,7 +185,11 @@ impl Renewal {
     /// A quota is used up: the held token; else the caller waits for its turn, if it can wait so
     /// long; else a failure that lasts until the quota allows another
     /// call.
-    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<Turned, ServiceError> {
+    async fn on_used_up_quota(
+        &self,
+        turn: Turn<'_>,
+        until: Timestamp,
+    ) -> Result<Turned, ServiceError> {
         let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));

@@ -22,21 +22,21 @@ pub(super) struct Late(Arc<Mutex<HashMap<SecretId, tokio::time::Instant>>>);
 impl Late {
     pub(super) fn note(&self, id: &SecretId) {
         let now = tokio::time::Instant::now();
-        self.held().insert(id.clone(), now);
+        self.locked().insert(id.clone(), now);
     }
 
     pub(super) fn end(&self, id: &SecretId) {
-        self.held().remove(id);
+        self.locked().remove(id);
     }
 
     /// Whether the same grant would be sent a second time while its response may still come: many
     /// providers end the whole grant then.
     pub(super) fn has(&self, id: &SecretId) -> bool {
-        let since = self.held().get(id).copied();
+        let since = self.locked().get(id).copied();
         since.is_some_and(|since| since.elapsed() < LATE_FOR)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<SecretId, tokio::time::Instant>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<SecretId, tokio::time::Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

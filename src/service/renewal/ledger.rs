@@ -45,7 +45,7 @@ enum Verdict {
 
 /// Until when quotas allow no more: what need not be asked again, nor written down.
 #[derive(Default)]
-pub(super) struct Withheld(Mutex<HashMap<SecretId, Noted>>);
+pub(super) struct UsedUp(Mutex<HashMap<SecretId, Noted>>);
 
 /// Under which definition and policy, and until when.
 type Noted = ((i64, i64), Timestamp);
@@ -53,11 +53,11 @@ type Noted = ((i64, i64), Timestamp);
 /// So many are kept.
 const MOST_NOTED: usize = 10_000;
 
-impl Withheld {
+impl UsedUp {
     fn until(&self, id: &SecretId, view: &View, now: Timestamp) -> Option<Timestamp> {
         let noted = self.locked();
-        let (marks, until) = noted.get(id)?;
-        (*marks == (view.realm_version, view.settings_fingerprint) && now < *until)
+        let (versions, until) = noted.get(id)?;
+        (*versions == (view.realm_version, view.settings_fingerprint) && now < *until)
             .then_some(*until)
     }
 
@@ -91,7 +91,7 @@ impl Renewal {
             return Ok(Admission::Go(row.id));
         }
         if let Some(until) = self
-            .withheld
+            .used_up
             .until(id, view, self.parts.clock.now())
             .filter(|_| !cause.is_essential())
         {
@@ -112,7 +112,7 @@ impl Renewal {
                     self.parts
                         .metrics
                         .count_upstream(&id.realm, CallRow::WITHHELD, Duration::ZERO);
-                    self.withheld.note(id, view, until);
+                    self.used_up.note(id, view, until);
                     return Ok(Admission::Withheld(until));
                 }
                 Verdict::Contended => self.parts.store.withdraw_call(&row.id).await?,

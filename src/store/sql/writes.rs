@@ -28,7 +28,7 @@ impl Writes {
     /// Notes that a write was refused.
     pub(super) fn note_refusal(&self, reason: &'static str) {
         let now = Instant::now();
-        let mut held = self.held();
+        let mut held = self.locked();
         let known = held.get_or_insert_with(|| {
             tracing::error!(reason, "the database refuses to write");
             Refused {
@@ -45,26 +45,26 @@ impl Writes {
 
     /// Notes that a write succeeded.
     pub(super) fn note_success(&self) {
-        if self.held().take().is_some() {
+        if self.locked().take().is_some() {
             tracing::info!("the database takes writes again");
         }
     }
 
     /// Since how long writes are refused, and why.
     pub(super) fn refusal(&self) -> Option<(Duration, &'static str)> {
-        let held = self.held();
+        let held = self.locked();
         held.as_ref()
             .map(|refused| (refused.since.elapsed(), refused.reason))
     }
 
     /// Whether a connection of this age was made before the last refusal.
     pub(super) fn has_outlived(&self, age: Duration) -> bool {
-        let held = self.held();
+        let held = self.locked();
         held.as_ref()
             .is_some_and(|refused| age > refused.last.elapsed())
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Refused>> {
+    fn locked(&self) -> MutexGuard<'_, Option<Refused>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
