@@ -237,7 +237,7 @@ impl Memory {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Taken before rows are read; [`Memory::keep`] does nothing if they were edited since.
+    /// Taken before rows are read; [`Memory::put`] does nothing if they were edited since.
     #[must_use]
     pub fn mark(&self) -> Mark {
         self.edits().mark()
@@ -245,7 +245,7 @@ impl Memory {
 
     /// Puts an entry in, unless its rows were edited since `mark`, or a newer token of the same
     /// versions is there.
-    pub fn keep(&self, mark: Mark, id: &SecretId, entry: Entry) {
+    pub fn put(&self, mark: Mark, id: &SecretId, entry: Entry) {
         let edits = self.edits();
         if !edits.left_standing(mark, id, entry.realm_version, entry.secret_version) {
             return;
@@ -466,9 +466,9 @@ mod tests {
         let id = SecretId::new("r", "k");
         let mark = memory.mark();
         memory.forget(&id);
-        memory.keep(mark, &id, entry(1));
+        memory.put(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), None);
-        memory.keep(memory.mark(), &id, entry(1));
+        memory.put(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
     }
 
@@ -485,10 +485,10 @@ mod tests {
             tokens: Vec::new(),
         };
         memory.apply(&versions(1, 1), Timestamp::from_epoch_ms(0));
-        memory.keep(mark, &id, entry(1));
+        memory.put(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
         memory.apply(&versions(1, 2), Timestamp::from_epoch_ms(0));
-        memory.keep(mark, &id, entry(3));
+        memory.put(mark, &id, entry(3));
         assert_eq!(held(&memory, &id), None);
     }
 
@@ -496,8 +496,8 @@ mod tests {
     fn an_older_token_never_replaces_a_newer_one() {
         let memory = Memory::new();
         let id = SecretId::new("r", "k");
-        memory.keep(memory.mark(), &id, entry(2));
-        memory.keep(memory.mark(), &id, entry(1));
+        memory.put(memory.mark(), &id, entry(2));
+        memory.put(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(2));
     }
 
@@ -506,7 +506,7 @@ mod tests {
         let id = SecretId::new("r", "k");
         let changed = |realm: Option<i64>, secret: Option<i64>, token: Option<i64>| {
             let memory = Memory::new();
-            memory.keep(memory.mark(), &id, entry(3));
+            memory.put(memory.mark(), &id, entry(3));
             memory.apply(
                 &Changes {
                     realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
@@ -534,7 +534,7 @@ mod tests {
             due_at: Some(at(1500)),
             ..entry(1)
         };
-        memory.keep(memory.mark(), &id, due.clone());
+        memory.put(memory.mark(), &id, due.clone());
         let replaced = |secret| Changes {
             secrets: vec![(id.clone(), Some(secret))],
             tokens: vec![(id.clone(), Some(2))],
@@ -545,7 +545,7 @@ mod tests {
             memory.find_replaced(id.borrowed()).is_none(),
             "it may have died early"
         );
-        memory.keep(memory.mark(), &id, due);
+        memory.put(memory.mark(), &id, due);
         memory.apply(&replaced(1), at(2000));
         assert_eq!(held(&memory, &id), None);
         let working = memory.find_replaced(id.borrowed()).unwrap();
@@ -563,7 +563,7 @@ mod tests {
             overlap,
             ..entry(1)
         };
-        memory.keep(memory.mark(), id, due);
+        memory.put(memory.mark(), id, due);
         memory.apply(&current(id, (1, 1), Some(2)), at(2000));
         assert!(memory.find_replaced(id.borrowed()).is_some());
         memory
@@ -612,7 +612,7 @@ mod tests {
                     realm_version: if key == old { 1 } else { 2 },
                     ..entry(1)
                 };
-                memory.keep(memory.mark(), &id(key), made);
+                memory.put(memory.mark(), &id(key), made);
             }
             let missed = memory.differing(current(&id(0), (2, 1), Some(1)));
             assert_eq!(missed.realms, [("r".to_owned(), Some(2))], "{old}");

@@ -82,7 +82,7 @@ async fn a_replaced_token_of_credentials_that_were_edited_unseen_is_not_answered
     };
     assert!(store.update_secret(&edited, row.revision).await.unwrap());
     server.look().await;
-    server.app.sync.sweep().await.unwrap();
+    server.services.sync.sweep().await.unwrap();
     store.set_unavailable(true);
     assert_eq!(server.token().await.problem(), (503, "store_unavailable"));
 }
