@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use token_server::app::App;
+use token_server::app::Services;
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
-use token_server::realm::{RawAnswer, Request};
+use token_server::realm::{RawResponse, Request};
 use token_server::secret::SecretId;
 use token_server::service::{RealmEdit, Refused, SecretEdit};
 use token_server::store::MemoryStore;
@@ -36,20 +36,20 @@ struct SlowProvider {
 
 #[async_trait]
 impl TokenSource for SlowProvider {
-    async fn send(&self, _: &Request, timeout: Duration) -> Result<RawAnswer, Failure> {
+    async fn send(&self, _: &Request, timeout: Duration) -> Result<RawResponse, Failure> {
         let number = self.calls.fetch_add(1, Relaxed) + 1;
         tokio::time::sleep(self.takes.min(timeout)).await;
         if self.takes > timeout {
             return Err(timed_out(timeout));
         }
         let answer = json!({"access_token": format!("t-{number}"), "expires_in": 7200});
-        Ok(RawAnswer::json(200, &answer))
+        Ok(RawResponse::json(200, &answer))
     }
 }
 
 /// Secret `k` of realm `r` at an instance, and what it is slowed by.
 struct Slowed {
-    app: App,
+    services: Services,
     delays: Delays,
     provider: Arc<SlowProvider>,
     id: SecretId,
@@ -75,16 +75,16 @@ impl Slowed {
         });
         let wait = [("renewal.wait_seconds", PATIENCE.as_secs().to_string())];
         let config = Config::load_without_file(&Environment::of(&[]), &wait).unwrap();
-        let app = App::over(&config, Arc::new(store), clock, provider.clone());
-        app.sync.look(None).await.unwrap();
+        let services = Services::over(&config, Arc::new(store), clock, provider.clone());
+        services.sync.look(None).await.unwrap();
         let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
             "token_path": "access_token", "expires_in_path": "expires_in", "policy": policy}});
         let realm = RealmEdit::read(&realm).unwrap();
-        app.api.realms.save(&realm).await.unwrap();
+        services.realms.save(&realm).await.unwrap();
         let secret = SecretEdit::read(&json!({"realm": "r", "key": "k"})).unwrap();
-        app.api.secrets.save(&secret).await.unwrap();
+        services.secrets.save(&secret).await.unwrap();
         Self {
-            app,
+            services,
             delays,
             provider,
             id: SecretId::new("r", "k"),
@@ -105,11 +105,11 @@ impl Slowed {
 async fn an_answer_is_taken_as_long_as_the_lease_holds() {
     let slowed = Slowed::with(Value::Null, Duration::from_secs(7)).await;
     slowed.slow("insert_call", Duration::from_secs(4));
-    let patient = slowed.app.api.tokens.get(slowed.id.borrowed());
+    let patient = slowed.services.tokens.get(slowed.id.borrowed());
     // The caller gives up a second before.
     assert!(patient.await.is_err());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let answer = slowed.app.api.tokens.get(slowed.id.borrowed()).await;
+    let answer = slowed.services.tokens.get(slowed.id.borrowed()).await;
     assert_eq!(answer.unwrap().token.expose(), "t-1");
     assert_eq!(slowed.calls(), 1);
 }
@@ -119,7 +119,7 @@ async fn a_fetch_that_may_take_a_moment_only_leaves_the_database_its_time() {
     let policy = json!({"timeout": "100ms"});
     let slowed = Slowed::with(policy, Duration::from_millis(50)).await;
     slowed.slow("*", Duration::from_millis(60));
-    let answer = slowed.app.api.tokens.get(slowed.id.borrowed()).await;
+    let answer = slowed.services.tokens.get(slowed.id.borrowed()).await;
     assert_eq!(answer.unwrap().token.expose(), "t-1");
     assert_eq!(slowed.calls(), 1);
 }
@@ -128,10 +128,10 @@ async fn a_fetch_that_may_take_a_moment_only_leaves_the_database_its_time() {
 #[tokio::test(start_paused = true)]
 async fn all_that_is_done_for_a_caller_is_done_in_its_time() {
     let slowed = Slowed::with(Value::Null, Duration::from_millis(50)).await;
-    let tokens = &slowed.app.api.tokens;
+    let tokens = &slowed.services.tokens;
     tokens.get(slowed.id.borrowed()).await.unwrap();
     tokio::time::sleep(Duration::from_mins(1)).await;
-    slowed.app.sync.look(None).await.unwrap();
+    slowed.services.sync.look(None).await.unwrap();
     // As at an instance that has not held it.
     tokens.forget(&slowed.id);
     slowed.slow("*", Duration::from_secs(2));
@@ -145,10 +145,10 @@ async fn all_that_is_done_for_a_caller_is_done_in_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_held_token_is_answered_to_whoever_wants_another_while_the_database_hangs() {
     let slowed = Slowed::with(Value::Null, Duration::from_millis(50)).await;
-    let tokens = &slowed.app.api.tokens;
+    let tokens = &slowed.services.tokens;
     tokens.get(slowed.id.borrowed()).await.unwrap();
     tokio::time::sleep(Duration::from_mins(1)).await;
-    slowed.app.sync.look(None).await.unwrap();
+    slowed.services.sync.look(None).await.unwrap();
     slowed.slow("*", Duration::from_hours(1));
     let id = || slowed.id.borrowed();
     let began = Instant::now();
