@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use token_server::realm::Origin;
 use token_server::realm::catalog::{Localised, Preset, presets, unreadable};
 
-use crate::example::{answers, definition, facts, rehearsed};
+use crate::example::{definition, facts, rehearsed, responses};
 use crate::jwt::Jwt;
 
 /// How the presets of Chinese providers begin.
@@ -355,8 +355,8 @@ fn presets_know_how_long_the_grants_that_come_back_live() {
         let (preset, mut ends) = (preset(id), None);
         let (definition, facts) = (definition(preset), facts(&preset.examples[0]));
         let now = facts.now;
-        let mut run = definition.form().unwrap().begin(facts).unwrap();
-        for answer in answers(&preset.examples[0]) {
+        let mut run = definition.recipe().unwrap().begin(facts).unwrap();
+        for answer in responses(&preset.examples[0]) {
             assert!(run.next_request().unwrap().is_some(), "{id}");
             ends = run.take(answer).unwrap().expires_at;
         }
