@@ -289,7 +289,8 @@ impl Tokens {
         outcome.unwrap_or(Err(ServiceError::Waited(self.patience)))
     }
 
-    /// Where it is not known what the store has: the token that is held, while it works.
+    /// Where it is not known what the store has, or where it is behind: the token that is held, while
+    /// it works.
     fn or_held(
         &self,
         id: SecretRef<'_>,
@@ -311,7 +312,24 @@ impl Tokens {
                 });
                 held.map_or(outcome, Ok)
             }
+            Ok(answer) if answer.source == Source::Database => Ok(self.or_unstored(id, answer)),
             Ok(_) | Err(_) => outcome,
+        }
+    }
+
+    /// A token that was fetched here and could not be stored yet comes after the one in the store.
+    fn or_unstored(&self, id: SecretRef<'_>, stored: TokenAnswer) -> TokenAnswer {
+        let now = self.clock.now();
+        let is_newer = |entry: &Arc<Entry>| {
+            entry.is_unstored && entry.version > stored.version && entry.is_usable(now)
+        };
+        match self.memory.find(id).filter(is_newer) {
+            Some(entry) => TokenAnswer {
+                renewed: stored.renewed,
+                retry_after: stored.retry_after,
+                ..entry.answer(Source::Memory)
+            },
+            None => stored,
         }
     }
 

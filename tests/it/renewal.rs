@@ -1,12 +1,14 @@
 //! Races and faults of the one path that fetches a token.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use token_server::clock::ManualClock;
 use token_server::secret::SecretRef;
-use token_server::store::{MemoryStore, Store};
+use token_server::store::{Gate, MemoryStore, Store, StoreError};
 
 use crate::faulty_provider::Fault;
 use crate::harness::{Server, World, good};
@@ -359,6 +361,44 @@ async fn a_token_is_handed_out_although_the_store_went_away_during_the_fetch() {
     assert_eq!(server.token().await.ok()["token"], "t-1");
     store.set_unavailable(false);
     assert_eq!(world.provider.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_stored_yet_is_not_followed_by_the_one_before_it() {
+    let clock = Arc::new(ManualClock::at(
+        token_server::clock::Timestamp::from_epoch_ms(0),
+    ));
+    let refuses = Arc::new(AtomicBool::new(false));
+    let gate: Gate = {
+        let refuses = Arc::clone(&refuses);
+        Arc::new(move |call| {
+            let fails = call == "commit_token" && refuses.load(Relaxed);
+            let away = || StoreError::Unavailable("invented".to_owned());
+            std::future::ready(if fails { Err(away()) } else { Ok(()) }).boxed()
+        })
+    };
+    let store = MemoryStore::new(clock).behind(gate);
+    let world = World::on(Arc::new(store)).await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    assert_eq!(server.token().await.ok()["version"], 1);
+    refuses.store(true, Relaxed);
+    world.clock.advance(Duration::from_mins(1));
+    server.look().await;
+    world.provider.script(Fault::Json(good("t-2", 7200)));
+    assert_eq!(server.flush().await.ok()["version"], 2);
+    // No look came meanwhile: the store is asked, and has the one before.
+    world.clock.advance(Duration::from_mins(1));
+    let answer = server.token().await.ok();
+    assert_eq!(
+        (&answer["token"], &answer["version"]),
+        (&json!("t-2"), &json!(2))
+    );
+    let report = json!({"realm": "r", "key": "k", "version": 1});
+    world.clock.advance(Duration::from_mins(1));
+    let answer = server.post("/api/token/report", &report).await.ok();
+    assert_eq!(answer["version"], 2, "{answer}");
+    assert_eq!(world.provider.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
