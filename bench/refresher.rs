@@ -17,7 +17,7 @@ use token_server::app::Services;
 use token_server::clock::{Clock, ManualClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
-use token_server::realm::{RawAnswer, Request};
+use token_server::realm::{RawResponse, Request};
 use token_server::secret::SecretId;
 use token_server::service::{RealmEdit, SecretEdit};
 use token_server::store::{DatabaseUrl, MemoryStore, SqlStore, Store};
@@ -39,9 +39,9 @@ struct Instantly;
 
 #[async_trait]
 impl TokenSource for Instantly {
-    async fn send(&self, _: &Request, _: Duration) -> Result<RawAnswer, Failure> {
+    async fn send(&self, _: &Request, _: Duration) -> Result<RawResponse, Failure> {
         let token = uuid::Uuid::now_v7().to_string();
-        Ok(RawAnswer::json(
+        Ok(RawResponse::json(
             200,
             &json!({"access_token": token, "expires_in": LIFE.as_secs()}),
         ))

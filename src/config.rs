@@ -22,7 +22,7 @@ pub use environment::Environment;
 pub use inputs::InputSettings;
 pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
-pub use renewal::RenewalTimes;
+pub use renewal::RenewalSettings;
 pub use server::ServerSettings;
 pub use upstream::UpstreamSettings;
 
@@ -39,7 +39,7 @@ pub struct Config {
     /// Inputs of realms that are files.
     pub inputs: InputSettings,
     /// Waiting for and following other instances.
-    pub renewal: RenewalTimes,
+    pub renewal: RenewalSettings,
     /// Where metrics are read.
     pub metrics: MetricsSettings,
     /// What is logged, and how.

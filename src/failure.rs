@@ -1,4 +1,4 @@
-//! Why no token came: the one description of a failed fetch, from the provider's answer to the
+//! Why no token came: the one description of a failed fetch, from the provider's response to the
 //! caller's problem.
 
 use std::fmt;
@@ -27,11 +27,11 @@ pub enum FailureKind {
     Dependency,
     /// The grant is gone: somebody must authorise again.
     Reauthorise,
-    /// The provider could not be reached, or hung up before its answer was whole.
+    /// The provider could not be reached, or hung up before its response was whole.
     Unreachable,
     /// The provider did not answer in time.
     TimedOut,
-    /// The provider's answer is not what the realm says: no JSON, no token, an impossible expiry,
+    /// The provider's response is not what the realm says: no JSON, no token, an impossible expiry,
     /// too large.
     Malformed,
 }
@@ -56,7 +56,7 @@ impl FailureKind {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The stable `code` of answers, logs and metrics.
+    /// The stable `code` of responses, logs and metrics.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ pub struct Failure {
     pub is_throttled: bool,
     /// Whether the provider answered, rather than that it could not be asked.
     #[serde(default)]
-    pub is_answer: bool,
+    pub is_response: bool,
     /// Whether it is certain that the provider has not seen the request.
     #[serde(skip)]
     pub is_unsent: bool,
@@ -117,7 +117,7 @@ impl Failure {
             provider: ProviderSays::default(),
             retry_after: None,
             is_throttled: false,
-            is_answer: false,
+            is_response: false,
             is_unsent: false,
         }
     }

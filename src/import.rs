@@ -87,5 +87,5 @@ fn realms_named_by(legacy: &Legacy) -> Vec<String> {
 fn is_valid(id: &str) -> bool {
     let mut issues = Issues::default();
     check_name(id, "/id", LONGEST_REALM, &mut issues);
-    issues.conclude(Some(())).is_ok()
+    issues.into_result(Some(())).is_ok()
 }

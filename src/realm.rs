@@ -2,42 +2,42 @@
 //! clock, no store.
 //!
 //! [`Definition::read`] checks a definition when it is saved: the inherited form, `oauth2` and the
-//! general form are all read into one [`Form`]. A [`Run`] then goes through one fetch: it makes a
-//! request, takes its answer, makes the next, and concludes with a token or a failure. Whoever runs
-//! it only carries bytes.
+//! general form are all read into one [`Recipe`]. A [`Run`] then goes through one fetch: it makes a
+//! request, takes its response, makes the next, and finishes with a token or a failure. Whoever
+//! runs it only carries bytes.
 
-mod answer;
 pub mod catalog;
 mod definition;
-mod document;
 mod duration;
 mod encode;
-mod form;
 mod general;
 mod inherited;
 mod location;
 mod margin;
 mod oauth2;
+mod outcome;
 mod path;
 mod policy;
 mod quota;
+mod recipe;
 pub mod reference;
 mod rehearsal;
+mod response;
 mod run;
 pub mod schema;
 mod template;
 mod time;
 
-pub use answer::{Answer, DEFAULT_LIFE, Expiry};
 pub use definition::{Definition, Mode, Reference, is_name};
-pub use document::RawAnswer;
-pub use form::{Form, Input, Origin};
 pub use location::Location;
 pub use margin::RefreshAhead;
+pub use outcome::{DEFAULT_LIFE, Expiry, Fetched};
 pub use path::Path;
 pub use policy::{DEFAULT_OVERLAP, Policy, Reissue};
 pub use quota::{CountedBy, Quota, Unit, Window};
+pub use recipe::{Input, Origin, Recipe};
 pub use rehearsal::{Rehearsal, RehearsalError, Rehearsed};
+pub use response::RawResponse;
 pub use run::{BaseName, Body, Facts, Request, Run, Saved, Shown, TlsMaterial};
 
 use definition::{check_header_name, http_url};

@@ -1,5 +1,5 @@
 //! Carries a realm's requests to its provider and bounds what comes back; the realm makes the one
-//! and judges the other.
+//! and evaluates the other.
 //!
 //! No redirects, no proxies of the environment, one attempt: retrying is the renewal's decision,
 //! since a second fetch may kill the first one's token. Only a request of which nothing was written
@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use reqwest::{Client, Response, redirect};
 
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{RawAnswer, Request};
+use crate::realm::{RawResponse, Request};
 
 use cause::cause;
 use clients::Clients;
@@ -28,12 +28,12 @@ pub use limits::Limits;
 /// Where tokens come from.
 #[async_trait]
 pub trait TokenSource: Send + Sync + 'static {
-    /// Sends a request once; whatever comes back is an answer.
+    /// Sends a request once; whatever comes back is a response.
     ///
     /// # Errors
-    /// `Unreachable`, `TimedOut`; `Malformed` for an answer that is too large; `Config`
+    /// `Unreachable`, `TimedOut`; `Malformed` for a response that is too large; `Config`
     /// for a certificate that cannot be used.
-    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure>;
+    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawResponse, Failure>;
 }
 
 /// A client for all providers; connections are shared.
@@ -98,7 +98,7 @@ impl Upstream {
         })
     }
 
-    async fn exchange(&self, request: &Request) -> Result<RawAnswer, Failure> {
+    async fn exchange(&self, request: &Request) -> Result<RawResponse, Failure> {
         self.egress.demand(&request.url)?;
         let client = self.clients.of(request.tls.as_ref())?;
         let response = match send(&client, request).await {
@@ -115,7 +115,7 @@ impl Upstream {
             )
         });
         let headers = headers.collect();
-        Ok(RawAnswer {
+        Ok(RawResponse {
             status,
             headers,
             body: self.body(response).await?,
@@ -178,7 +178,7 @@ impl Upstream {
 
 #[async_trait]
 impl TokenSource for Upstream {
-    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure> {
+    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawResponse, Failure> {
         let sending = std::pin::pin!(self.exchange(request));
         let sent = in_time(timeout, sending).await;
         sent.unwrap_or_else(|| Err(timed_out(timeout)))
@@ -187,26 +187,26 @@ impl TokenSource for Upstream {
 
 /// By how much a timer may be late on a machine that is only busy.
 const LATE_TIMER: Duration = Duration::from_millis(100);
-/// How long an answer is waited for that came while this process was stopped.
+/// How long a response is waited for that came while this process was stopped.
 const AFTER_A_STOP: Duration = Duration::from_secs(2);
 
 /// What comes in time; `None`: nothing did.
 ///
 /// A process that was stopped meanwhile (a signal, a frozen function, a pause of the machine) finds
-/// its timer over and the answer in the socket, and may see the timer first: then it looks for the
-/// answer a moment longer.
+/// its timer over and the response in the socket, and may see the timer first: then it looks for
+/// the response a moment longer.
 pub(crate) async fn in_time<T>(
     limit: Duration,
-    mut answer: std::pin::Pin<&mut impl Future<Output = T>>,
+    mut response: std::pin::Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     let began = tokio::time::Instant::now();
-    if let Ok(answer) = tokio::time::timeout(limit, answer.as_mut()).await {
-        return Some(answer);
+    if let Ok(response) = tokio::time::timeout(limit, response.as_mut()).await {
+        return Some(response);
     }
     if began.elapsed().saturating_sub(limit) < LATE_TIMER {
         return None;
     }
-    tokio::time::timeout(AFTER_A_STOP, answer).await.ok()
+    tokio::time::timeout(AFTER_A_STOP, response).await.ok()
 }
 
 async fn send(client: &Client, request: &Request) -> Result<Response, reqwest::Error> {

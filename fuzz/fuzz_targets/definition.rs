@@ -16,9 +16,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let _ = definition.warnings();
     let _ = definition.fetches_like(&definition);
-    if let Some(form) = definition.form() {
+    if let Some(recipe) = definition.recipe() {
         let facts = facts::of(&definition);
-        let answers = vec![facts::good_answer(); 10];
-        let _ = form.rehearse(facts, answers, false).report(false);
+        let responses = vec![facts::good_response(); 10];
+        let _ = recipe.rehearse(facts, responses, false).report(false);
     }
 });

@@ -1,7 +1,7 @@
 //! What a rehearsal starts from: every input has a value.
 
 use token_server::clock::Timestamp;
-use token_server::realm::{Definition, Facts, RawAnswer};
+use token_server::realm::{Definition, Facts, RawResponse};
 use token_server::secret::SecretId;
 
 pub fn of(definition: &Definition) -> Facts {
@@ -24,8 +24,8 @@ pub fn of(definition: &Definition) -> Facts {
 }
 
 #[allow(dead_code)]
-pub fn good_answer() -> RawAnswer {
-    RawAnswer::json(
+pub fn good_response() -> RawResponse {
+    RawResponse::json(
         200,
         &serde_json::json!({"access_token": "t", "token": "t", "expires_in": 7200, "data": {"a": ["x"]}}),
     )

@@ -17,9 +17,9 @@ fuzz_target!(|text: &str| {
     let Ok(definition) = Definition::read(Some(&config), None) else {
         return;
     };
-    if let Some(form) = definition.form() {
-        let _ = form
-            .rehearse(facts::of(&definition), vec![facts::good_answer(); 2], true)
+    if let Some(recipe) = definition.recipe() {
+        let _ = recipe
+            .rehearse(facts::of(&definition), vec![facts::good_response(); 2], true)
             .report(true);
     }
 });

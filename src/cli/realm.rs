@@ -54,7 +54,7 @@ enum Action {
     Check(check::CheckArgs),
     /// Run a definition once against its provider: what was sent and answered, secrets masked;
     /// nothing is stored.
-    Test(trial::TestArgs),
+    Test(trial::TrialArgs),
     /// Delete a realm.
     Delete {
         /// Its id.

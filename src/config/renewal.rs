@@ -9,7 +9,7 @@ use super::{ConfigError, within};
 /// Waiting for and following other instances.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RenewalTimes {
+pub struct RenewalSettings {
     /// How long a caller waits for a token at most. Default 25 s.
     /// `TOKEN_SERVER__RENEWAL__WAIT_SECONDS`
     pub wait_seconds: f64,
@@ -31,7 +31,7 @@ pub struct RenewalTimes {
     pub keep_log_days: u32,
 }
 
-impl Default for RenewalTimes {
+impl Default for RenewalSettings {
     fn default() -> Self {
         Self {
             wait_seconds: 25.0,
@@ -44,7 +44,7 @@ impl Default for RenewalTimes {
     }
 }
 
-impl RenewalTimes {
+impl RenewalSettings {
     /// See the field.
     #[must_use]
     pub fn wait(&self) -> Duration {

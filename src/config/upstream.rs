@@ -16,7 +16,7 @@ pub struct UpstreamSettings {
     pub connect_timeout_seconds: f64,
     /// Time for the whole fetch. Default 10 s. `TOKEN_SERVER__UPSTREAM__TIMEOUT_SECONDS`
     pub timeout_seconds: f64,
-    /// The largest answer read, in bytes. Default 1 MiB.
+    /// The largest response read, in bytes. Default 1 MiB.
     /// `TOKEN_SERVER__UPSTREAM__MAX_RESPONSE_BYTES`
     pub max_response_bytes: usize,
     /// A proxy for all calls of providers, `http://HOST:PORT`. Default none; the environment's

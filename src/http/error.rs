@@ -199,7 +199,7 @@ impl From<Failure> for Problem {
             | FailureKind::Malformed
             | FailureKind::Dependency
             | FailureKind::Reauthorise => StatusCode::BAD_GATEWAY,
-            FailureKind::Config if failure.is_answer => StatusCode::BAD_GATEWAY,
+            FailureKind::Config if failure.is_response => StatusCode::BAD_GATEWAY,
             FailureKind::Config | FailureKind::Busy | FailureKind::Unreachable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -20,7 +20,7 @@ pub(super) struct CallBody {
     at: i64,
     realm: String,
     key: String,
-    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl`, `retry`, `next` or `test`.
+    /// Why: `miss`, `due`, `flush`, `report`, `min_ttl`, `retry`, `next` or `trial`.
     cause: String,
     /// `ok`, `repeated` (the held token came back), a problem's code, `withheld` (a quota was used
     /// up: no call was made), `pending` (under way, or its process died), `asking` (the quotas are

@@ -84,7 +84,7 @@ impl Report {
     fn read(document: &Value) -> Result<Self, Problem> {
         let mut issues = Issues::default();
         let report = Self::read_members(document, &mut issues);
-        issues.conclude(report).map_err(Problem::invalid)
+        issues.into_result(report).map_err(Problem::invalid)
     }
 
     fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {

@@ -105,7 +105,7 @@ pub(super) struct ForeignBody {
     hint: Option<&'static str>,
 }
 
-/// Credentials on trial.
+/// Next credentials that are not promoted yet.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(title = "NextCredentials")]
 pub(super) struct NextBody {

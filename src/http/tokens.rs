@@ -224,7 +224,9 @@ impl Ask {
             (None, Some(_)) => return Err(Problem::invalid_at("/flush", "expected true or false")),
         };
         let min_ttl_ms = min_ttl(query.text("min_ttl"), object.member("min_ttl"))?;
-        let (realm, key) = issues.conclude(realm.zip(key)).map_err(Problem::invalid)?;
+        let (realm, key) = issues
+            .into_result(realm.zip(key))
+            .map_err(Problem::invalid)?;
         Ok(Self {
             realm,
             key,

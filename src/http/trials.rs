@@ -32,8 +32,8 @@ pub(super) struct TrialBody {
     logic_code: Option<String>,
     /// Values to try with, by name.
     inputs: Option<BTreeMap<String, String>>,
-    /// Values that a provider replaced (rotating inputs).
-    state: Option<BTreeMap<String, String>>,
+    /// The grant: values of rotating inputs, which the provider replaces with each use.
+    grant: Option<BTreeMap<String, String>>,
     /// Tokens of `depends_on` by alias; those that are not given are taken from the secrets that it
     /// names.
     tokens: Option<BTreeMap<String, String>>,
@@ -154,7 +154,7 @@ impl Ask {
             return Err(Problem::invalid(issues.into_vec()));
         };
         let inputs = texts(&mut object, "inputs", &mut issues);
-        let state = texts(&mut object, "state", &mut issues).unwrap_or_default();
+        let grant = texts(&mut object, "grant", &mut issues).unwrap_or_default();
         let tokens = texts(&mut object, "tokens", &mut issues).unwrap_or_default();
         let key = object.text("key", &mut issues).map(str::to_owned);
         let named = object
@@ -189,10 +189,10 @@ impl Ask {
                     .unwrap_or_default()
                     .into_iter()
                     .collect::<Credentials>(),
-                state: state.into_iter().collect::<Credentials>(),
+                grant: grant.into_iter().collect::<Credentials>(),
             }),
         };
-        let with = issues.conclude(with).map_err(Problem::invalid)?;
+        let with = issues.into_result(with).map_err(Problem::invalid)?;
         let tokens = tokens
             .into_iter()
             .map(|(alias, token)| (alias, TokenText::from(token)))

@@ -58,7 +58,7 @@ impl Issues {
     ///
     /// # Errors
     /// All that was noted; also when `value` is `None` and nothing was.
-    pub(crate) fn conclude<T>(self, value: Option<T>) -> Result<T, Vec<Issue>> {
+    pub(crate) fn into_result<T>(self, value: Option<T>) -> Result<T, Vec<Issue>> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
             Some(_) | None => Err(self.0),
@@ -208,7 +208,7 @@ mod tests {
         object.text("a", &mut issues);
         object.required_text("url", &mut issues);
         object.finish(&[], |_| false, &mut issues);
-        let told = issues.conclude(Some(())).unwrap_err();
+        let told = issues.into_result(Some(())).unwrap_err();
         let places: Vec<_> = told.iter().map(|issue| issue.pointer.as_str()).collect();
         assert_eq!(places, ["/config/a", "/config/url", "/config/b~1c"]);
     }

@@ -1,10 +1,10 @@
-//! What a realm says, checked: a form that is fetched by, a function, or a fixed token.
+//! What a realm says, checked: a recipe to fetch by, a function, or a fixed token.
 
 use serde_json::Value as Json;
 use url::Url;
 
-use super::form::templates::request_templates;
-use super::form::{Form, Input, Origin, Style};
+use super::recipe::templates::request_templates;
+use super::recipe::{Form, Input, Origin, Recipe};
 use super::template::Template;
 use super::{Policy, general, inherited};
 use crate::json::Issue;
@@ -38,9 +38,9 @@ impl Mode {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Definition {
     /// Any form of `config`.
-    Config(Box<Form>),
+    Config(Box<Recipe>),
     /// The operator's function.
-    Function(Box<Form>),
+    Function(Box<Recipe>),
     /// Nothing is fetched.
     Fixed,
 }
@@ -128,7 +128,7 @@ impl Definition {
         let mut issues = Issues::default();
         let definition = match (config, logic_code) {
             (Some(config), _) if !config.is_null() => {
-                let form = if is_general(config) {
+                let recipe = if is_general(config) {
                     general::read(config, &mut issues)
                 } else {
                     inherited::read(config, &mut issues)
@@ -136,15 +136,15 @@ impl Definition {
                 if let Some(code) = logic_code.filter(|code| !code.is_empty()) {
                     http_url(code, "/logic_code", &mut issues);
                 }
-                form.map(|form| Self::Config(Box::new(form)))
+                recipe.map(|recipe| Self::Config(Box::new(recipe)))
             }
             (_, Some(code)) if !code.is_empty() => {
                 let url = http_url(code, "/logic_code", &mut issues);
-                url.map(|url| Self::Function(Box::new(Form::function(url.as_str()))))
+                url.map(|url| Self::Function(Box::new(Recipe::function(url.as_str()))))
             }
             _ => Some(Self::Fixed),
         };
-        issues.conclude(definition)
+        issues.into_result(definition)
     }
 
     /// How tokens are got.
@@ -159,9 +159,9 @@ impl Definition {
 
     /// What is fetched by; `None` for a fixed realm.
     #[must_use]
-    pub fn form(&self) -> Option<&Form> {
+    pub fn recipe(&self) -> Option<&Recipe> {
         match self {
-            Self::Config(form) | Self::Function(form) => Some(form),
+            Self::Config(recipe) | Self::Function(recipe) => Some(recipe),
             Self::Fixed => None,
         }
     }
@@ -169,8 +169,8 @@ impl Definition {
     /// How its tokens are renewed; a function's as an unknown provider's.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.form()
-            .map(|form| form.policy.clone())
+        self.recipe()
+            .map(|recipe| recipe.policy.clone())
             .unwrap_or_default()
     }
 
@@ -178,8 +178,8 @@ impl Definition {
     /// and the hints.
     #[must_use]
     pub fn fetches_like(&self, other: &Self) -> bool {
-        let fetching = |form: &Form| {
-            let inputs = form
+        let fetching = |recipe: &Recipe| {
+            let inputs = recipe
                 .inputs
                 .iter()
                 .map(|input| Input {
@@ -187,64 +187,66 @@ impl Definition {
                     ..input.clone()
                 })
                 .collect();
-            let blank = Form::blank(form.style);
+            let blank = Recipe::blank(recipe.form);
             let (policy, errors) = (blank.policy, blank.errors);
-            Form {
+            Recipe {
                 policy,
                 errors,
                 token_use: None,
                 inputs,
-                ..form.clone()
+                ..recipe.clone()
             }
         };
-        self.mode() == other.mode() && self.form().map(fetching) == other.form().map(fetching)
+        self.mode() == other.mode() && self.recipe().map(fetching) == other.recipe().map(fetching)
     }
 
     /// The values that it needs, or may need, and where.
     #[must_use]
     pub fn references(&self) -> Vec<Reference> {
-        self.form().map(Form::references).unwrap_or_default()
+        self.recipe().map(Recipe::references).unwrap_or_default()
     }
 
     /// The names of all values that a secret may have.
     #[must_use]
     pub fn input_names(&self) -> Vec<&str> {
-        let Some(form) = self.form() else {
+        let Some(recipe) = self.recipe() else {
             return Vec::new();
         };
-        if form.style != Style::Inherited {
-            return form
+        if recipe.form != Form::Inherited {
+            return recipe
                 .inputs
                 .iter()
                 .map(|input| input.name.as_str())
                 .collect();
         }
-        let templates = form.requests.iter().flat_map(request_templates);
+        let templates = recipe.requests.iter().flat_map(request_templates);
         templates.filter_map(Template::dollar_name).collect()
     }
 
     /// The names of values that a general form does not declare.
     #[must_use]
     pub fn undeclared<'a>(&self, values: &'a Credentials) -> Vec<&'a str> {
-        let form = self
-            .form()
-            .filter(|form| matches!(form.style, Style::General | Style::OAuth2));
-        let Some(form) = form else { return Vec::new() };
+        let recipe = self
+            .recipe()
+            .filter(|recipe| matches!(recipe.form, Form::General | Form::OAuth2));
+        let Some(recipe) = recipe else {
+            return Vec::new();
+        };
         values
             .names()
-            .filter(|name| form.input(name).is_none())
+            .filter(|name| recipe.input(name).is_none())
             .collect()
     }
 
     /// What is allowed, but worth a second look.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let Self::Config(form) = self else {
+        let Self::Config(recipe) = self else {
             return Vec::new();
         };
         let mut warnings = Vec::new();
-        if form.tells_no_expiry() {
-            let member = if form.style == Style::Inherited {
+        if recipe.tells_no_expiry() {
+            let member = if recipe.form == Form::Inherited {
                 "expires_in_path"
             } else {
                 "expires"
@@ -253,7 +255,7 @@ impl Definition {
                 "/config/{member} is not given: each token is taken to live 300 s"
             ));
         }
-        for request in form.requests.iter().chain(&form.refresh_requests) {
+        for request in recipe.requests.iter().chain(&recipe.refresh_requests) {
             let url = request
                 .url
                 .as_literal()
@@ -280,10 +282,10 @@ impl Definition {
     }
 }
 
-impl Form {
+impl Recipe {
     /// What it needs of a secret, and where.
     fn references(&self) -> Vec<Reference> {
-        if self.style == Style::Inherited {
+        if self.form == Form::Inherited {
             let templates = self.requests.iter().flat_map(request_templates);
             let dollar = |template: &Template| {
                 let (name, pointer) = (

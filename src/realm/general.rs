@@ -1,10 +1,10 @@
 //! The general form of a realm's `config`, and `oauth2` with general members beside it: read, then
 //! checked as a whole.
 
-mod answers;
 mod inputs;
 mod names;
 mod requests;
+mod responses;
 mod steps;
 pub(super) mod values;
 
@@ -12,33 +12,33 @@ use serde_json::Value as Json;
 
 pub(super) use requests::read_url;
 
-use super::form::{Form, Style};
+use super::recipe::{Form, Recipe};
 use super::{Policy, oauth2};
 use crate::json::{Issues, Object};
 
 /// Reads `/config`.
-pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {
+pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
     let mut object = Object::read(config, "/config", issues)?;
-    let mut form = Form::blank(Style::General);
+    let mut recipe = Recipe::blank(Form::General);
     let oauth2 = object.member("oauth2").filter(|oauth2| !oauth2.is_null());
     if let Some(oauth2) = oauth2 {
-        form = oauth2::read(oauth2, issues).unwrap_or(form);
+        recipe = oauth2::read(oauth2, issues).unwrap_or(recipe);
     }
-    read_members(&mut object, &mut form, issues);
+    read_members(&mut object, &mut recipe, issues);
     object.finish(&[], |_| false, issues);
-    names::check(&form, issues);
-    Some(form)
+    names::check(&recipe, issues);
+    Some(recipe)
 }
 
-fn read_members(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues) {
-    inputs::read(object.member("inputs"), form, issues);
-    values::read_vars(object.member("vars"), form, issues);
-    requests::read_all(object, form, issues);
-    answers::read(object, form, issues);
-    inputs::read_bases(object.member("depends_on"), form, issues);
-    requests::read_tls(object.member("tls"), form, issues);
-    form.token_use = read_token_use(object, issues).or_else(|| form.token_use.take());
-    form.policy = Policy::read(object.member("policy"), issues).unwrap_or_default();
+fn read_members(object: &mut Object<'_>, recipe: &mut Recipe, issues: &mut Issues) {
+    inputs::read(object.member("inputs"), recipe, issues);
+    values::read_vars(object.member("vars"), recipe, issues);
+    requests::read_all(object, recipe, issues);
+    responses::read(object, recipe, issues);
+    inputs::read_bases(object.member("depends_on"), recipe, issues);
+    requests::read_tls(object.member("tls"), recipe, issues);
+    recipe.token_use = read_token_use(object, issues).or_else(|| recipe.token_use.take());
+    recipe.policy = Policy::read(object.member("policy"), issues).unwrap_or_default();
 }
 
 /// The longest hint for callers, in bytes.

@@ -5,8 +5,8 @@
 
 use serde_json::Value as Json;
 
-use super::form::{BodyForm, Expires, Form, RequestForm, Style, Tree, Unit};
 use super::location::Location;
+use super::recipe::{BodyTemplate, Expires, Form, Recipe, RequestTemplate, Tree, Unit};
 use super::template::Template;
 use super::{Path, Policy, check_header_name, http_url, is_name};
 use crate::json::{Issues, Object, kind};
@@ -28,7 +28,7 @@ struct Argument {
 }
 
 /// Reads `/config`.
-pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {
+pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
     let mut object = Object::read(config, "/config", issues)?;
     let url = object
         .required_text("url", issues)
@@ -55,12 +55,12 @@ pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Form> {
         },
         None => Expires::Untold,
     };
-    Some(Form {
+    Some(Recipe {
         requests: vec![request(url?.as_str(), method?, arguments?, content_type?)],
         token: vec![Location::of_path(token_path?)],
         expires,
         policy: policy?,
-        ..Form::blank(Style::Inherited)
+        ..Recipe::blank(Form::Inherited)
     })
 }
 
@@ -69,7 +69,7 @@ fn request(
     method: http::Method,
     arguments: Vec<Argument>,
     content_type: &'static str,
-) -> RequestForm {
+) -> RequestTemplate {
     let (mut query, mut headers, mut members) = (Vec::new(), Vec::new(), Vec::new());
     let has_body = method == http::Method::POST;
     for Argument { name, place, value } in arguments {
@@ -79,15 +79,15 @@ fn request(
             Place::Url | Place::Body => query.push((name, value)),
         }
     }
-    RequestForm {
+    RequestTemplate {
         method,
         url: Template::literal(url.into(), "/config/url"),
         query,
         headers,
         body: if has_body {
-            BodyForm::JsonAs(Tree::Object(members), content_type)
+            BodyTemplate::JsonAs(Tree::Object(members), content_type)
         } else {
-            BodyForm::None
+            BodyTemplate::None
         },
         response: None,
         success_when: Vec::new(),

@@ -1,14 +1,14 @@
-//! Where a value is in what a provider answered.
+//! Where a value is in a provider's response.
 
 use serde_json::Value as Json;
 
 use super::Path;
 
-/// A place in an answer, or a value that was worked out here; compares as it was written.
+/// A place in a response, or a value that was worked out here; compares as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Location {
     written: String,
-    /// Which answer, from 0; `None`: the last.
+    /// Which response, from 0; `None`: the last.
     step: Option<usize>,
     pub(super) place: Place,
 }
@@ -23,12 +23,12 @@ pub(super) enum Place {
     Var(String),
 }
 
-/// The most requests of a definition, and so of answers.
+/// The most requests of a definition, and so of responses.
 pub(super) const MOST_STEPS: usize = 10;
 
 impl Location {
     /// Reads a location: `$.a.b` or `a.b`, `header:X`, `cookie:X`, `text`, `status`, `var:x`; of an
-    /// earlier answer `steps[0].body.a`, `steps[0].header:X`, `steps[0].text`.
+    /// earlier response `steps[0].body.a`, `steps[0].header:X`, `steps[0].text`.
     ///
     /// # Errors
     /// What is wrong with it, for the one who wrote it.
@@ -45,7 +45,7 @@ impl Location {
         })
     }
 
-    /// A place in the body of the last answer.
+    /// A place in the body of the last response.
     #[must_use]
     pub fn of_path(path: Path) -> Self {
         Self {
@@ -61,12 +61,12 @@ impl Location {
         &self.written
     }
 
-    /// Which answer it is in, of so many.
+    /// Which response it is in, of so many.
     pub(super) fn step(&self, count: usize) -> usize {
         self.step.unwrap_or(count.saturating_sub(1))
     }
 
-    /// The answer it names, if it names one.
+    /// The response it names, if it names one.
     pub(super) fn named_step(&self) -> Option<usize> {
         self.step
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::form::{
-    BodyForm, ErrorsForm, Expires, Form, Input, Jwt, Origin, RequestForm, Save, Style, Tls, Tree,
-    Unit, Var, VarValue,
-};
 use super::general_values::{algorithm, jwt, pairs, template};
 use super::location::Location;
+use super::recipe::{
+    BodyTemplate, ErrorRules, Expires, Form, Input, Jwt, Origin, Recipe, RequestTemplate, Save,
+    Tls, Tree, Unit, Var, VarValue,
+};
 use super::template::{JwtAlgorithm, Template};
 use super::{Path, duration, read_url};
 use crate::json::suggestion;
@@ -58,13 +58,13 @@ const CONFIG: [&str; 7] = [
 const BUSY: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
 
 /// Reads `/config/oauth2`.
-pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Form> {
+pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Recipe> {
     let mut object = Object::read(value, AT, issues)?;
-    let mut form = Form::blank(Style::OAuth2);
+    let mut recipe = Recipe::blank(Form::OAuth2);
     let mut body = Vec::new();
     let endpoint = object.required_text("token_endpoint", issues);
     let url = endpoint.and_then(|text| read_url(text, &format!("{AT}/token_endpoint"), issues));
-    read_grant(&mut object, &mut form, &mut body, issues);
+    read_grant(&mut object, &mut recipe, &mut body, issues);
     for name in ["scope", "audience", "resource"] {
         add_list(&mut object, name, &mut body, issues);
     }
@@ -73,55 +73,55 @@ pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Form> {
         &format!("{AT}/extra"),
         issues,
     ));
-    let headers = read_auth(&mut object, endpoint, &mut form, &mut body, issues);
+    let headers = read_auth(&mut object, endpoint, &mut recipe, &mut body, issues);
     object.finish(&[], |_| false, issues);
-    fill_in(&mut form);
-    let request = RequestForm {
+    fill_in(&mut recipe);
+    let request = RequestTemplate {
         method: http::Method::POST,
         // One that cannot be read is told already.
         url: url.unwrap_or_else(|| literal("")),
         query: Vec::new(),
         headers,
-        body: BodyForm::Form(body),
+        body: BodyTemplate::Form(body),
         response: None,
         success_when: Vec::new(),
     };
-    form.requests = vec![request];
-    Some(form)
+    recipe.requests = vec![request];
+    Some(recipe)
 }
 
 /// What every endpoint of RFC 6749 answers.
-fn fill_in(form: &mut Form) {
+fn fill_in(recipe: &mut Recipe) {
     let member = |name: &str| vec![Location::of_path(Path::of_name(name))];
-    form.token = member("access_token");
-    form.expires = Expires::Told {
+    recipe.token = member("access_token");
+    recipe.expires = Expires::Told {
         at: member("expires_in"),
         unit: Unit::Seconds,
         zone: jiff::tz::TimeZone::UTC,
         default: None,
     };
-    form.token_use = Some("Authorization: Bearer {token}".to_owned());
+    recipe.token_use = Some("Authorization: Bearer {token}".to_owned());
     let mut config: Vec<String> = CONFIG.iter().map(|code| (*code).to_owned()).collect();
     let grant = "invalid_grant".to_owned();
     let mut reauthorise = Vec::new();
-    if form.rotates() {
+    if recipe.rotates() {
         reauthorise.push(grant);
     } else {
         config.push(grant);
     }
-    form.errors = ErrorsForm {
+    recipe.errors = ErrorRules {
         code: member("error"),
         message: member("error_description"),
         config,
         busy: BUSY.iter().map(|code| (*code).to_owned()).collect(),
         reauthorise,
-        ..ErrorsForm::default()
+        ..ErrorRules::default()
     };
 }
 
 type Body = Vec<(String, Template)>;
 
-fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues: &mut Issues) {
+fn read_grant(object: &mut Object<'_>, recipe: &mut Recipe, body: &mut Body, issues: &mut Issues) {
     let word = object
         .text("grant_type", issues)
         .unwrap_or("client_credentials")
@@ -141,11 +141,11 @@ fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues:
     let assertion = object.member("assertion").filter(|value| !value.is_null());
     match grant {
         "refresh_token" => {
-            form.inputs.push(Input {
+            recipe.inputs.push(Input {
                 from: Origin::Rotating,
                 ..input("refresh_token", true)
             });
-            form.save.push(Save {
+            recipe.save.push(Save {
                 input: "refresh_token".to_owned(),
                 from: Location::of_path(Path::of_name("refresh_token")),
                 expires: None,
@@ -154,7 +154,7 @@ fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues:
         }
         "password" => {
             for (field, secret) in [("username", false), ("password", true)] {
-                form.inputs.push(input(field, secret));
+                recipe.inputs.push(input(field, secret));
                 body.push((field.to_owned(), name(field)));
             }
         }
@@ -168,7 +168,7 @@ fn read_grant(object: &mut Object<'_>, form: &mut Form, body: &mut Body, issues:
     }
     if let Some(assertion) = assertion {
         body.push(("assertion".to_owned(), name(ASSERTION)));
-        form.vars.extend(read_assertion(assertion, issues));
+        recipe.vars.extend(read_assertion(assertion, issues));
     }
 }
 
@@ -228,7 +228,7 @@ fn add_list(object: &mut Object<'_>, field: &'static str, body: &mut Body, issue
 fn read_auth(
     object: &mut Object<'_>,
     endpoint: Option<&str>,
-    form: &mut Form,
+    recipe: &mut Recipe,
     body: &mut Body,
     issues: &mut Issues,
 ) -> Vec<(String, Template)> {
@@ -249,7 +249,7 @@ fn read_auth(
         return Vec::new();
     };
     let signer = Signer::read(object, auth, endpoint, issues);
-    form.inputs.insert(
+    recipe.inputs.insert(
         0,
         Input {
             required: auth != Auth::None,
@@ -257,7 +257,7 @@ fn read_auth(
         },
     );
     if matches!(auth, Auth::Basic | Auth::Post | Auth::SecretJwt) {
-        form.inputs.insert(1, input("client_secret", true));
+        recipe.inputs.insert(1, input("client_secret", true));
     }
     if auth != Auth::Basic {
         body.push(("client_id".to_owned(), name("client_id")));
@@ -269,8 +269,8 @@ fn read_auth(
         }
         Auth::Post => body.push(("client_secret".to_owned(), name("client_secret"))),
         Auth::SecretJwt | Auth::PrivateKeyJwt => {
-            form.inputs.extend(signer.inputs());
-            form.vars.push(Var {
+            recipe.inputs.extend(signer.inputs());
+            recipe.vars.push(Var {
                 name: CLIENT_ASSERTION.to_owned(),
                 value: VarValue::Jwt(Box::new(signer.jwt())),
             });
@@ -278,12 +278,12 @@ fn read_auth(
             body.push((CLIENT_ASSERTION.to_owned(), name(CLIENT_ASSERTION)));
         }
         Auth::Tls => {
-            form.inputs.extend([
+            recipe.inputs.extend([
                 input("client_certificate", false),
                 input("client_key", true),
             ]);
             let part = |field: &str| Some(name(field));
-            form.tls = Some(Tls {
+            recipe.tls = Some(Tls {
                 certificate: part("client_certificate"),
                 key: part("client_key"),
                 ca: None,

@@ -1,4 +1,4 @@
-//! Where a value is in a JSON answer: a *singular* query of RFC 9535 (names and indexes only).
+//! Where a value is in a JSON response: a *singular* query of RFC 9535 (names and indexes only).
 //!
 //! Other queries are refused when saved: they can take unbounded memory, and no provider needs
 //! them.

@@ -195,7 +195,7 @@ fn read(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
         count(&mut object, "reserve", 0, issues)
     };
     let window = read_window(&mut object, issues);
-    let scope = match object.text("scope", issues).unwrap_or("secret") {
+    let counted_by = match object.text("scope", issues).unwrap_or("secret") {
         "secret" => Some(CountedBy::Secret),
         "realm" => Some(CountedBy::Realm),
         _ => {
@@ -213,7 +213,7 @@ fn read(index: usize, quota: &Value, issues: &mut Issues) -> Option<Quota> {
     Some(Quota {
         limit: limit?,
         window: window?,
-        counted_by: scope?,
+        counted_by: counted_by?,
         reserve: reserve?,
     })
 }

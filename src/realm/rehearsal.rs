@@ -1,11 +1,11 @@
-//! A fetch that is only rehearsed: the requests are made and recorded answers are judged, nothing
-//! is sent.
+//! A fetch that is only rehearsed: the requests are made and recorded responses are evaluated,
+//! nothing is sent.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::run::{Facts, Request, Run};
-use super::{Answer, DEFAULT_LIFE, Expiry, Form, RawAnswer, Saved};
+use super::{DEFAULT_LIFE, Expiry, Fetched, RawResponse, Recipe, Saved};
 use crate::clock::millis;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::MASK;
@@ -26,12 +26,12 @@ pub struct Rehearsed {
 /// What came of a rehearsal.
 #[derive(Debug)]
 pub struct Rehearsal {
-    /// Each request, as far as there were answers.
+    /// Each request, as far as there were responses.
     pub requests: Vec<Rehearsed>,
     /// What would be stored of rotating inputs.
     pub saved: Saved,
-    /// A token, a failure, or neither: the last request has no answer here.
-    pub outcome: Result<Option<Answer>, Failure>,
+    /// A token, a failure, or neither: the last request has no response here.
+    pub outcome: Result<Option<Fetched>, Failure>,
 }
 
 impl Rehearsed {
@@ -75,10 +75,15 @@ fn by_name(headers: &[(String, String)]) -> Map<String, Json> {
     members
 }
 
-impl Form {
-    /// Goes through a fetch with recorded answers, one for each request.
+impl Recipe {
+    /// Goes through a fetch with recorded responses, one for each request.
     #[must_use]
-    pub fn rehearse(&self, facts: Facts, answers: Vec<RawAnswer>, show_secrets: bool) -> Rehearsal {
+    pub fn rehearse(
+        &self,
+        facts: Facts,
+        responses: Vec<RawResponse>,
+        show_secrets: bool,
+    ) -> Rehearsal {
         let mut rehearsal = Rehearsal {
             requests: Vec::new(),
             saved: Saved::default(),
@@ -93,7 +98,7 @@ impl Form {
                 };
             }
         };
-        let outcome = rehearsal.go_through(&mut run, answers, show_secrets);
+        let outcome = rehearsal.go_through(&mut run, responses, show_secrets);
         rehearsal.outcome = outcome.map_err(|failure| {
             if show_secrets {
                 failure
@@ -109,22 +114,22 @@ impl Rehearsal {
     fn go_through(
         &mut self,
         run: &mut Run<'_>,
-        answers: Vec<RawAnswer>,
+        responses: Vec<RawResponse>,
         show_secrets: bool,
-    ) -> Result<Option<Answer>, Failure> {
-        let mut answers = answers.into_iter();
+    ) -> Result<Option<Fetched>, Failure> {
+        let mut responses = responses.into_iter();
         while let Some(request) = run.next_request()? {
             self.requests.push(Rehearsed::of(&request, show_secrets));
-            let Some(answer) = answers.next() else {
+            let Some(response) = responses.next() else {
                 return Ok(None);
             };
-            let saved = run.take(answer)?;
+            let saved = run.take(response)?;
             for (name, value) in saved.values.iter() {
                 self.saved.values.set(name, value);
             }
             self.saved.expires_at = saved.expires_at.or(self.saved.expires_at);
         }
-        run.conclude().map(Some)
+        run.finish().map(Some)
     }
 
     /// The report, a public contract.
@@ -141,15 +146,15 @@ impl Rehearsal {
                 MASK.to_owned()
             }
         };
-        let answer = self.outcome.as_ref().ok().and_then(Option::as_ref);
-        let expires_in = answer.map(|answer| match answer.expiry {
+        let fetched = self.outcome.as_ref().ok().and_then(Option::as_ref);
+        let expires_in = fetched.map(|fetched| match fetched.expiry {
             Expiry::In(life) => millis(life),
             Expiry::Untold => millis(DEFAULT_LIFE),
             Expiry::Never => NEVER,
         });
-        let outputs: Map<_, _> = answer
+        let outputs: Map<_, _> = fetched
             .iter()
-            .flat_map(|answer| &answer.outputs)
+            .flat_map(|fetched| &fetched.outputs)
             .map(|(name, value)| {
                 (
                     name.clone(),
@@ -169,9 +174,9 @@ impl Rehearsal {
             .collect();
         json!({
             "requests": self.requests,
-            "token": answer.map(|answer| shown(answer.token.expose())),
+            "token": fetched.map(|fetched| shown(fetched.token.expose())),
             "expires_in": expires_in,
-            "never_expires": answer.is_some_and(|answer| answer.expiry == Expiry::Never),
+            "never_expires": fetched.is_some_and(|fetched| fetched.expiry == Expiry::Never),
             "outputs": outputs,
             "save": save,
             "error": self.outcome.as_ref().err().map(RehearsalError::json),
@@ -213,9 +218,9 @@ fn class(kind: FailureKind) -> &'static str {
     }
 }
 
-impl RawAnswer {
-    /// Reads a recorded answer: `{"status", "headers", "body"}`, the body JSON or a string, headers
-    /// by name, repeated ones as a list.
+impl RawResponse {
+    /// Reads a recorded response: `{"status", "headers", "body"}`, the body JSON or a string,
+    /// headers by name, repeated ones as a list.
     ///
     /// A body that is a string is the text itself, unless the headers say that it is JSON: then it
     /// is a JSON string.

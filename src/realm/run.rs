@@ -1,10 +1,10 @@
-//! One fetch by a definition: makes a request, takes its answer, makes the next, concludes.
+//! One fetch by a definition: makes a request, takes its response, makes the next, finishes.
 //!
 //! Pure: whoever runs it carries the bytes. Vars are worked out when they are first needed and then
 //! stay; time, `uuid` and `nonce` are the same throughout.
 
+mod evaluate;
 mod expiry;
-mod judge;
 mod render;
 mod trace;
 mod vars;
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::Value;
 use serde_json::Value as Json;
 
-use super::answer::Answer;
-use super::document::{RawAnswer, StepAnswer};
-use super::form::templates::{request_templates, var_templates};
-use super::form::{Form, Input, Origin, RequestForm, Style};
+use super::outcome::Fetched;
+use super::recipe::templates::{request_templates, var_templates};
+use super::recipe::{Form, Input, Origin, Recipe, RequestTemplate};
+use super::response::{RawResponse, StepResponse};
 use super::template::{Names, Rendered, Template, top, value_of};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
@@ -71,12 +71,12 @@ pub struct BaseName {
 
 /// A fetch under way.
 pub struct Run<'a> {
-    form: &'a Form,
+    recipe: &'a Recipe,
     facts: Facts,
-    requests: Vec<RequestForm>,
-    steps: Vec<StepAnswer>,
-    /// The answer that was judged a failure.
-    refused: Option<StepAnswer>,
+    requests: Vec<RequestTemplate>,
+    steps: Vec<StepResponse>,
+    /// The response that is a failure.
+    refused: Option<StepResponse>,
     steps_value: Value,
     vars: BTreeMap<&'a str, Value>,
     secret_vars: BTreeSet<&'a str>,
@@ -85,11 +85,11 @@ pub struct Run<'a> {
     /// Bytes of values that were put together for the next request so far.
     rendered: Cell<usize>,
     rotating_vars: BTreeSet<&'a str>,
-    /// Those that are made from answers.
-    answer_vars: BTreeSet<&'a str>,
+    /// Those that are made from responses.
+    response_vars: BTreeSet<&'a str>,
 }
 
-impl Form {
+impl Recipe {
     /// Begins a fetch.
     ///
     /// # Errors
@@ -106,10 +106,10 @@ impl Form {
         } else {
             chosen.clone()
         };
-        let is_secret = |name: &str| match (name, self.style) {
+        let is_secret = |name: &str| match (name, self.form) {
             ("tokens" | "steps", _) => true,
-            (name, Style::Inherited | Style::Function) => !name.is_empty(),
-            (name, Style::OAuth2 | Style::General) => {
+            (name, Form::Inherited | Form::Function) => !name.is_empty(),
+            (name, Form::OAuth2 | Form::General) => {
                 self.input(name).is_some_and(|input| input.secret)
             }
         };
@@ -120,10 +120,10 @@ impl Form {
         Ok(Run {
             secret_vars: self.vars_with(is_secret),
             rotating_vars: self.vars_with(rotates),
-            answer_vars: self.vars_with(|name| name == "steps"),
+            response_vars: self.vars_with(|name| name == "steps"),
             secret_texts: RefCell::default(),
             rendered: Cell::default(),
-            form: self,
+            recipe: self,
             facts,
             requests,
             steps: Vec::new(),
@@ -171,21 +171,24 @@ impl Form {
     /// # Errors
     /// `Config`: a name cannot be worked out.
     pub fn bases(&self, inputs: &Credentials) -> Result<Vec<BaseName>, Failure> {
-        let scope = InputNames { form: self, inputs };
+        let names = InputNames {
+            recipe: self,
+            inputs,
+        };
         let text = |template: &Template| {
-            let rendered = template.text(&scope).map_err(config)?;
+            let rendered = template.text(&names).map_err(config)?;
             let rendered = rendered
                 .map(|text| text.real)
                 .filter(|text| !text.is_empty());
             rendered.ok_or_else(|| config(format!("{}: has no value", template.pointer())))
         };
-        let named = self.depends_on.iter().map(|base| {
+        let bases = self.depends_on.iter().map(|base| {
             Ok(BaseName {
                 alias: base.alias.clone(),
                 secret: SecretId::new(text(&base.realm)?, text(&base.key)?),
             })
         });
-        named.collect()
+        bases.collect()
     }
 
     /// The aliases of the tokens that it is made from.
@@ -222,13 +225,13 @@ fn input_value(input: &Input, inputs: &Credentials) -> Value {
 
 /// What the names of bases see: inputs alone.
 struct InputNames<'a> {
-    form: &'a Form,
+    recipe: &'a Recipe,
     inputs: &'a Credentials,
 }
 
 impl Names for InputNames<'_> {
     fn value(&self, name: &str) -> Option<Value> {
-        self.form
+        self.recipe
             .input(name)
             .map(|input| input_value(input, self.inputs))
     }
@@ -254,10 +257,10 @@ impl Names for Run<'_> {
                     .map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
                 Some(Value::from(tokens.collect::<BTreeMap<_, _>>()))
             }
-            name if self.form.style == Style::Inherited => facts.inputs.get(name).map(Value::from),
+            name if self.recipe.form == Form::Inherited => facts.inputs.get(name).map(Value::from),
             name => {
                 let input = self
-                    .form
+                    .recipe
                     .input(name)
                     .map(|input| input_value(input, &facts.inputs));
                 input.or_else(|| self.vars.get(name).cloned())
@@ -269,10 +272,10 @@ impl Names for Run<'_> {
         match name {
             "now" | "now_ms" | "uuid" | "nonce" => false,
             "steps" | "tokens" | "token" => true,
-            name if self.form.style == Style::Inherited => self.facts.inputs.get(name).is_some(),
+            name if self.recipe.form == Form::Inherited => self.facts.inputs.get(name).is_some(),
             name => {
                 self.secret_vars.contains(name)
-                    || self.form.input(name).is_some_and(|input| input.secret)
+                    || self.recipe.input(name).is_some_and(|input| input.secret)
             }
         }
     }
@@ -287,7 +290,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
-    /// an earlier answer lacks it.
+    /// an earlier response lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
         let Some(request) = self.requests.get(self.steps.len()).cloned() else {
             return Ok(None);
@@ -303,7 +306,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether a rotating input goes into a request.
-    fn spends(&self, request: &RequestForm) -> bool {
+    fn spends(&self, request: &RequestTemplate) -> bool {
         let names = request_templates(request)
             .into_iter()
             .flat_map(Template::names)
@@ -311,34 +314,34 @@ impl<'a> Run<'a> {
         let rotates = |name: &str| {
             self.rotating_vars.contains(name)
                 || self
-                    .form
+                    .recipe
                     .input(name)
                     .is_some_and(|input| input.from == Origin::Rotating)
         };
         names.into_iter().any(rotates)
     }
 
-    /// Judges the answer of the last request; answers what is to be stored of it.
+    /// Evaluates the response of the last request; returns what is to be stored of it.
     ///
     /// # Errors
-    /// What the provider refused, or what is wrong with its answer.
-    pub fn take(&mut self, raw: RawAnswer) -> Result<Saved, Failure> {
+    /// What the provider refused, or what is wrong with its response.
+    pub fn take(&mut self, raw: RawResponse) -> Result<Saved, Failure> {
         let index = self.steps.len();
         let request = self.requests.get(index);
-        let response = request
+        let rules = request
             .and_then(|request| request.response.as_ref())
-            .unwrap_or(&self.form.response);
-        self.steps.push(StepAnswer::read(raw, response));
+            .unwrap_or(&self.recipe.response);
+        self.steps.push(StepResponse::read(raw, rules));
         self.steps_value = value_of(&Json::Array(
-            self.steps.iter().map(StepAnswer::to_json).collect(),
+            self.steps.iter().map(StepResponse::to_json).collect(),
         ));
-        let untestable = self.work_out_for_judging(index);
-        if let Err(failure) = self.judge(index) {
+        let untestable = self.work_out_for_evaluation(index);
+        if let Err(failure) = self.evaluate(index) {
             self.refused = self.steps.pop();
             let is_good = self
                 .refused
                 .as_ref()
-                .is_some_and(|answer| (200..300).contains(&answer.status));
+                .is_some_and(|response| (200..300).contains(&response.status));
             // Where the status says success, it is the test that is wrong.
             return Err(untestable.filter(|_| is_good).unwrap_or(failure));
         }
@@ -349,15 +352,15 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Malformed`, `Refused`, … when no token is found; `Config` when it cannot be worked out.
-    pub fn conclude(&mut self) -> Result<Answer, Failure> {
+    pub fn finish(&mut self) -> Result<Fetched, Failure> {
         self.work_out_results()?;
-        self.answer()
+        self.fetched()
     }
 
     /// The failure with every secret value masked in the provider's words.
     #[must_use]
     pub fn masked(&self, failure: Failure) -> Failure {
-        let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
+        let declared = |name: &str| self.recipe.input(name).is_some_and(|input| !input.secret);
         let mut secrets: Credentials = self
             .facts
             .inputs
@@ -376,10 +379,10 @@ impl<'a> Run<'a> {
                 secrets.set(format!("vars.{name}"), text);
             }
         }
-        for (number, answer) in self.steps.iter().chain(&self.refused).enumerate() {
-            for (place, taken) in self.form.granted().enumerate() {
+        for (number, response) in self.steps.iter().chain(&self.refused).enumerate() {
+            for (place, taken) in self.recipe.granted().enumerate() {
                 let found = self
-                    .find_in(taken, answer)
+                    .find_in(taken, response)
                     .as_ref()
                     .and_then(super::location::scalar);
                 if let Some(text) = found {
@@ -409,10 +412,10 @@ impl<'a> Run<'a> {
     /// How long the whole fetch may take, if the realm says so.
     #[must_use]
     pub fn timeout(&self) -> Option<std::time::Duration> {
-        self.form.policy.timeout
+        self.recipe.policy.timeout
     }
 
-    /// How many answers were taken.
+    /// How many responses were taken.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.steps.len()
@@ -420,8 +423,8 @@ impl<'a> Run<'a> {
 
     /// The client certificate and the CA, if the realm has some.
     fn tls(&mut self) -> Result<Option<TlsMaterial>, Failure> {
-        let form: &'a Form = self.form;
-        let Some(tls) = &form.tls else {
+        let recipe: &'a Recipe = self.recipe;
+        let Some(tls) = &recipe.tls else {
             return Ok(None);
         };
         self.work_out_for(

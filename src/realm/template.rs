@@ -176,7 +176,7 @@ impl Template {
         }
     }
 
-    /// The answers it names.
+    /// The responses it names.
     pub(super) fn steps(&self) -> impl Iterator<Item = &StepUse> {
         let parts = if let Parts::Mixed(parts) = &self.parts {
             parts.as_slice()
@@ -190,33 +190,33 @@ impl Template {
     }
 
     /// The value: a single expression keeps its type (bytes too), everything else is text.
-    pub(super) fn value(&self, scope: &dyn Names) -> Result<Value, Wrong> {
+    pub(super) fn value(&self, names: &dyn Names) -> Result<Value, Wrong> {
         match &self.parts {
             Parts::Literal(value) => Ok(value_of(value)),
-            Parts::Dollar(name) => Ok(scope
+            Parts::Dollar(name) => Ok(names
                 .value(name)
                 .unwrap_or_else(|| Value::from(format!("${name}")))),
             Parts::Mixed(parts) => match parts.as_slice() {
-                [Part::Expression(only)] => only.eval(scope).map_err(|wrong| self.at(&wrong)),
-                parts => Ok(Value::from(self.joined(parts, scope)?.real)),
+                [Part::Expression(only)] => only.eval(names).map_err(|wrong| self.at(&wrong)),
+                parts => Ok(Value::from(self.joined(parts, names)?.real)),
             },
         }
     }
 
     /// The text; `None` where a single expression has no value.
-    pub(super) fn text(&self, scope: &dyn Names) -> Result<Option<Rendered<String>>, Wrong> {
+    pub(super) fn text(&self, names: &dyn Names) -> Result<Option<Rendered<String>>, Wrong> {
         let real = match &self.parts {
             Parts::Mixed(parts) if !matches!(parts.as_slice(), [Part::Expression(_)]) => {
-                return self.joined(parts, scope).map(Some);
+                return self.joined(parts, names).map(Some);
             }
-            Parts::Literal(_) | Parts::Dollar(_) | Parts::Mixed(_) => self.value(scope)?,
+            Parts::Literal(_) | Parts::Dollar(_) | Parts::Mixed(_) => self.value(names)?,
         };
         if real.is_none() {
             return Ok(None);
         }
         let real = text_of(&real).map_err(|wrong| self.at(&wrong))?;
-        let shown = if self.is_secret(scope) {
-            scope.note_secret(&real);
+        let shown = if self.is_secret(names) {
+            names.note_secret(&real);
             MASK.to_owned()
         } else {
             real.clone()
@@ -225,7 +225,7 @@ impl Template {
     }
 
     /// The JSON value; `None` where a single expression has no value.
-    pub(super) fn json(&self, scope: &dyn Names) -> Result<Option<Rendered<Json>>, Wrong> {
+    pub(super) fn json(&self, names: &dyn Names) -> Result<Option<Rendered<Json>>, Wrong> {
         let typed = match &self.parts {
             Parts::Literal(value) => {
                 return Ok(Some(Rendered {
@@ -237,19 +237,19 @@ impl Template {
             Parts::Dollar(_) => true,
         };
         if !typed {
-            let text = self.text(scope)?;
+            let text = self.text(names)?;
             return Ok(text.map(|text| Rendered {
                 real: text.real.into(),
                 shown: text.shown.into(),
             }));
         }
-        let value = self.value(scope)?;
+        let value = self.value(names)?;
         if value.is_none() {
             return Ok(None);
         }
         let real = json_of(&value).map_err(|wrong| self.at(&wrong))?;
-        let shown = if self.is_secret(scope) {
-            scope.note_secret(real.as_str().unwrap_or_default());
+        let shown = if self.is_secret(names) {
+            names.note_secret(real.as_str().unwrap_or_default());
             MASK.into()
         } else {
             real.clone()
@@ -258,11 +258,11 @@ impl Template {
     }
 
     /// Whether anything it uses may not be shown.
-    pub(super) fn is_secret(&self, scope: &dyn Names) -> bool {
-        self.names().iter().any(|name| scope.is_secret(top(name)))
+    pub(super) fn is_secret(&self, names: &dyn Names) -> bool {
+        self.names().iter().any(|name| names.is_secret(top(name)))
     }
 
-    fn joined(&self, parts: &[Part], scope: &dyn Names) -> Result<Rendered<String>, Wrong> {
+    fn joined(&self, parts: &[Part], names: &dyn Names) -> Result<Rendered<String>, Wrong> {
         let (mut real, mut shown) = (String::new(), String::new());
         for part in parts {
             match part {
@@ -271,14 +271,14 @@ impl Template {
                     shown.push_str(text);
                 }
                 Part::Expression(expression) => {
-                    let value = expression.eval(scope).and_then(|value| text_of(&value));
+                    let value = expression.eval(names).and_then(|value| text_of(&value));
                     let value = value.map_err(|wrong| self.at(&wrong))?;
                     let is_secret = expression
                         .names
                         .iter()
-                        .any(|name| scope.is_secret(top(name)));
+                        .any(|name| names.is_secret(top(name)));
                     if is_secret {
-                        scope.note_secret(&value);
+                        names.note_secret(&value);
                     }
                     shown.push_str(if is_secret { MASK } else { &value });
                     real.push_str(&value);

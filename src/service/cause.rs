@@ -24,7 +24,7 @@ pub enum Cause {
     /// A secret's next credentials are to be tried.
     Next,
     /// An operator tries a definition; nothing is kept.
-    Test,
+    Trial,
 }
 
 impl Cause {
@@ -38,7 +38,7 @@ impl Cause {
             | Self::MinTtl { .. }
             | Self::Retry
             | Self::Next
-            | Self::Test => false,
+            | Self::Trial => false,
         }
     }
 
@@ -47,7 +47,7 @@ impl Cause {
     pub fn is_essential(self) -> bool {
         match self {
             Self::Miss | Self::Report { .. } | Self::Retry => true,
-            Self::Due | Self::Flush | Self::MinTtl { .. } | Self::Next | Self::Test => false,
+            Self::Due | Self::Flush | Self::MinTtl { .. } | Self::Next | Self::Trial => false,
         }
     }
 
@@ -56,7 +56,7 @@ impl Cause {
     pub fn wants_another(self) -> bool {
         match self {
             Self::Flush | Self::Report { .. } | Self::MinTtl { .. } => true,
-            Self::Miss | Self::Due | Self::Retry | Self::Next | Self::Test => false,
+            Self::Miss | Self::Due | Self::Retry | Self::Next | Self::Trial => false,
         }
     }
 
@@ -70,7 +70,7 @@ impl Cause {
             | Self::Report { .. }
             | Self::MinTtl { .. }
             | Self::Retry
-            | Self::Test => false,
+            | Self::Trial => false,
         }
     }
 
@@ -85,7 +85,7 @@ impl Cause {
             Self::MinTtl { .. } => "min_ttl",
             Self::Retry => "retry",
             Self::Next => "next",
-            Self::Test => "test",
+            Self::Trial => "trial",
         }
     }
 }

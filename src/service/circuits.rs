@@ -111,7 +111,7 @@ impl Circuits {
 
 impl Pass {
     /// Notes what came of the call, at `now`.
-    pub(super) fn conclude(&self, failure: Option<&Failure>, now: Timestamp) {
+    pub(super) fn settle(&self, failure: Option<&Failure>, now: Timestamp) {
         let mut circuits = self.circuits.locked();
         let Some(failure) = failure.filter(|failure| is_down(failure)) else {
             let circuit = circuits.remove(&self.realm);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn fail(pass: &Pass, seconds: i64) {
-        pass.conclude(
+        pass.settle(
             Some(&Failure::new(FailureKind::Unreachable, "down")),
             at(seconds),
         );
@@ -233,7 +233,7 @@ mod tests {
         fail(&probe, 6);
         drop(probe);
         assert!(enter(&circuits, 15).is_none(), "the pause has doubled");
-        enter(&circuits, 16).unwrap().conclude(None, at(16));
+        enter(&circuits, 16).unwrap().settle(None, at(16));
         assert!(
             enter(&circuits, 16).is_some_and(|pass| !pass.is_probe),
             "closed"
@@ -254,7 +254,7 @@ mod tests {
             fail(&enter(&circuits, 0).unwrap(), 0);
         }
         let refused = Failure::new(FailureKind::Refused, "wrong secret");
-        enter(&circuits, 0).unwrap().conclude(Some(&refused), at(0));
+        enter(&circuits, 0).unwrap().settle(Some(&refused), at(0));
         fail(&enter(&circuits, 0).unwrap(), 0);
         assert!(enter(&circuits, 0).is_some());
     }
@@ -267,9 +267,7 @@ mod tests {
                 is_throttled: true,
                 ..Failure::new(FailureKind::Busy, "429")
             };
-            enter(&circuits, 0)
-                .unwrap()
-                .conclude(Some(&throttled), at(0));
+            enter(&circuits, 0).unwrap().settle(Some(&throttled), at(0));
         }
         assert!(enter(&circuits, 0).is_some());
     }

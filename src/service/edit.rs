@@ -57,7 +57,7 @@ impl RealmEdit {
     pub fn read(document: &Value) -> Result<Self, ServiceError> {
         let mut issues = Issues::default();
         let edit = Self::read_members(document, &mut issues);
-        Ok(issues.conclude(edit)?)
+        Ok(issues.into_result(edit)?)
     }
 
     fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {
@@ -164,7 +164,7 @@ impl SecretEdit {
     pub fn read(document: &Value) -> Result<Self, ServiceError> {
         let mut issues = Issues::default();
         let edit = Self::read_members(document, &mut issues);
-        Ok(issues.conclude(edit)?)
+        Ok(issues.into_result(edit)?)
     }
 
     fn read_members(document: &Value, issues: &mut Issues) -> Option<Self> {

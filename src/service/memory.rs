@@ -90,6 +90,12 @@ impl Entry {
         !self.is_fixed && version.is_none_or(is_older)
     }
 
+    /// Whether the store's token comes after the one that replaced this: a provider that replaces
+    /// its token lets only the last but one work on.
+    fn is_replaced_again_by(&self, version: Option<i64>) -> bool {
+        version.is_none_or(|new| self.overlap.is_some() && new > self.version + 1)
+    }
+
     /// Whether a renewal should be begun.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -231,7 +237,7 @@ impl Memory {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Taken before rows are read; [`Memory::keep`] does nothing if they were edited since.
+    /// Taken before rows are read; [`Memory::put`] does nothing if they were edited since.
     #[must_use]
     pub fn mark(&self) -> Mark {
         self.edits().mark()
@@ -239,7 +245,7 @@ impl Memory {
 
     /// Puts an entry in, unless its rows were edited since `mark`, or a newer token of the same
     /// versions is there.
-    pub fn keep(&self, mark: Mark, id: &SecretId, entry: Entry) {
+    pub fn put(&self, mark: Mark, id: &SecretId, entry: Entry) {
         let edits = self.edits();
         if !edits.left_standing(mark, id, entry.realm_version, entry.secret_version) {
             return;
@@ -287,19 +293,21 @@ impl Memory {
         for (id, version) in &changes.secrets {
             edits.note_secret(id, *version);
         }
-        let entries = self.entries.pin();
-        for held in [&entries, &self.replaced.pin()] {
+        let (entries, replaced) = (self.entries.pin(), self.replaced.pin());
+        for held in [&entries, &replaced] {
             drop_edited(held, changes);
         }
         for (id, version) in &changes.tokens {
             let is_outdated = |entry: &&Arc<Entry>| entry.is_outdated_by(*version);
             if let Some(entry) = entries.get(id).filter(is_outdated) {
-                if version.is_some()
-                    && let Some(working) = self.working_on(entry, now)
-                {
-                    self.replaced.pin().insert(id.clone(), Arc::new(working));
+                if let Some(working) = self.working_on(entry, now) {
+                    replaced.insert(id.clone(), Arc::new(working));
                 }
                 entries.remove(id);
+            }
+            let is_dead = |entry: &Arc<Entry>| entry.is_replaced_again_by(*version);
+            if replaced.get(id).is_some_and(is_dead) {
+                replaced.remove(id);
             }
         }
     }
@@ -329,38 +337,39 @@ impl Memory {
         })
     }
 
-    /// The names of all entries.
+    /// The names of all secrets of which a token is held, one that was replaced included.
     #[must_use]
     pub fn names(&self) -> Vec<SecretId> {
-        self.entries.pin().keys().cloned().collect()
+        let (entries, replaced) = (self.entries.pin(), self.replaced.pin());
+        entries.keys().chain(replaced.keys()).cloned().collect()
     }
 
-    /// What of `current` is not what the entries were made with.
+    /// What of `current` is not what the held tokens were made with.
     #[must_use]
     pub fn differing(&self, mut current: Changes) -> Changes {
-        let entries = self.entries.pin();
-        let of_realm: HashMap<&str, i64> = entries
-            .iter()
-            .map(|(id, entry)| (id.realm.as_str(), entry.realm_version))
-            .collect();
-        let realm_of = |id: &String| of_realm.get(id.as_str()).copied();
-        current
-            .realms
-            .retain(|(id, version)| realm_of(id).is_some_and(|held| *version != Some(held)));
-        let secret_of = |id: &SecretId| {
-            entries
-                .get(id)
-                .map(|entry: &Arc<Entry>| entry.secret_version)
-        };
-        current
-            .secrets
-            .retain(|(id, version)| secret_of(id).is_some_and(|held| *version != Some(held)));
-        let outdates = |(id, version): &(SecretId, Option<i64>)| {
-            entries
-                .get(id)
-                .is_some_and(|entry: &Arc<Entry>| entry.is_outdated_by(*version))
-        };
-        current.tokens.retain(outdates);
+        let (entries, replaced) = (self.entries.pin(), self.replaced.pin());
+        // The oldest and the newest version of a realm that a token was made with.
+        let mut of_realm: HashMap<&str, (i64, i64)> = HashMap::new();
+        for (id, entry) in entries.iter().chain(&replaced) {
+            let version = entry.realm_version;
+            let (oldest, newest) = of_realm.entry(&id.realm).or_insert((version, version));
+            (*oldest, *newest) = (version.min(*oldest), version.max(*newest));
+        }
+        current.realms.retain(|(id, version)| {
+            let held = of_realm.get(id.as_str());
+            held.is_some_and(|(oldest, newest)| {
+                [oldest, newest].iter().any(|held| *version != Some(**held))
+            })
+        });
+        current.secrets.retain(|(id, version)| {
+            let held = entries.get(id).or_else(|| replaced.get(id));
+            held.is_some_and(|entry| *version != Some(entry.secret_version))
+        });
+        current.tokens.retain(|(id, version)| {
+            let (held, before) = (entries.get(id), replaced.get(id));
+            held.is_some_and(|entry| entry.is_outdated_by(*version))
+                || before.is_some_and(|entry| entry.is_replaced_again_by(*version))
+        });
         current
     }
 
@@ -457,9 +466,9 @@ mod tests {
         let id = SecretId::new("r", "k");
         let mark = memory.mark();
         memory.forget(&id);
-        memory.keep(mark, &id, entry(1));
+        memory.put(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), None);
-        memory.keep(memory.mark(), &id, entry(1));
+        memory.put(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
     }
 
@@ -476,10 +485,10 @@ mod tests {
             tokens: Vec::new(),
         };
         memory.apply(&versions(1, 1), Timestamp::from_epoch_ms(0));
-        memory.keep(mark, &id, entry(1));
+        memory.put(mark, &id, entry(1));
         assert_eq!(held(&memory, &id), Some(1));
         memory.apply(&versions(1, 2), Timestamp::from_epoch_ms(0));
-        memory.keep(mark, &id, entry(3));
+        memory.put(mark, &id, entry(3));
         assert_eq!(held(&memory, &id), None);
     }
 
@@ -487,8 +496,8 @@ mod tests {
     fn an_older_token_never_replaces_a_newer_one() {
         let memory = Memory::new();
         let id = SecretId::new("r", "k");
-        memory.keep(memory.mark(), &id, entry(2));
-        memory.keep(memory.mark(), &id, entry(1));
+        memory.put(memory.mark(), &id, entry(2));
+        memory.put(memory.mark(), &id, entry(1));
         assert_eq!(held(&memory, &id), Some(2));
     }
 
@@ -497,7 +506,7 @@ mod tests {
         let id = SecretId::new("r", "k");
         let changed = |realm: Option<i64>, secret: Option<i64>, token: Option<i64>| {
             let memory = Memory::new();
-            memory.keep(memory.mark(), &id, entry(3));
+            memory.put(memory.mark(), &id, entry(3));
             memory.apply(
                 &Changes {
                     realms: vec![("r".to_owned(), realm), ("other".to_owned(), None)],
@@ -525,7 +534,7 @@ mod tests {
             due_at: Some(at(1500)),
             ..entry(1)
         };
-        memory.keep(memory.mark(), &id, due.clone());
+        memory.put(memory.mark(), &id, due.clone());
         let replaced = |secret| Changes {
             secrets: vec![(id.clone(), Some(secret))],
             tokens: vec![(id.clone(), Some(2))],
@@ -536,13 +545,81 @@ mod tests {
             memory.find_replaced(id.borrowed()).is_none(),
             "it may have died early"
         );
-        memory.keep(memory.mark(), &id, due);
+        memory.put(memory.mark(), &id, due);
         memory.apply(&replaced(1), at(2000));
         assert_eq!(held(&memory, &id), None);
         let working = memory.find_replaced(id.borrowed()).unwrap();
         assert_eq!(working.life.expires_at, Some(at(6000)));
         memory.apply(&replaced(2), at(2000));
         assert!(memory.find_replaced(id.borrowed()).is_none(), "retired");
+    }
+
+    /// A memory with a token that another instance has replaced.
+    fn with_replaced(id: &SecretId, overlap: Option<Duration>) -> Memory {
+        let (memory, at) = (Memory::new(), Timestamp::from_epoch_ms);
+        memory.note_look(at(1000), true);
+        let due = Entry {
+            due_at: Some(at(1500)),
+            overlap,
+            ..entry(1)
+        };
+        memory.put(memory.mark(), id, due);
+        memory.apply(&current(id, (1, 1), Some(2)), at(2000));
+        assert!(memory.find_replaced(id.borrowed()).is_some());
+        memory
+    }
+
+    /// How a secret stands: the versions of its realm, itself and its token.
+    fn current(id: &SecretId, (realm, secret): (i64, i64), token: Option<i64>) -> Changes {
+        Changes {
+            realms: vec![(id.realm.clone(), Some(realm))],
+            secrets: vec![(id.clone(), Some(secret))],
+            tokens: vec![(id.clone(), token)],
+        }
+    }
+
+    #[test]
+    fn a_replaced_token_is_compared_with_the_store_as_others_are() {
+        let id = SecretId::new("r", "k");
+        let works_on = Some(Duration::from_secs(5));
+        for (overlap, current, stays) in [
+            (works_on, current(&id, (1, 1), Some(2)), true),
+            (works_on, current(&id, (2, 1), Some(2)), false),
+            (works_on, current(&id, (1, 2), Some(2)), false),
+            (works_on, current(&id, (1, 1), Some(3)), false),
+            (works_on, current(&id, (1, 1), None), false),
+            // Each lives to its own end.
+            (None, current(&id, (1, 1), Some(3)), true),
+        ] {
+            let memory = with_replaced(&id, overlap);
+            assert_eq!(memory.names(), std::slice::from_ref(&id));
+            // As a sweep does it: no look has seen the change.
+            let missed = memory.differing(current.clone());
+            assert_eq!(missed == Changes::default(), stays, "{current:?}");
+            memory.apply(&missed, Timestamp::from_epoch_ms(2000));
+            let replaced = memory.find_replaced(id.borrowed());
+            assert_eq!(replaced.is_some(), stays, "{current:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_an_old_definition_is_found_among_those_of_the_new_one() {
+        let id = |key: usize| SecretId::new("r", key.to_string());
+        for old in 0..20 {
+            let memory = Memory::new();
+            for key in 0..20 {
+                let made = Entry {
+                    realm_version: if key == old { 1 } else { 2 },
+                    ..entry(1)
+                };
+                memory.put(memory.mark(), &id(key), made);
+            }
+            let missed = memory.differing(current(&id(0), (2, 1), Some(1)));
+            assert_eq!(missed.realms, [("r".to_owned(), Some(2))], "{old}");
+            memory.apply(&missed, Timestamp::from_epoch_ms(0));
+            assert_eq!(memory.names().len(), 19);
+            assert_eq!(held(&memory, &id(old)), None);
+        }
     }
 
     #[test]

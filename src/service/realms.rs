@@ -104,9 +104,10 @@ impl Realms {
     /// shows when fetching.
     async fn demand_no_cycle(&self, id: &str, definition: &Definition) -> Result<(), ServiceError> {
         let bases = |definition: &Definition| -> Vec<String> {
-            let form = definition.form();
-            form.into_iter()
-                .flat_map(|form| form.literal_bases())
+            let recipe = definition.recipe();
+            recipe
+                .into_iter()
+                .flat_map(|recipe| recipe.literal_bases())
                 .map(str::to_owned)
                 .collect()
         };

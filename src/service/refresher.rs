@@ -67,7 +67,7 @@ pub struct Swept {
 const GRANTS_AHEAD: Duration = Duration::from_hours(7 * 24);
 /// Renewals of a realm under way at once.
 const AT_ONCE: usize = 256;
-/// Trials of next credentials under way at once.
+/// Attempts with next credentials under way at once.
 const NEXT_AT_ONCE: usize = 8;
 /// Due tokens read by one statement.
 const PAGE: u64 = 1000;
@@ -148,9 +148,9 @@ impl Refresher {
     async fn try_next(self) {
         match self.store.list_next_due(self.clock.now(), PAGE).await {
             Ok(due) => {
-                let trials = futures_util::stream::iter(&due);
+                let attempts = futures_util::stream::iter(&due);
                 // What comes of each is noted in its secret, and logged.
-                trials
+                attempts
                     .for_each_concurrent(NEXT_AT_ONCE, |id| async {
                         drop(self.tokens.try_next(id).await);
                     })

@@ -45,7 +45,7 @@ use exchange::Exchange;
 use grants::Late;
 pub(in crate::service) use inputs::Inputs;
 use inputs::settings_fingerprint;
-use ledger::Withheld;
+use ledger::UsedUp;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
 pub use trial::{Trial, TrialInputs, TrialReport};
 use turn::{Turn, Turned};
@@ -92,7 +92,7 @@ pub struct Renewal {
     parts: RenewalParts,
     permits: Permits,
     circuits: Circuits,
-    withheld: Withheld,
+    used_up: UsedUp,
     exchange: Exchange,
     settings: RenewalSettings,
     /// This process, in leases.
@@ -139,7 +139,7 @@ impl Renewal {
             exchange,
             permits: Permits::default(),
             circuits: Circuits::default(),
-            withheld: Withheld::default(),
+            used_up: UsedUp::default(),
             settings,
             owner,
         }
@@ -206,7 +206,7 @@ impl Renewal {
             since: now,
             warning: format!("the last renewal failed: {failure}"),
         };
-        let answer = self.keep(id, view, held, Some(until), Some(stale));
+        let answer = self.hand_out(id, view, held, Some(until), Some(stale));
         Ok(TokenAnswer {
             renewed: false,
             retry_after: Some(wait),
@@ -253,8 +253,8 @@ impl Renewal {
         let (realm, secret) = realm.zip(secret).ok_or_else(unknown)?;
         let row = self.parts.store.find_token(id).await?;
         let definition = super::stored::stored_definition(&realm)?;
-        let inputs = match definition.form() {
-            Some(form) => self.inputs(form, &secret, row.as_ref()).await,
+        let inputs = match definition.recipe() {
+            Some(recipe) => self.inputs(recipe, &secret, row.as_ref()).await,
             None => Inputs::default(),
         };
         Ok(View {
@@ -280,16 +280,22 @@ impl Renewal {
         let now = self.parts.clock.now();
         let held = view.usable(now);
         if let Some(held) = held.filter(|held| held.is_good_enough(cause, seen_version, now)) {
-            return Some(Ok(self.keep(id, view, held, held.row.due_at, None)));
+            return Some(Ok(self.hand_out(id, view, held, held.row.due_at, None)));
         }
         let reason = view.barrier(cause, now)?;
         match (held, reason) {
             (Some(held), Barrier::Floor(until)) if cause == Cause::Due => {
                 self.plan(id, until);
-                Some(Ok(self.keep(id, view, held, Some(until), view.stale(now))))
+                Some(Ok(self.hand_out(
+                    id,
+                    view,
+                    held,
+                    Some(until),
+                    view.stale(now),
+                )))
             }
             (Some(held), Barrier::Floor(until)) => {
-                let answer = self.keep(id, view, held, held.row.due_at, view.stale(now));
+                let answer = self.hand_out(id, view, held, held.row.due_at, view.stale(now));
                 Some(Ok(TokenAnswer {
                     renewed: false,
                     retry_after: Some(until.since(now)),
@@ -301,7 +307,7 @@ impl Renewal {
                 if cause == Cause::Due {
                     self.plan(id, until);
                 }
-                let answer = self.keep(id, view, held, Some(until), Some(stale_after(failure)));
+                let answer = self.hand_out(id, view, held, Some(until), Some(stale_after(failure)));
                 Some(Ok(TokenAnswer {
                     renewed: false,
                     retry_after: Some(until.since(now)),
@@ -320,7 +326,7 @@ impl Renewal {
     }
 
     /// The provider is down: what is held, or the last failure of the realm.
-    fn held_back(
+    fn on_open_circuit(
         &self,
         id: &SecretId,
         view: &View,
@@ -339,7 +345,7 @@ impl Renewal {
             since,
             warning: format!("the provider is down: {last}"),
         };
-        let answer = self.keep(id, view, held, Some(until), Some(stale));
+        let answer = self.hand_out(id, view, held, Some(until), Some(stale));
         Ok(TokenAnswer {
             renewed: false,
             retry_after,

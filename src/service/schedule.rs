@@ -76,7 +76,7 @@ pub(super) fn urgent_back_off(
     let pause = back_off(failure.kind, count, policy, secret);
     match failure.kind {
         FailureKind::Config | FailureKind::Quota | FailureKind::Reauthorise
-            if failure.is_answer =>
+            if failure.is_response =>
         {
             paced(count, policy, secret, pause)
         }

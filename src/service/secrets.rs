@@ -332,9 +332,9 @@ fn fixed_warning(
 
 fn demand_pushed(definition: &Definition, id: &SecretId, name: &str) -> Result<(), ServiceError> {
     let names: Vec<&str> = definition
-        .form()
+        .recipe()
         .into_iter()
-        .flat_map(|form| form.inputs_from(Origin::Pushed))
+        .flat_map(|recipe| recipe.inputs_from(Origin::Pushed))
         .map(|input| input.name.as_str())
         .collect();
     if names.contains(&name) {
@@ -385,9 +385,9 @@ fn merge_next(
         }
     };
     let mut rotating = definition
-        .form()
+        .recipe()
         .into_iter()
-        .flat_map(|form| form.inputs_from(Origin::Rotating));
+        .flat_map(|recipe| recipe.inputs_from(Origin::Rotating));
     if let Some(input) = rotating.find(|input| values.get(&input.name).is_some()) {
         let detail = format!(
             "{} rotates: store the new grant as the credential itself",

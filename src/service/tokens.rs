@@ -368,7 +368,7 @@ impl Tokens {
         });
     }
 
-    /// The sweep's trial of a secret's next credentials.
+    /// The sweep's attempt with a secret's next credentials.
     ///
     /// # Errors
     /// As [`Renewal::try_next`].

@@ -1,6 +1,6 @@
 //! Which addresses may be called: public ones, and those that the operator allows.
 //!
-//! Realms are data, and parts of their URLs come from secrets and from answers. So the address is
+//! Realms are data, and parts of their URLs come from secrets and from responses. So the address is
 //! judged after it was resolved, by whoever connects: what a name meant before does not count. With
 //! a proxy, names are the proxy's business.
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// To connect, TLS included.
     pub connect: Duration,
-    /// The largest answer read, in bytes.
+    /// The largest response read, in bytes.
     pub response_bytes: usize,
 }
 

@@ -334,8 +334,43 @@ async fn a_grant_that_was_refused_once_is_tried_again_soon_while_nothing_is_held
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_comes_after_its_time_still_brings_its_grant() {
+async fn a_grant_that_was_refused_while_a_token_is_held_is_tried_again_when_the_policy_says() {
     let world = World::new().await;
+    let server = world.serve().await;
+    let mut realm = realm(&world);
+    realm["config"]["policy"] = json!({"reissue": "coexists", "reauthorise_retry": "10m"});
+    server.post("/api/realm", &realm).await.ok();
+    store_grant(&server, "r-0").await;
+    world.provider.script(answer(1));
+    server.token().await.ok();
+    world.provider.script(Fault::Status(
+        400,
+        r#"{"error":"invalid_grant"}"#.to_owned(),
+    ));
+    let kept = server.flush().await.ok();
+    assert_eq!(
+        (&kept["token"], &kept["retry_after"]),
+        (&json!("t-1"), &json!(600))
+    );
+    world.provider.script(answer(2));
+    world.advance(Duration::from_secs(599), &[&server]).await;
+    assert_eq!(server.flush().await.ok()["token"], "t-1");
+    world.advance(Duration::from_secs(1), &[&server]).await;
+    assert_eq!(server.flush().await.ok()["token"], "t-2");
+    assert_eq!(spent(&world), ["r-0", "r-1", "r-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_after_its_time_still_brings_its_grant() {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
+    let claims = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&claims);
+    let store = MemoryStore::new(clock.clone()).behind(Arc::new(move |call| {
+        counted.fetch_add(usize::from(call == "claim_lease"), Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    }));
+    let mut world = World::on(Arc::new(store)).await;
+    world.clock = clock;
     let server = world.serve().await;
     let mut realm = realm(&world);
     realm["config"]["policy"] = json!({"reissue": "coexists", "timeout": "100ms"});
@@ -349,10 +384,14 @@ async fn an_answer_that_comes_after_its_time_still_brings_its_grant() {
     assert_eq!(status(&server).await["grant"]["state"], "unknown");
     world.provider.script(answer(2));
     world.advance(Duration::from_secs(2), &[&server]).await;
-    // Nobody sends the same grant again meanwhile.
     let release = async {
-        server.look().await;
-        assert_eq!(world.provider.calls(), 1);
+        // Nobody sends the same grant again meanwhile: who asks claims the lease, gives it back,
+        // and looks again.
+        let before = claims.load(Ordering::SeqCst);
+        while claims.load(Ordering::SeqCst) < before + 2 && world.provider.calls() == 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(spent(&world), ["r-0"]);
         world.provider.release();
         until_stored(&server, 1).await;
     };
@@ -360,6 +399,29 @@ async fn an_answer_that_comes_after_its_time_still_brings_its_grant() {
     assert_eq!(asked.ok()["token"], "t-2");
     assert_eq!(status(&server).await["grant"]["state"], "held");
     assert_eq!(spent(&world), ["r-0", "r-1"]);
+}
+
+/// The machine is busy: between the claim of the lease and the use of the grant passes more than half
+/// of the fetch's time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_not_spent_when_its_time_is_used_up_before() {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(START_MS)));
+    let (moved, intents) = (clock.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&intents);
+    let store = MemoryStore::new(clock.clone()).behind(Arc::new(move |call| {
+        if call == "begin_spend" && counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            moved.advance(Duration::from_secs(7));
+        }
+        Box::pin(async { Ok(()) })
+    }));
+    let mut world = World::on(Arc::new(store)).await;
+    world.clock = clock;
+    let server = serve(&world).await;
+    world.provider.script(answer(1));
+    assert_eq!(server.token().await.ok()["token"], "t-1");
+    assert_eq!(intents.load(Ordering::SeqCst), 2, "under a new lease");
+    assert_eq!(spent(&world), ["r-0"]);
+    assert_eq!(status(&server).await["grant"]["state"], "held");
 }
 
 /// Waits until the store has the grant of this generation.

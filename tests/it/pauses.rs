@@ -54,7 +54,8 @@ async fn while_nothing_is_held_a_refusal_is_tried_again_ever_more_slowly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_own_count_of_a_quota_pauses_until_it_is_free_and_no_longer() {
     let world = World::new().await;
-    let quota = json!({"quota": [{"limit": 1, "per": "1h", "scope": "realm"}]});
+    // Longer than a caller waits, shorter than `config_retry`.
+    let quota = json!({"quota": [{"limit": 1, "per": "1m", "scope": "realm"}]});
     let server = world.serve_policy(quota).await;
     let other = json!({"realm": "r", "key": "other", "key_1": "a", "key_2": "b"});
     server.post("/api/secret", &other).await.ok();
@@ -62,8 +63,8 @@ async fn our_own_count_of_a_quota_pauses_until_it_is_free_and_no_longer() {
     assert_eq!(served(&server).await, "t-1");
     let over = server.get("/api/token?realm=r&key=other").await;
     assert_eq!(over.problem(), (429, "upstream_quota"));
-    assert_eq!(over.body["retry_after"], 3600);
-    world.advance(Duration::from_hours(1), &[&server]).await;
+    assert_eq!(over.body["retry_after"], 60);
+    world.advance(Duration::from_mins(1), &[&server]).await;
     world.provider.script(Fault::Json(good("t-2", 7200)));
     let answer = server.get("/api/token?realm=r&key=other").await.ok();
     assert_eq!(answer["token"], "t-2");
@@ -107,7 +108,14 @@ async fn a_provider_that_repeats_its_token_is_not_asked_by_each_min_ttl() {
         }
         assert_eq!(world.provider.calls(), repeated.1, "once in the window");
     }
-    world.advance(Duration::from_secs(27), &[&server]).await;
+    // Nor for one that the repeated token had when it was fetched: 22 s are more than are left now.
+    world.advance(Duration::from_secs(9), &[&server]).await;
+    for _ in 0..5 {
+        let answer = server.get("/api/token?realm=r&key=k&min_ttl=22000").await;
+        assert_eq!(answer.ok()["token"], "t-1");
+    }
+    assert_eq!(world.provider.calls(), 2);
+    world.advance(Duration::from_secs(18), &[&server]).await;
     assert_eq!(longer().await.ok()["token"], "t-2", "its renewal is due");
 }
 

@@ -134,7 +134,7 @@ async fn a_saved_realm_is_tried_with_a_stored_secret_and_counted() {
             &log["data"]["list"][0]["cause"],
             &log["data"]["list"][0]["outcome"]
         ),
-        (&json!(1), &json!("test"), &json!("ok"))
+        (&json!(1), &json!("trial"), &json!("ok"))
     );
     assert_eq!(
         server.get("/api/secret/k/status?realm=r").await.ok()["state"],
@@ -163,6 +163,25 @@ async fn a_stored_grant_is_not_spent_by_a_trial() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_given_is_spent_as_one_that_was_saved() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let requests = |login: &str| json!([{"url": world.provider.url(), "query": {"login": login}, "form": {"r": "{{ refresh_token }}"}}]);
+    let config = json!({"inputs": {"refresh_token": {"from": "rotating"}}, "token": "$.access_token",
+        "requests": requests("yes"), "refresh_requests": requests("no"), "save": {"refresh_token": "$.r"}});
+    world.provider.script(Fault::Json(good("t-1", 7200)));
+    let body = json!({"config": config, "grant": {"refresh_token": "r-7"}});
+    let report = server.post("/api/realm/test", &body).await.ok();
+    assert_eq!(report["success"], true, "{report}");
+    let request = &report["steps"][0]["request"];
+    assert!(
+        request["url"].as_str().unwrap().ends_with("?login=no"),
+        "{report}"
+    );
+    assert_eq!(request["body"], "r=******************", "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_asks_are_refused_with_their_places() {
     let world = World::new().await;
     let server = world.serve_realm().await;
@@ -184,6 +203,11 @@ async fn wrong_asks_are_refused_with_their_places() {
             vec!["/inputs/a"],
         ),
         ("/api/realm/r/test", json!({"surplus": 1}), vec!["/surplus"]),
+        (
+            "/api/realm/r/test",
+            json!({"inputs": {}, "grant": {"a": {}}}),
+            vec!["/grant/a"],
+        ),
         (
             "/api/realm/test",
             json!({"config": config(&world), "key": "k"}),

@@ -196,14 +196,14 @@ fn every_input_that_sounds_like_a_secret_is_one() {
 /// secret.
 fn inputs(preset: &Preset) -> Vec<(String, bool)> {
     let definition = definition(preset);
-    let form = definition.form().unwrap();
+    let recipe = definition.recipe().unwrap();
     let from = [
         Origin::Stored,
         Origin::Pushed,
         Origin::Rotating,
         Origin::File,
     ];
-    let inputs = from.into_iter().flat_map(|from| form.inputs_from(from));
+    let inputs = from.into_iter().flat_map(|from| recipe.inputs_from(from));
     inputs
         .map(|input| (input.name.clone(), input.secret))
         .collect()
@@ -214,7 +214,7 @@ fn every_preset_that_calls_something_has_a_good_example_and_a_refusal() {
     assert_none(&each(|preset| {
         let fails = |example: &&Value| !example["error"].is_null();
         let (refusals, good): (Vec<_>, Vec<_>) = preset.examples.iter().partition(fails);
-        let calls = definition(preset).form().unwrap().calls();
+        let calls = definition(preset).recipe().unwrap().calls();
         let mut wrong = Vec::new();
         if good.is_empty() {
             wrong.push("it has no example of a token".to_owned());
@@ -248,7 +248,7 @@ fn every_recorded_exchange_comes_out_as_recorded() {
 /// What differs from the record.
 fn compared(preset: &Preset, example: &Value) -> Vec<String> {
     let definition = definition(preset);
-    let report = rehearsed(definition.form().unwrap(), example, true).report(true);
+    let report = rehearsed(definition.recipe().unwrap(), example, true).report(true);
     let mut wrong = wrong_requests(example, &report);
     let mut differ = |what: &str, wanted: &Value, made: &Value| {
         if wanted != made {
@@ -347,9 +347,9 @@ fn parts(name: &str, wanted: &Value, made: &Value) -> Vec<(String, Value, Value)
 fn the_same_facts_make_the_same_requests() {
     assert_none(&each(|preset| {
         let definition = definition(preset);
-        let form = definition.form().unwrap();
+        let recipe = definition.recipe().unwrap();
         let made = |example: &Value| {
-            without_chance(&json!(rehearsed(form, example, true).requests).to_string())
+            without_chance(&json!(rehearsed(recipe, example, true).requests).to_string())
         };
         let changed = preset
             .examples

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use token_server::clock::Timestamp;
 use token_server::realm::catalog::Preset;
-use token_server::realm::{Definition, Facts, Form, RawAnswer, Rehearsal};
+use token_server::realm::{Definition, Facts, RawResponse, Recipe, Rehearsal};
 use token_server::secret::{Credentials, SecretId};
 use token_server::token::TokenText;
 
@@ -21,14 +21,14 @@ const NOW: i64 = 1_760_000_000;
 /// The facts of an example, its keys filled in.
 pub(crate) fn facts(example: &Value) -> Facts {
     let part = |name: &str| texts(&filled(&example[name]));
-    let state = part("state");
-    let has_saved = !state.is_empty();
+    let grant = part("grant");
+    let has_saved = !grant.is_empty();
     let text = |name: &str, default: &str| example[name].as_str().unwrap_or(default).to_owned();
     Facts {
         secret: SecretId::new("realm", "key"),
         inputs: part("inputs")
             .into_iter()
-            .chain(state)
+            .chain(grant)
             .collect::<Credentials>(),
         tokens: part("tokens")
             .into_iter()
@@ -55,18 +55,18 @@ fn texts(values: &Map<String, Value>) -> Vec<(String, String)> {
 }
 
 /// The answers of an example.
-pub(crate) fn answers(example: &Value) -> Vec<RawAnswer> {
-    let answers = example["exchange"]
+pub(crate) fn responses(example: &Value) -> Vec<RawResponse> {
+    let responses = example["exchange"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|step| &step["answer"]);
-    answers
-        .map(|answer| RawAnswer::recorded(answer).unwrap())
+    responses
+        .map(|response| RawResponse::recorded(response).unwrap())
         .collect()
 }
 
 /// Goes through an example.
-pub(crate) fn rehearsed(form: &Form, example: &Value, show_secrets: bool) -> Rehearsal {
-    form.rehearse(facts(example), answers(example), show_secrets)
+pub(crate) fn rehearsed(recipe: &Recipe, example: &Value, show_secrets: bool) -> Rehearsal {
+    recipe.rehearse(facts(example), responses(example), show_secrets)
 }

@@ -30,7 +30,7 @@ fn shown(members: &Value, answers: &[Value], with_secrets: bool) -> Value {
         .collect();
     let example =
         json!({"inputs": {"grant": "g0", "secret": "s"}, "exchange": exchange, "now": NOW});
-    rehearsed(definition.form().unwrap(), &example, with_secrets).report(with_secrets)
+    rehearsed(definition.recipe().unwrap(), &example, with_secrets).report(with_secrets)
 }
 
 fn ok(body: &Value) -> Value {
@@ -418,7 +418,7 @@ fn a_request_is_bounded_as_a_whole() {
         let config = json!({"inputs": {"secret": {}}, "requests": [request], "token": "$.t", "expires": "never"});
         let definition = Definition::read(Some(&config), None).unwrap();
         let example = json!({"inputs": {"secret": large}});
-        let said = rehearsed(definition.form().unwrap(), &example, true).report(true);
+        let said = rehearsed(definition.recipe().unwrap(), &example, true).report(true);
         assert_eq!(said["error"]["class"], "config");
         assert!(
             said["error"]["detail"]

@@ -26,7 +26,7 @@ impl Marked {
     /// An example's values, the secret ones marked.
     fn of(preset: &Preset, example: &Value) -> Self {
         let definition = definition(preset);
-        let form = definition.form().unwrap();
+        let recipe = definition.recipe().unwrap();
         let origins = [
             Origin::Stored,
             Origin::Pushed,
@@ -35,7 +35,7 @@ impl Marked {
         ];
         let declared: Vec<_> = origins
             .into_iter()
-            .flat_map(|from| form.inputs_from(from))
+            .flat_map(|from| recipe.inputs_from(from))
             .collect();
         let is_secret = |name: &str| {
             declared
@@ -47,7 +47,7 @@ impl Marked {
             values: Vec::new(),
             secrets: Vec::new(),
         };
-        for part in ["inputs", "tokens", "state"] {
+        for part in ["inputs", "tokens", "grant"] {
             let values = filled(&example[part]).into_iter().map(|(name, value)| {
                 let is_secret = part != "inputs" || is_secret(&name);
                 let value = if is_secret {

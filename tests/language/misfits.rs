@@ -68,7 +68,7 @@ fn values_that_do_not_fit_are_told_without_the_value() {
             .unwrap_or_else(|wrong| panic!("{var}: {wrong:?}"));
         let example = json!({"inputs": {"secret": marker}});
         for show_secrets in [true, false] {
-            let rehearsal = rehearsed(definition.form().unwrap(), &example, show_secrets);
+            let rehearsal = rehearsed(definition.recipe().unwrap(), &example, show_secrets);
             let report = rehearsal.report(show_secrets);
             let error = &report["error"];
             assert_eq!(error["class"], "config", "{var}: {report}");
@@ -85,7 +85,7 @@ fn values_that_do_not_fit_are_told_without_the_value() {
 fn a_missing_value_is_named_with_its_place() {
     let definition = Definition::read(Some(&good()), None).unwrap();
     let example = json!({"inputs": {"secret": "MARKED-SECRET"}});
-    let report = rehearsed(definition.form().unwrap(), &example, false).report(false);
+    let report = rehearsed(definition.recipe().unwrap(), &example, false).report(false);
     let detail = report["error"]["detail"].as_str().unwrap();
     for part in [
         "input appid",
@@ -117,7 +117,7 @@ fn values_that_no_request_can_carry_are_refused() {
             json!({"inputs": {"value": {"secret": true}}, "requests": [request], "token": "$.t"});
         let definition = Definition::read(Some(&config), None).unwrap();
         let report = rehearsed(
-            definition.form().unwrap(),
+            definition.recipe().unwrap(),
             &json!({"inputs": {"value": value}}),
             false,
         )

@@ -24,7 +24,7 @@ impl Checked {
 #[derive(Clone, Copy)]
 pub(crate) struct Check<'a> {
     pub(crate) config: &'a Value,
-    /// `{"inputs", "tokens", "state"}`; null: none are given.
+    /// `{"inputs", "tokens", "grant"}`; null: none are given.
     pub(crate) credentials: &'a Value,
     pub(crate) answers: &'a [Value],
     /// Where `now`, `uuid` and `nonce` are.

@@ -82,8 +82,8 @@ pub(crate) fn checked(provider: &Value) -> Vec<String> {
     wrong
 }
 
-fn run(provider: &Value, answers: &[Value], state: &Value) -> Checked {
-    let credentials = json!({"inputs": filled(&provider["inputs"]), "tokens": provider["tokens"], "state": state});
+fn run(provider: &Value, answers: &[Value], grant: &Value) -> Checked {
+    let credentials = json!({"inputs": filled(&provider["inputs"]), "tokens": provider["tokens"], "grant": grant});
     let check = Check {
         config: &provider["config"],
         credentials: &credentials,
@@ -211,7 +211,7 @@ fn shared_secret(provider: &Value) -> Vec<u8> {
 /// A second fetch, once a refresh token is stored.
 fn refreshed(provider: &Value) -> Vec<String> {
     let refresh = &provider["refresh"];
-    let checked = run(provider, list(&refresh["answers"]), &refresh["state"]);
+    let checked = run(provider, list(&refresh["answers"]), &refresh["grant"]);
     let mut wrong = wrong_requests(&refresh["requests"], &checked.report(), &[]);
     if checked.code != 0 {
         wrong.push(format!("exit code {}: {}", checked.code, checked.stderr));

@@ -9,12 +9,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use token_server::realm::{Definition, RawAnswer};
+use token_server::realm::{Definition, RawResponse};
 use token_server::secret::Credentials;
 
-use anything::{answer, any_preset, changed, changes, expression, json, put, template};
+use anything::{any_preset, changed, changes, expression, json, put, response, template};
 
-use crate::example::{answers, facts};
+use crate::example::{facts, responses};
 use crate::refusals::good;
 
 /// How long all cases of a test may take on a slow machine; they take a few seconds.
@@ -51,7 +51,7 @@ fn read_and_run(
     config: &Value,
     example: &Value,
     inputs: Option<Credentials>,
-    answers: &[RawAnswer],
+    responses: &[RawResponse],
 ) {
     let definition = match Definition::read(Some(config), None) {
         Ok(definition) => definition,
@@ -66,7 +66,7 @@ fn read_and_run(
             return;
         }
     };
-    let Some(form) = definition.form() else {
+    let Some(recipe) = definition.recipe() else {
         return;
     };
     let mut facts = facts(example);
@@ -74,7 +74,7 @@ fn read_and_run(
         facts.inputs = inputs;
     }
     for show_secrets in [true, false] {
-        let rehearsal = form.rehearse(facts.clone(), answers.to_vec(), show_secrets);
+        let rehearsal = recipe.rehearse(facts.clone(), responses.to_vec(), show_secrets);
         let report = rehearsal.report(show_secrets);
         assert!(
             report["token"].is_null() || report["error"].is_null(),
@@ -111,7 +111,7 @@ fn any_template_is_refused_or_worked_out() {
             &config,
             &example,
             None,
-            &[RawAnswer::json(200, &json!({"access_token": "t"}))],
+            &[RawResponse::json(200, &json!({"access_token": "t"}))],
         );
     });
 }
@@ -122,26 +122,26 @@ fn any_changed_preset_is_refused_or_gone_through() {
     try_all(600, strategy, |(preset, changes, answer_changes)| {
         let example = &preset.examples[0];
         let config = changed(&preset.config, &changes);
-        read_and_run(&config, example, None, &answers(example));
+        read_and_run(&config, example, None, &responses(example));
         let mut example = example.clone();
         for step in example["exchange"].as_array_mut().unwrap() {
             step["answer"]["body"] = changed(&step["answer"]["body"], &answer_changes);
         }
-        read_and_run(&preset.config, &example, None, &answers(&example));
-        read_and_run(&config, &example, None, &answers(&example));
+        read_and_run(&preset.config, &example, None, &responses(&example));
+        read_and_run(&config, &example, None, &responses(&example));
     });
 }
 
 #[test]
 fn any_definition_at_all_is_refused_or_gone_through() {
-    let strategy = || (json(), answer());
-    try_all(600, strategy, |(config, answer)| {
+    let strategy = || (json(), response());
+    try_all(600, strategy, |(config, response)| {
         if !config.is_null() {
             read_and_run(
                 &config,
                 &json!({"inputs": {"appid": "a"}}),
                 None,
-                &vec![answer; 3],
+                &vec![response; 3],
             );
         }
     });
@@ -149,9 +149,9 @@ fn any_definition_at_all_is_refused_or_gone_through() {
 
 #[test]
 fn any_answer_is_judged() {
-    let strategy = || (any_preset(), prop::collection::vec(answer(), 0..4));
-    try_all(600, strategy, |(preset, answers)| {
-        read_and_run(&preset.config, &preset.examples[0], None, &answers);
+    let strategy = || (any_preset(), prop::collection::vec(response(), 0..4));
+    try_all(600, strategy, |(preset, responses)| {
+        read_and_run(&preset.config, &preset.examples[0], None, &responses);
     });
 }
 
@@ -173,6 +173,6 @@ fn any_value_is_sent_or_refused() {
             .iter()
             .map(|(name, _)| (name.to_owned(), values.next().unwrap().clone()))
             .collect();
-        read_and_run(&preset.config, example, Some(inputs), &answers(example));
+        read_and_run(&preset.config, example, Some(inputs), &responses(example));
     });
 }

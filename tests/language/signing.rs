@@ -91,7 +91,7 @@ fn made(vars: &Value, inputs: &Value) -> String {
     let config = json!({"inputs": declared, "vars": vars, "token": "var:made", "expires": "never"});
     let definition = Definition::read(Some(&config), None).unwrap();
     let example = json!({"inputs": inputs, "now": NOW});
-    let report = rehearsed(definition.form().unwrap(), &example, true).report(true);
+    let report = rehearsed(definition.recipe().unwrap(), &example, true).report(true);
     report["token"]
         .as_str()
         .unwrap_or_else(|| panic!("{report}"))
@@ -102,7 +102,7 @@ fn made(vars: &Value, inputs: &Value) -> String {
 fn requested(id: &str, inputs: &Value) -> Value {
     let definition = definition(preset(id).unwrap());
     let example = json!({"inputs": inputs, "now": NOW});
-    rehearsed(definition.form().unwrap(), &example, true).report(true)["requests"][0].clone()
+    rehearsed(definition.recipe().unwrap(), &example, true).report(true)["requests"][0].clone()
 }
 
 fn spoil_authorization(case: &mut Value) {
@@ -271,7 +271,7 @@ fn pyjwt_accepts_what_the_presets_sign() {
     for preset in presets() {
         let definition = definition(preset);
         let example = &preset.examples[0];
-        let report = rehearsed(definition.form().unwrap(), example, true).report(true);
+        let report = rehearsed(definition.recipe().unwrap(), example, true).report(true);
         let by = |key: &str| {
             example["inputs"]
                 .as_object()
@@ -391,7 +391,7 @@ fn cryptography_finds_the_same_fingerprints() {
     // The fingerprint of Snowflake's key is that of its public half.
     let definition = definition(preset("snowflake").unwrap());
     let report = rehearsed(
-        definition.form().unwrap(),
+        definition.recipe().unwrap(),
         &preset("snowflake").unwrap().examples[0],
         true,
     )

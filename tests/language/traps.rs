@@ -76,7 +76,7 @@ impl Asked {
     }
 
     fn report(&self) -> Value {
-        rehearsed(self.definition.form().unwrap(), &self.example, true).report(true)
+        rehearsed(self.definition.recipe().unwrap(), &self.example, true).report(true)
     }
 
     /// Milliseconds of the token's life.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use token_server::clock::{Clock, ManualClock};
 use token_server::failure::Failure;
-use token_server::realm::{DEFAULT_LIFE, RawAnswer, Request};
+use token_server::realm::{DEFAULT_LIFE, RawResponse, Request};
 use token_server::secret::SecretId;
 use token_server::service::memory::Memory;
 use token_server::service::{
@@ -66,7 +66,7 @@ struct Provider {
 
 #[async_trait]
 impl TokenSource for Provider {
-    async fn send(&self, request: &Request, _: Duration) -> Result<RawAnswer, Failure> {
+    async fn send(&self, request: &Request, _: Duration) -> Result<RawResponse, Failure> {
         // Only the store's calls are made to fail.
         let _ = wait_at(Arc::clone(&self.gate), "send").await;
         let number = {
@@ -83,7 +83,7 @@ impl TokenSource for Provider {
             .1
             .into_owned();
         let token = format!("{number}-{credential}");
-        Ok(RawAnswer::json(
+        Ok(RawResponse::json(
             200,
             &serde_json::json!({"access_token": token, "expires_in": 7200}),
         ))

@@ -6,6 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use token_server::clock::{Clock as _, SystemClock};
+
 use crate::crowd::Crowd;
 use crate::fleet::{Fleet, MEDIUM_LEASE};
 use crate::oidc::Oidc;
@@ -67,10 +69,11 @@ impl Holders {
     }
 
     async fn assert_works(&self, key: &str, answer: &Value) {
-        assert!(
-            self.peer.is_active(answer["token"].as_str().unwrap()).await,
-            "{key}: {answer}"
-        );
+        let is_active = self.peer.is_active(answer["token"].as_str().unwrap()).await;
+        // On a busy machine it may have lived its few seconds before it was looked at.
+        let has_ended =
+            SystemClock::default().now().epoch_ms() >= answer["expires_at"].as_i64().unwrap();
+        assert!(is_active || has_ended, "{key}: {answer}");
     }
 
     /// Fetches the first token, then another by a flush at an instance of its own, which stops at a

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::faulty_provider::{Fault, FaultyProvider};
-use crate::program::{Program, needed, new_database};
+use crate::program::{PATIENCE, Program, needed, new_database};
+use crate::servers::{Server, mariadb};
 
 /// A database, and how an administrator sees it.
 struct Place {
@@ -22,29 +24,17 @@ struct Place {
 }
 
 impl Place {
-    async fn of_mariadb(server: &str) -> Self {
-        let direct = new_database(server).await;
-        let name = direct.rsplit('/').next().unwrap().to_owned();
-        let user = format!("u{}", &name[name.len() - 20..]);
-        let admin = sea_orm::Database::connect(server.to_owned()).await.unwrap();
-        // An administrator may write to a read-only server; the program's user may not.
-        for statement in [
-            format!("CREATE USER {user}@127.0.0.1 IDENTIFIED BY 'invented-password'"),
-            format!("GRANT ALL ON {name}.* TO {user}@127.0.0.1"),
-        ] {
-            admin.execute_unprepared(&statement).await.unwrap();
-        }
-        let mut url = url::Url::parse(&direct).unwrap();
-        url.set_username(&user).unwrap();
-        url.set_password(Some("invented-password")).unwrap();
+    async fn of_mariadb(server: &Server) -> Self {
+        let url = |user| format!("mysql://{user}:hush@127.0.0.1:{}/ts", server.port);
         Self {
-            admin,
-            url: url.to_string(),
+            // An administrator may write to a read-only server; the program's user may not.
+            admin: server.ready(&url("plain")).await,
+            url: url("app"),
             refuse: vec!["SET GLOBAL read_only = 1".to_owned()],
             allow: vec!["SET GLOBAL read_only = 0".to_owned()],
-            sessions: format!(
-                "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist WHERE user = '{user}'"
-            ),
+            sessions: "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist \
+                       WHERE user = 'app'"
+                .to_owned(),
         }
     }
 
@@ -106,13 +96,16 @@ async fn says_so_and_heals(place: Place) {
     assert_eq!(program.token().await.1["token"], "t-1");
 
     place.run(&place.refuse).await;
-    let (status, problem) = loop {
-        // A session that was ended is told as such at first.
-        let (status, problem) = ask(&program, "other").await;
-        if problem["detail"].to_string().contains("refuses to write") {
-            break (status, problem);
+    let refused = async {
+        loop {
+            // A session that was ended is told as such at first.
+            let (status, problem) = ask(&program, "other").await;
+            if problem["detail"].to_string().contains("refuses to write") {
+                return (status, problem);
+            }
         }
     };
+    let (status, problem) = timeout(PATIENCE, refused).await.unwrap();
     assert_eq!(
         (status, &problem["code"]),
         (503, &json!("store_unavailable"))
@@ -125,10 +118,13 @@ async fn says_so_and_heals(place: Place) {
     assert_eq!(program.get("/readyz").await.0, 200);
     assert_eq!(program.token().await.1["token"], "t-1", "the held one");
     let before = place.sessions().await;
-    while !place.sessions().await.is_disjoint(&before) {
-        // Each look tries to write, and its connection is replaced.
-        ask(&program, "other").await;
-    }
+    let replaced = async {
+        while !place.sessions().await.is_disjoint(&before) {
+            // Each look tries to write, and its connection is replaced.
+            ask(&program, "other").await;
+        }
+    };
+    timeout(PATIENCE, replaced).await.unwrap();
 
     place.run(&place.allow).await;
     program.wait_for_status("/readyz?strict=1", 200).await;
@@ -138,7 +134,8 @@ async fn says_so_and_heals(place: Place) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mariadb_that_refuses_writes_is_told_and_its_connections_are_replaced() {
-    if let Some(server) = needed("TEST_MYSQL_URL") {
+    // The server as a whole is made read-only: it is not the one that other tests share.
+    if let Some(server) = mariadb() {
         says_so_and_heals(Place::of_mariadb(&server).await).await;
     }
 }

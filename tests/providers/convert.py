@@ -20,7 +20,7 @@ An entry of providers.json tells one token endpoint in a neutral notation of its
     token           null where it is a signature that is not worked out here
     expires_in      milliseconds; null with never_expires
     outputs, save
-    refresh         where a separate refresh request exists: state, requests and answers of a second fetch
+    refresh         where a separate refresh request exists: grant, requests and answers of a second fetch
     error_answers   answers of which the last one is the provider's error
 
 The expected values are worked out here from the entry's own notation, never from the converted definition, so that a
@@ -578,7 +578,7 @@ def convert(entry):
     line["save"] = {Definition(entry).name(name): expected.at(place) for name, place in (entry.get("state") or {}).items()}
     if entry.get("refresh_steps"):
         again = Expected(entry, {**inputs, **line["save"]}, tokens, answers)
-        line["refresh"] = {"state": line["save"], "requests": [again.request(step) for step in entry["refresh_steps"]],
+        line["refresh"] = {"grant": line["save"], "requests": [again.request(step) for step in entry["refresh_steps"]],
                            "answers": answers[-1:]}
     line["error_answers"] = error_answers(entry, answers)
     return line

@@ -11,5 +11,6 @@ mod burst;
 mod day;
 mod dice;
 mod provider;
+mod slow;
 mod spread;
 mod world;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use token_server::clock::{Clock as _, Timestamp};
 use token_server::failure::{Failure, FailureKind};
-use token_server::realm::{RawAnswer, Request};
+use token_server::realm::{RawResponse, Request};
 use token_server::upstream::TokenSource;
 
 use crate::dice::Dice;
@@ -132,7 +132,7 @@ impl Drop for UnderWay<'_> {
 
 #[async_trait]
 impl TokenSource for SimProvider {
-    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawAnswer, Failure> {
+    async fn send(&self, request: &Request, timeout: Duration) -> Result<RawResponse, Failure> {
         let app = &app_of(request);
         let _under_way = self.begin(app);
         let (there, back, fails) = {
@@ -146,7 +146,7 @@ impl TokenSource for SimProvider {
         let issued = self.issue(app, fails);
         tokio::time::sleep(back).await;
         let token = issued.ok_or_else(|| Failure::new(FailureKind::Busy, "simulated"))?;
-        Ok(RawAnswer::json(
+        Ok(RawResponse::json(
             200,
             &json!({"access_token": token, "expires_in": LIFE.as_secs()}),
         ))

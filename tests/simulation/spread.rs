@@ -10,7 +10,7 @@ use token_server::app::Services;
 use token_server::clock::{Clock as _, ManualClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
-use token_server::realm::{RawAnswer, Request};
+use token_server::realm::{RawResponse, Request};
 use token_server::secret::SecretId;
 use token_server::service::{RealmEdit, SecretEdit};
 use token_server::store::{DueWindow, MemoryStore, TokenStore as _};
@@ -29,8 +29,8 @@ struct Instantly;
 
 #[async_trait]
 impl TokenSource for Instantly {
-    async fn send(&self, _: &Request, _: Duration) -> Result<RawAnswer, Failure> {
-        Ok(RawAnswer::json(
+    async fn send(&self, _: &Request, _: Duration) -> Result<RawResponse, Failure> {
+        Ok(RawResponse::json(
             200,
             &json!({"access_token": "token", "expires_in": LIFE.as_secs()}),
         ))

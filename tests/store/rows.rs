@@ -98,7 +98,7 @@ pub(crate) fn refusal() -> RecordedFailure {
                 message: Some("invalid ip, hint: [爱] \"'\\".to_owned()),
             },
             retry_after: None,
-            is_answer: false,
+            is_response: false,
             is_unsent: false,
         },
     }

@@ -7,7 +7,7 @@ use crate::cli::output::{Output, note, print};
 use crate::cli::{Exit, document};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::json::Issue;
-use crate::realm::{Answer, Definition, Expiry, Facts, Form, Input, Origin, RawAnswer};
+use crate::realm::{Definition, Expiry, Facts, Fetched, Input, Origin, RawResponse, Recipe};
 use crate::secret::{Credentials, SecretId};
 use crate::service::{RealmEdit, ServiceError};
 use crate::token::TokenText;
@@ -24,7 +24,7 @@ pub(super) struct CheckArgs {
     #[arg(value_name = "FILE")]
     file: String,
     /// The secret's values: {"name": "value"}, or {"inputs": {…}, "tokens": {alias: token},
-    /// "state": {saved values}}.
+    /// "grant": {saved values}}.
     #[arg(long, value_name = "FILE")]
     credentials: Option<String>,
     /// A recorded answer {"status", "headers", "body"}; once for each request.
@@ -60,11 +60,11 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
     for warning in definition.warnings() {
         note(&format!("warning: {warning}"));
     }
-    let Some(form) = definition.form() else {
+    let Some(recipe) = definition.recipe() else {
         let issue = Issue::at("/config", "the realm is fixed: there is nothing to fetch");
         return Err(wrong(output, &args.file, &[issue])?.into());
     };
-    let needed = needed(&definition, form);
+    let needed = needed(&definition, recipe);
     if args.credentials.is_none() && args.answer.is_empty() && !needed.is_empty() {
         note(&format!(
             "the definition is right; to see its requests give --credentials with {}",
@@ -76,20 +76,20 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
         .get("id")
         .and_then(Value::as_str)
         .unwrap_or("realm");
-    let facts = read_facts(args, form, id)?;
-    note_unused(&definition, form, &facts);
-    let answers = args.answer.iter().map(|file| {
-        RawAnswer::recorded(&document::read(file)?)
+    let facts = read_facts(args, recipe, id)?;
+    note_unused(&definition, recipe, &facts);
+    let responses = args.answer.iter().map(|file| {
+        RawResponse::recorded(&document::read(file)?)
             .map_err(|why| Exit::failed(format!("{file}: {why}")).into())
     });
-    let answers = answers.collect::<anyhow::Result<Vec<_>>>()?;
-    let given = answers.len();
-    let rehearsal = form.rehearse(facts, answers, args.show_secrets);
+    let responses = responses.collect::<anyhow::Result<Vec<_>>>()?;
+    let given = responses.len();
+    let rehearsal = recipe.rehearse(facts, responses, args.show_secrets);
     print_report(output, &rehearsal.report(args.show_secrets))?;
     let asked = rehearsal.requests.len();
     match rehearsal.outcome {
-        Ok(Some(answer)) => {
-            note_doubts(form, &answer, given, asked);
+        Ok(Some(fetched)) => {
+            note_doubts(recipe, &fetched, given, asked);
             Ok(())
         }
         Ok(None) if given > 0 => Err(Exit::failed(format!(
@@ -102,7 +102,7 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<()> {
 }
 
 /// Warns of given values that the definition has no use for.
-fn note_unused(definition: &Definition, form: &Form, facts: &Facts) {
+fn note_unused(definition: &Definition, recipe: &Recipe, facts: &Facts) {
     let inputs = definition
         .undeclared(&facts.inputs)
         .into_iter()
@@ -110,7 +110,7 @@ fn note_unused(definition: &Definition, form: &Form, facts: &Facts) {
     let unknown = facts
         .tokens
         .keys()
-        .filter(|alias| form.aliases().all(|known| known != alias.as_str()))
+        .filter(|alias| recipe.aliases().all(|known| known != alias.as_str()))
         .map(|alias| format!("no depends_on.{alias}"));
     for nothing in inputs.chain(unknown) {
         note(&format!(
@@ -120,11 +120,11 @@ fn note_unused(definition: &Definition, form: &Form, facts: &Facts) {
 }
 
 /// Warns of what is odd about an answer that brought a token.
-fn note_doubts(form: &Form, answer: &Answer, given: usize, asked: usize) {
-    if answer.expiry == Expiry::Untold && !form.tells_no_expiry() {
+fn note_doubts(recipe: &Recipe, fetched: &Fetched, given: usize, asked: usize) {
+    if fetched.expiry == Expiry::Untold && !recipe.tells_no_expiry() {
         note("warning: no expiry was found at the place the definition names; assuming 300 s");
     }
-    if let Some(doubt) = answer.expiry.doubt() {
+    if let Some(doubt) = fetched.expiry.doubt() {
         note(&format!("warning: {doubt}"));
     }
     if given > asked {
@@ -135,13 +135,13 @@ fn note_doubts(form: &Form, answer: &Answer, given: usize, asked: usize) {
 }
 
 /// The values without which no request can be made.
-fn needed(definition: &Definition, form: &Form) -> Vec<String> {
+fn needed(definition: &Definition, recipe: &Recipe) -> Vec<String> {
     let inputs = definition
         .missing(|_| false)
         .into_iter()
         .map(|reference| reference.name);
     inputs
-        .chain(form.aliases().map(|alias| format!("tokens.{alias}")))
+        .chain(recipe.aliases().map(|alias| format!("tokens.{alias}")))
         .collect()
 }
 
@@ -181,7 +181,7 @@ fn wrong(output: Output, file: &str, issues: &[Issue]) -> anyhow::Result<Exit> {
     Ok(Exit::usage(format!("{file}:\n  {}", lines.join("\n  "))))
 }
 
-fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> {
+fn read_facts(args: &CheckArgs, recipe: &Recipe, id: &str) -> anyhow::Result<Facts> {
     let document = args
         .credentials
         .as_deref()
@@ -189,7 +189,7 @@ fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> 
         .transpose()?
         .unwrap_or_else(|| json!({}));
     let is_split = document.get("inputs").is_some_and(Value::is_object)
-        || ["tokens", "state"]
+        || ["tokens", "grant"]
             .iter()
             .any(|name| document.get(name).is_some_and(Value::is_object));
     let part = |name: &str| {
@@ -204,8 +204,8 @@ fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> 
     } else {
         document.as_object().cloned().unwrap_or_default()
     };
-    let (tokens, state) = if is_split {
-        (part("tokens"), part("state"))
+    let (tokens, grant) = if is_split {
+        (part("tokens"), part("grant"))
     } else {
         (Map::new(), Map::new())
     };
@@ -213,12 +213,12 @@ fn read_facts(args: &CheckArgs, form: &Form, id: &str) -> anyhow::Result<Facts> 
         || SystemClock::default().now(),
         |seconds| Timestamp::from_epoch_ms(seconds.saturating_mul(1000)),
     );
-    let has_saved = state.iter().any(|(_, value)| !value.is_null());
+    let has_saved = grant.iter().any(|(_, value)| !value.is_null());
     let mut values: Credentials = inputs.iter().filter_map(named_text).collect();
-    for (name, value) in state.iter().filter_map(named_text) {
+    for (name, value) in grant.iter().filter_map(named_text) {
         values.set(name, value);
     }
-    read_files(form, &mut values)?;
+    read_files(recipe, &mut values)?;
     Ok(Facts {
         secret: SecretId::new(id, "KEY"),
         inputs: values,
@@ -253,8 +253,8 @@ fn named_text((name, value): (&String, &Value)) -> Option<(String, String)> {
 }
 
 /// Here the value of a `file` input is its content, or `@PATH`.
-fn read_files(form: &Form, values: &mut Credentials) -> anyhow::Result<()> {
-    let names: Vec<String> = form
+fn read_files(recipe: &Recipe, values: &mut Credentials) -> anyhow::Result<()> {
+    let names: Vec<String> = recipe
         .inputs_from(Origin::File)
         .map(|input: &Input| input.name.clone())
         .collect();

@@ -8,7 +8,7 @@ use crate::cli::output::{Output, print};
 use crate::cli::{Exit, document};
 
 #[derive(Debug, Args)]
-pub(super) struct TestArgs {
+pub(super) struct TrialArgs {
     /// The id of a saved realm, or with --file a definition that is not saved.
     #[arg(
         value_name = "ID",
@@ -19,7 +19,7 @@ pub(super) struct TestArgs {
     /// A realm, or its config alone; JSON, YAML or TOML. - is standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<String>,
-    /// Values to try with: {"name": "value"}, or {"inputs": {…}, "tokens": {…}, "state": {…}}.
+    /// Values to try with: {"name": "value"}, or {"inputs": {…}, "tokens": {…}, "grant": {…}}.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     credentials: Option<String>,
     /// Take the values of this stored secret.
@@ -34,7 +34,7 @@ pub(super) struct TestArgs {
 }
 
 /// Runs the command.
-pub(super) async fn run(client: &Client, args: &TestArgs, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(client: &Client, args: &TrialArgs, output: Output) -> anyhow::Result<()> {
     let body = body(args)?;
     let path = match &args.id {
         Some(id) => vec!["api", "realm", id, "test"],
@@ -57,7 +57,7 @@ pub(super) async fn run(client: &Client, args: &TestArgs, output: Output) -> any
     .into())
 }
 
-fn body(args: &TestArgs) -> anyhow::Result<Value> {
+fn body(args: &TrialArgs) -> anyhow::Result<Value> {
     let mut body = Map::new();
     if let Some(file) = &args.file {
         let document = document::read(file)?;
@@ -78,7 +78,7 @@ fn body(args: &TestArgs) -> anyhow::Result<Value> {
     }
     if let Some(file) = &args.credentials {
         let values = document::read(file)?;
-        let is_split = ["inputs", "tokens", "state"]
+        let is_split = ["inputs", "tokens", "grant"]
             .iter()
             .any(|name| values.get(name).is_some_and(Value::is_object));
         if is_split {

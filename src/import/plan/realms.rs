@@ -167,7 +167,7 @@ impl Read {
         }
         let definition = Definition::read(config.as_ref(), there.logic_code.as_deref());
         let definition = definition.map_err(|more| issues.extend(more)).ok();
-        let definition = issues.conclude(definition)?;
+        let definition = issues.into_result(definition)?;
         let comment = there.comment.as_deref().map(clean_comment);
         let was_cleaned = comment != there.comment;
         Ok(Self {

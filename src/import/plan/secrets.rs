@@ -32,15 +32,15 @@ pub(super) struct StandingSecret {
     pub(super) outcome: Outcome,
 }
 
-/// A secret judged.
-struct Judged {
+/// What becomes of a secret.
+struct Planned {
     outcome: Outcome,
     note: Option<String>,
     write: Option<Replacing<SecretRow>>,
     standing: Option<StandingSecret>,
 }
 
-impl Judged {
+impl Planned {
     fn left(reason: String) -> Self {
         Self {
             outcome: Outcome::Left,
@@ -66,12 +66,12 @@ pub(super) fn plan(
     let mut needed = BTreeMap::new();
     let mut plan = SecretPlan::default();
     for there in legacy {
-        let judged = if seen.insert(&there.id) {
-            judge(there, here.get(&there.id), realms, rules)
+        let planned = if seen.insert(&there.id) {
+            plan_one(there, here.get(&there.id), realms, rules)
         } else {
-            Judged::left("another row has the same realm and key".to_owned())
+            Planned::left("another row has the same realm and key".to_owned())
         };
-        if let Some(write) = judged.write {
+        if let Some(write) = planned.write {
             if let Some(realm) = realms
                 .standing(&there.id.realm)
                 .ok()
@@ -82,8 +82,8 @@ pub(super) fn plan(
             plan.writes.push(write);
         }
         plan.lines
-            .push(line(Kind::Secret, &there.id, judged.outcome, judged.note));
-        plan.standing.push(judged.standing);
+            .push(line(Kind::Secret, &there.id, planned.outcome, planned.note));
+        plan.standing.push(planned.standing);
     }
     plan.needed_realms = needed.into_iter().collect();
     plan
@@ -100,18 +100,18 @@ pub(super) fn line(kind: Kind, id: &SecretId, outcome: Outcome, note: Option<Str
     }
 }
 
-fn judge(
+fn plan_one(
     there: &LegacySecret,
     here: Option<&SecretRow>,
     realms: &RealmPlan,
     rules: Rules,
-) -> Judged {
+) -> Planned {
     if let Err(reason) = check(there) {
-        return Judged::left(reason);
+        return Planned::left(reason);
     }
     let realm = match realms.standing(&there.id.realm) {
         Ok(realm) => realm,
-        Err(reason) => return Judged::left(reason),
+        Err(reason) => return Planned::left(reason),
     };
     let live = here.filter(|row| row.deleted_at.is_none());
     let (credentials, note) = unmasked(&there.credentials);
@@ -128,10 +128,10 @@ fn judge(
         is_same: here.content == row.content,
     };
     match decide(here.map(beside), there.stamps, rules) {
-        Decision::Leave(reason) => Judged::left(reason.to_owned()),
+        Decision::Leave(reason) => Planned::left(reason.to_owned()),
         Decision::Keep => {
             let outcome = Outcome::Unchanged;
-            Judged {
+            Planned {
                 outcome,
                 note,
                 write: None,
@@ -140,7 +140,7 @@ fn judge(
         }
         Decision::Write(outcome) => {
             let write = Some((row, here.map(|here| here.revision)));
-            Judged {
+            Planned {
                 outcome,
                 note,
                 write,
@@ -164,7 +164,7 @@ fn check(there: &LegacySecret) -> Result<(), String> {
             format!("must not be larger than {LARGEST_CREDENTIAL} bytes"),
         );
     }
-    issues.conclude(Some(())).map_err(|issues| told(&issues))
+    issues.into_result(Some(())).map_err(|issues| told(&issues))
 }
 
 /// The row to write. Its version moves only if its content changed.

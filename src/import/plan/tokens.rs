@@ -31,8 +31,8 @@ pub(super) fn plan(
     let mut plan = TokenPlan::default();
     for (there, secret) in legacy.iter().zip(&secrets.standing) {
         let Some(text) = &there.token else { continue };
-        let judged = judge(there, text, realms, *secret, now);
-        let judged = judged.and_then(|fetched| match fetched {
+        let planned = find_live(there, text, realms, *secret, now);
+        let planned = planned.and_then(|fetched| match fetched {
             Found::Fixed(outcome, expires_at) => {
                 let kind = "as the operator's token".to_owned();
                 let doubt = doubt(expires_at, now);
@@ -50,7 +50,7 @@ pub(super) fn plan(
                 Ok((outcome, doubt))
             }
         });
-        let (outcome, note) = judged.unwrap_or_else(|reason| (Outcome::Left, Some(reason)));
+        let (outcome, note) = planned.unwrap_or_else(|reason| (Outcome::Left, Some(reason)));
         plan.lines.push(line(Kind::Token, &there.id, outcome, note));
     }
     plan
@@ -63,7 +63,7 @@ enum Found {
     Fetched(StoredToken, Option<Timestamp>),
 }
 
-fn judge(
+fn find_live(
     there: &LegacySecret,
     text: &TokenText,
     realms: &RealmPlan,

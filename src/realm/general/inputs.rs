@@ -5,10 +5,10 @@ use serde_json::Value as Json;
 use super::values::{members, template};
 use crate::json::suggestion;
 use crate::json::{Issues, Object, kind, pointer};
-use crate::realm::form::{Base, Form, Input, Origin};
+use crate::realm::recipe::{Base, Input, Origin, Recipe};
 
 /// Reads `inputs`; one that `oauth2` brought along is described anew.
-pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
+pub(super) fn read(value: Option<&Json>, recipe: &mut Recipe, issues: &mut Issues) {
     let at = "/config/inputs";
     let Some(inputs) = value
         .filter(|value| !value.is_null())
@@ -19,7 +19,7 @@ pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
     for (name, value) in inputs {
         let place = pointer(at, name);
         super::names::check_name(name, &place, issues);
-        let before = form.input(name).cloned();
+        let before = recipe.input(name).cloned();
         // One that cannot be read is known all the same, so that only the cause is told.
         let from = Origin::Stored;
         let unread = || Input {
@@ -30,9 +30,9 @@ pub(super) fn read(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
             from,
         };
         let input = read_input(name, value, before.as_ref(), &place, issues).unwrap_or_else(unread);
-        match form.inputs.iter_mut().find(|other| other.name == *name) {
+        match recipe.inputs.iter_mut().find(|other| other.name == *name) {
             Some(other) => *other = input,
-            None => form.inputs.push(input),
+            None => recipe.inputs.push(input),
         }
     }
 }
@@ -134,7 +134,7 @@ pub(super) fn flag(
 const MOST_BASES: usize = 5;
 
 /// Reads `depends_on`.
-pub(super) fn read_bases(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
+pub(super) fn read_bases(value: Option<&Json>, recipe: &mut Recipe, issues: &mut Issues) {
     let at = "/config/depends_on";
     let Some(bases) = value
         .filter(|value| !value.is_null())
@@ -149,7 +149,7 @@ pub(super) fn read_bases(value: Option<&Json>, form: &mut Form, issues: &mut Iss
         let place = pointer(at, alias);
         super::names::check_name(alias, &place, issues);
         if let Some(base) = read_base(alias, value, &place, issues) {
-            form.depends_on.push(base);
+            recipe.depends_on.push(base);
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::json::suggestion;
 use crate::json::{Issues, pointer};
-use crate::realm::form::templates::{all_templates, templates, texts, var_templates};
-use crate::realm::form::{Form, Origin, Output};
 use crate::realm::location::Location;
+use crate::realm::recipe::templates::{all_templates, templates, texts, var_templates};
+use crate::realm::recipe::{Origin, Output, Recipe};
 use crate::realm::template::{Template, top};
 
 /// What the engine itself provides.
@@ -43,40 +43,40 @@ pub(super) fn check_name(name: &str, at: &str, issues: &mut Issues) {
 }
 
 /// Checks all that only shows in the whole.
-pub(super) fn check(form: &Form, issues: &mut Issues) {
-    for var in &form.vars {
-        if form.input(&var.name).is_some() {
+pub(super) fn check(recipe: &Recipe, issues: &mut Issues) {
+    for var in &recipe.vars {
+        if recipe.input(&var.name).is_some() {
             issues.add(
                 pointer("/config/vars", &var.name),
                 "is an input too: choose another name",
             );
         }
     }
-    if all_templates(form).count() > MOST_TEMPLATES {
+    if all_templates(recipe).count() > MOST_TEMPLATES {
         issues.add("/config", format!("has more than {MOST_TEMPLATES} values"));
         return;
     }
-    let known = Known::of(form);
-    for template in templates(form) {
+    let known = Known::of(recipe);
+    for template in templates(recipe) {
         known.check(template, false, issues);
     }
-    for template in texts(form) {
+    for template in texts(recipe) {
         check_text(template, issues);
     }
-    for (_, output) in &form.outputs {
+    for (_, output) in &recipe.outputs {
         if let Output::Made(template) = output {
             known.check(template, true, issues);
             check_text(template, issues);
         }
     }
-    for base in &form.depends_on {
-        check_base(form, &base.realm, issues);
-        check_base(form, &base.key, issues);
+    for base in &recipe.depends_on {
+        check_base(recipe, &base.realm, issues);
+        check_base(recipe, &base.key, issues);
     }
-    check_cycles(form, issues);
-    check_locations(form, issues);
-    check_saves(form, issues);
-    super::steps::check(form, issues);
+    check_cycles(recipe, issues);
+    check_locations(recipe, issues);
+    check_saves(recipe, issues);
+    super::steps::check(recipe, issues);
 }
 
 struct Known<'a> {
@@ -85,9 +85,9 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn of(form: &'a Form) -> Self {
-        let inputs = form.inputs.iter().map(|input| input.name.as_str());
-        let vars = form.vars.iter().map(|var| var.name.as_str());
+    fn of(recipe: &'a Recipe) -> Self {
+        let inputs = recipe.inputs.iter().map(|input| input.name.as_str());
+        let vars = recipe.vars.iter().map(|var| var.name.as_str());
         let names = inputs
             .chain(vars)
             .chain(PROVIDED)
@@ -95,7 +95,7 @@ impl<'a> Known<'a> {
             .collect();
         Self {
             names,
-            aliases: form
+            aliases: recipe
                 .depends_on
                 .iter()
                 .map(|base| base.alias.as_str())
@@ -135,11 +135,11 @@ fn check_text(template: &Template, issues: &mut Issues) {
 }
 
 /// The realm and key of a base are known before anything is fetched.
-fn check_base(form: &Form, template: &Template, issues: &mut Issues) {
+fn check_base(recipe: &Recipe, template: &Template, issues: &mut Issues) {
     for name in template.names() {
-        let input = form.input(top(name));
+        let input = recipe.input(top(name));
         if input.is_none_or(|input| input.from == Origin::Rotating) {
-            let near = suggestion(name, form.inputs.iter().map(|input| input.name.as_str()));
+            let near = suggestion(name, recipe.inputs.iter().map(|input| input.name.as_str()));
             issues.add(
                 template.pointer(),
                 format!("only inputs that do not rotate may be used here, not {name}{near}"),
@@ -148,8 +148,8 @@ fn check_base(form: &Form, template: &Template, issues: &mut Issues) {
     }
 }
 
-fn check_cycles(form: &Form, issues: &mut Issues) {
-    let uses: BTreeMap<&str, BTreeSet<&str>> = form
+fn check_cycles(recipe: &Recipe, issues: &mut Issues) {
+    let uses: BTreeMap<&str, BTreeSet<&str>> = recipe
         .vars
         .iter()
         .map(|var| {
@@ -163,7 +163,7 @@ fn check_cycles(form: &Form, issues: &mut Issues) {
             )
         })
         .collect();
-    for var in &form.vars {
+    for var in &recipe.vars {
         if let Some(way) = way_back(&var.name, &uses) {
             issues.add(
                 pointer("/config/vars", &var.name),
@@ -195,9 +195,9 @@ fn way_back<'a>(var: &'a str, uses: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Op
     None
 }
 
-fn check_locations(form: &Form, issues: &mut Issues) {
-    let steps = form.requests.len().max(form.refresh_requests.len());
-    let vars: BTreeSet<&str> = form.vars.iter().map(|var| var.name.as_str()).collect();
+fn check_locations(recipe: &Recipe, issues: &mut Issues) {
+    let steps = recipe.requests.len().max(recipe.refresh_requests.len());
+    let vars: BTreeSet<&str> = recipe.vars.iter().map(|var| var.name.as_str()).collect();
     let mut check = |location: &Location, at: &str| {
         if let Some(name) = location.var().filter(|name| !vars.contains(name)) {
             issues.add(
@@ -221,27 +221,28 @@ fn check_locations(form: &Form, issues: &mut Issues) {
             );
         }
     };
-    form.token
+    recipe
+        .token
         .iter()
         .for_each(|location| check(location, "/config/token"));
-    for (name, output) in &form.outputs {
+    for (name, output) in &recipe.outputs {
         if let Output::Found(location) = output {
             check(location, &pointer("/config/outputs", name));
         }
     }
-    for save in &form.save {
+    for save in &recipe.save {
         check(&save.from, &pointer("/config/save", &save.input));
     }
 }
 
-fn check_saves(form: &Form, issues: &mut Issues) {
-    for save in &form.save {
+fn check_saves(recipe: &Recipe, issues: &mut Issues) {
+    for save in &recipe.save {
         let at = pointer("/config/save", &save.input);
-        match form.input(&save.input) {
+        match recipe.input(&save.input) {
             Some(input) if input.from == Origin::Rotating => {}
             Some(_) => issues.add(at, "is no rotating input: give it \"from\": \"rotating\""),
             None => {
-                let names = form.inputs.iter().map(|input| input.name.as_str());
+                let names = recipe.inputs.iter().map(|input| input.name.as_str());
                 issues.add(
                     at,
                     format!(
@@ -252,19 +253,19 @@ fn check_saves(form: &Form, issues: &mut Issues) {
             }
         }
     }
-    for input in form
+    for input in recipe
         .inputs
         .iter()
         .filter(|input| input.from == Origin::Rotating)
     {
-        if !form.save.iter().any(|save| save.input == input.name) {
+        if !recipe.save.iter().any(|save| save.input == input.name) {
             issues.add(
                 pointer("/config/inputs", &input.name),
                 "rotates, so save must say where its new value is in the answer",
             );
         }
     }
-    if !form.refresh_requests.is_empty() && form.save.is_empty() {
+    if !recipe.refresh_requests.is_empty() && recipe.save.is_empty() {
         issues.add(
             "/config/refresh_requests",
             "are used once something is saved: save is missing",

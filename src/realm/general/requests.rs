@@ -2,35 +2,35 @@
 
 use serde_json::Value as Json;
 
-use super::answers;
+use super::responses;
 use super::values::{members, pairs, template, tree};
 use crate::json::{Issues, Object, kind};
-use crate::realm::form::{BodyForm, Form, RequestForm, Tls};
 use crate::realm::location::MOST_STEPS;
+use crate::realm::recipe::{BodyTemplate, Recipe, RequestTemplate, Tls};
 use crate::realm::template::Template;
 use crate::realm::{check_header_name, http_url};
 
 /// Reads `requests` and `refresh_requests`.
-pub(super) fn read_all(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues) {
+pub(super) fn read_all(object: &mut Object<'_>, recipe: &mut Recipe, issues: &mut Issues) {
     let given = object.member("requests").filter(|value| !value.is_null());
-    if given.is_some() && !form.requests.is_empty() {
+    if given.is_some() && !recipe.requests.is_empty() {
         issues.add(
             "/config/requests",
             "oauth2 makes the request: leave one of the two out",
         );
     }
     if let Some(requests) = list(given, "/config/requests", issues) {
-        form.requests = requests;
+        recipe.requests = requests;
     }
     let refresh = object
         .member("refresh_requests")
         .filter(|value| !value.is_null());
     if let Some(requests) = list(refresh, "/config/refresh_requests", issues) {
-        form.refresh_requests = requests;
+        recipe.refresh_requests = requests;
     }
 }
 
-fn list(value: Option<&Json>, at: &str, issues: &mut Issues) -> Option<Vec<RequestForm>> {
+fn list(value: Option<&Json>, at: &str, issues: &mut Issues) -> Option<Vec<RequestTemplate>> {
     match value? {
         Json::Array(list) if list.len() <= MOST_STEPS => {
             let requests = list.iter().enumerate();
@@ -55,19 +55,19 @@ fn list(value: Option<&Json>, at: &str, issues: &mut Issues) -> Option<Vec<Reque
 }
 
 /// In place of a request that cannot be read, so that only the cause is told.
-fn unread(at: &str) -> RequestForm {
-    RequestForm {
+fn unread(at: &str) -> RequestTemplate {
+    RequestTemplate {
         method: http::Method::GET,
         url: Template::literal("".into(), at),
         query: Vec::new(),
         headers: Vec::new(),
-        body: BodyForm::None,
+        body: BodyTemplate::None,
         response: None,
         success_when: Vec::new(),
     }
 }
 
-fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestForm> {
+fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestTemplate> {
     let mut object = Object::read(value, at, issues)?;
     let method = object
         .text("method", issues)
@@ -89,15 +89,15 @@ fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestForm> {
     }
     let body = read_body(&mut object, at, issues);
     let response = object.member("response").filter(|value| !value.is_null());
-    let response =
-        response.and_then(|value| answers::read_response(value, &format!("{at}/response"), issues));
-    let success_when = answers::read_conditions(
+    let response = response
+        .and_then(|value| responses::read_response(value, &format!("{at}/response"), issues));
+    let success_when = responses::read_conditions(
         object.member("success_when"),
         &format!("{at}/success_when"),
         issues,
     );
     object.finish(&[], |_| false, issues);
-    let default = if matches!(body, BodyForm::None) {
+    let default = if matches!(body, BodyTemplate::None) {
         http::Method::GET
     } else {
         http::Method::POST
@@ -106,7 +106,7 @@ fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestForm> {
         None => default,
         Some(method) => method?,
     };
-    Some(RequestForm {
+    Some(RequestTemplate {
         method,
         url: url?,
         query,
@@ -147,7 +147,7 @@ pub(in crate::realm) fn read_url(text: &str, at: &str, issues: &mut Issues) -> O
     Some(url)
 }
 
-fn read_body(object: &mut Object<'_>, at: &str, issues: &mut Issues) -> BodyForm {
+fn read_body(object: &mut Object<'_>, at: &str, issues: &mut Issues) -> BodyTemplate {
     let kinds = ["form", "json", "xml", "text"];
     let given: Vec<_> = kinds
         .into_iter()
@@ -164,26 +164,26 @@ fn read_body(object: &mut Object<'_>, at: &str, issues: &mut Issues) -> BodyForm
                 ),
             );
         }
-        return BodyForm::None;
+        return BodyTemplate::None;
     };
     let place = format!("{at}/{kind}");
     let body = match *kind {
-        "form" => Some(BodyForm::Form(pairs(Some(value), &place, issues))),
-        "json" => tree(value, &place, issues).map(BodyForm::Json),
+        "form" => Some(BodyTemplate::Form(pairs(Some(value), &place, issues))),
+        "json" => tree(value, &place, issues).map(BodyTemplate::Json),
         "xml" => read_xml(value, &place, issues),
-        _ => template(value, &place, issues).map(BodyForm::Text),
+        _ => template(value, &place, issues).map(BodyTemplate::Text),
     };
-    body.unwrap_or(BodyForm::None)
+    body.unwrap_or(BodyTemplate::None)
 }
 
-fn read_xml(value: &Json, at: &str, issues: &mut Issues) -> Option<BodyForm> {
+fn read_xml(value: &Json, at: &str, issues: &mut Issues) -> Option<BodyTemplate> {
     let root = members(value, at, issues)?;
     let Some((name, inside)) = root.iter().next().filter(|_| root.len() == 1) else {
         issues.add(at, "expected one member: the root element");
         return None;
     };
     check_xml_names(value, at, issues);
-    Some(BodyForm::Xml(
+    Some(BodyTemplate::Xml(
         name.clone(),
         tree(inside, &format!("{at}/{name}"), issues)?,
     ))
@@ -215,7 +215,7 @@ fn check_xml_names(value: &Json, at: &str, issues: &mut Issues) {
 }
 
 /// Reads `tls`.
-pub(super) fn read_tls(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
+pub(super) fn read_tls(value: Option<&Json>, recipe: &mut Recipe, issues: &mut Issues) {
     let at = "/config/tls";
     let Some(mut object) = value
         .filter(|value| !value.is_null())
@@ -237,12 +237,12 @@ pub(super) fn read_tls(value: Option<&Json>, form: &mut Form, issues: &mut Issue
         issues.add(at, "certificate and key go together");
     }
     // A CA beside `tls_client_auth` does not take its certificate away.
-    if let Some(made) = form
+    if let Some(made) = recipe
         .tls
         .take()
         .filter(|_| tls.certificate.is_none() && tls.key.is_none())
     {
         tls = Tls { ca: tls.ca, ..made };
     }
-    form.tls = Some(tls);
+    recipe.tls = Some(tls);
 }

@@ -1,23 +1,23 @@
-//! Which answers a definition uses where: none before it is there, and nothing of one that no
-//! answer has.
+//! Which responses a definition uses where: none before it is there, and nothing of one that no
+//! response has.
 
 use std::collections::BTreeSet;
 
 use crate::json::suggestion;
 use crate::json::{Issues, pointer};
-use crate::realm::form::templates::{all_templates, last_used, request_templates, step_of_var};
-use crate::realm::form::{Condition, Form};
 use crate::realm::location::Location;
+use crate::realm::recipe::templates::{all_templates, last_used, request_templates, step_of_var};
+use crate::realm::recipe::{Condition, Recipe};
 use crate::realm::template::Template;
 
-/// What templates see of an answer.
+/// What templates see of a response.
 const MEMBERS: [&str; 5] = ["body", "text", "status", "headers", "cookies"];
 
-pub(super) fn check(form: &Form, issues: &mut Issues) {
-    for requests in [&form.requests, &form.refresh_requests] {
+pub(super) fn check(recipe: &Recipe, issues: &mut Issues) {
+    for requests in [&recipe.requests, &recipe.refresh_requests] {
         for (index, request) in requests.iter().enumerate() {
             for template in request_templates(request) {
-                let Some(last) = last_used(form, vec![template]).filter(|last| *last >= index)
+                let Some(last) = last_used(recipe, vec![template]).filter(|last| *last >= index)
                 else {
                     continue;
                 };
@@ -37,18 +37,19 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
             }
         }
     }
-    check_conditions(form, issues);
-    check_both_ways(form, issues);
-    let count = form.requests.len().max(form.refresh_requests.len());
+    check_conditions(recipe, issues);
+    check_both_ways(recipe, issues);
+    let count = recipe.requests.len().max(recipe.refresh_requests.len());
     // Of requests it was told above.
-    let requests: BTreeSet<&str> = form
+    let requests: BTreeSet<&str> = recipe
         .requests
         .iter()
-        .chain(&form.refresh_requests)
+        .chain(&recipe.refresh_requests)
         .flat_map(request_templates)
         .map(Template::pointer)
         .collect();
-    for template in all_templates(form).filter(|template| !requests.contains(template.pointer())) {
+    for template in all_templates(recipe).filter(|template| !requests.contains(template.pointer()))
+    {
         if let Some(used) = template.steps().find(|used| used.index >= count) {
             let told = format!(
                 "there is no steps[{}]: requests are counted from 0, and there are {count}",
@@ -57,28 +58,28 @@ pub(super) fn check(form: &Form, issues: &mut Issues) {
             issues.add(template.pointer(), told);
         }
     }
-    for template in all_templates(form) {
+    for template in all_templates(recipe) {
         check_members(template, issues);
     }
 }
 
-/// The last answer that a place is in or made from, if it names one.
-fn last_named(form: &Form, place: &Location) -> Option<usize> {
+/// The last response that a place is in or made from, if it names one.
+fn last_named(recipe: &Recipe, place: &Location) -> Option<usize> {
     place
         .named_step()
-        .or_else(|| step_of_var(form, place.var()?))
+        .or_else(|| step_of_var(recipe, place.var()?))
 }
 
-/// A request's own condition is of its answer, or of one before it.
-fn check_conditions(form: &Form, issues: &mut Issues) {
+/// A request's own condition is of its response, or of one before it.
+fn check_conditions(recipe: &Recipe, issues: &mut Issues) {
     for (list, name) in [
-        (&form.requests, "requests"),
-        (&form.refresh_requests, "refresh_requests"),
+        (&recipe.requests, "requests"),
+        (&recipe.refresh_requests, "refresh_requests"),
     ] {
         for (index, request) in list.iter().enumerate() {
             let places = request.success_when.iter().filter_map(Condition::location);
             if let Some(last) = places
-                .filter_map(|place| last_named(form, place))
+                .filter_map(|place| last_named(recipe, place))
                 .find(|last| *last > index)
             {
                 let told =
@@ -90,19 +91,19 @@ fn check_conditions(form: &Form, issues: &mut Issues) {
 }
 
 /// Token and grants are found whether `requests` ran or `refresh_requests`.
-fn check_both_ways(form: &Form, issues: &mut Issues) {
-    if form.requests.is_empty() || form.refresh_requests.is_empty() {
+fn check_both_ways(recipe: &Recipe, issues: &mut Issues) {
+    if recipe.requests.is_empty() || recipe.refresh_requests.is_empty() {
         return;
     }
-    let fewest = form.requests.len().min(form.refresh_requests.len());
-    let beyond = |place: &Location| last_named(form, place).filter(|last| *last >= fewest);
-    let token = form
+    let fewest = recipe.requests.len().min(recipe.refresh_requests.len());
+    let beyond = |place: &Location| last_named(recipe, place).filter(|last| *last >= fewest);
+    let token = recipe
         .token
         .iter()
         .map(beyond)
         .collect::<Option<Vec<_>>>()
         .and_then(|all| all.into_iter().min());
-    let saves = form
+    let saves = recipe
         .save
         .iter()
         .filter_map(|save| Some((pointer("/config/save", &save.input), beyond(&save.from)?)));

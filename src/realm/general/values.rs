@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::json::suggestion;
 use crate::json::{Issues, Object, kind, pointer};
 use crate::realm::duration;
-use crate::realm::form::{Form, Jwt, Tree, Var, VarValue};
+use crate::realm::recipe::{Jwt, Recipe, Tree, Var, VarValue};
 use crate::realm::template::{JwtAlgorithm, Template};
 
 /// The most members of any object of a definition.
@@ -130,7 +130,7 @@ fn tree_within(value: &Json, at: &str, depth: usize, issues: &mut Issues) -> Opt
 }
 
 /// Reads `vars`.
-pub(super) fn read_vars(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
+pub(super) fn read_vars(value: Option<&Json>, recipe: &mut Recipe, issues: &mut Issues) {
     let at = "/config/vars";
     let Some(vars) = value
         .filter(|value| !value.is_null())
@@ -144,8 +144,8 @@ pub(super) fn read_vars(value: Option<&Json>, form: &mut Form, issues: &mut Issu
         // One that cannot be read is known all the same, so that only the cause is told.
         let unread = || VarValue::Template(Template::literal("".into(), &place));
         let value = var_value(value, &place, issues).unwrap_or_else(unread);
-        form.vars.retain(|var| var.name != *name);
-        form.vars.push(Var {
+        recipe.vars.retain(|var| var.name != *name);
+        recipe.vars.push(Var {
             name: name.clone(),
             value,
         });

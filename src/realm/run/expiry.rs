@@ -7,9 +7,9 @@ use serde_json::Value as Json;
 
 use super::Run;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::answer::Expiry;
-use crate::realm::form::{Expires, Unit};
 use crate::realm::location::{Location, scalar};
+use crate::realm::outcome::Expiry;
+use crate::realm::recipe::{Expires, Unit};
 use crate::realm::time::{date_ms, days_hours_minutes, http_date_ms, rfc3339_ms};
 
 impl Run<'_> {
@@ -107,7 +107,7 @@ fn impossible_at(told: &str) -> Failure {
         "the provider's expiry at {told} is not a time from 1 second to 100 years from now"
     );
     Failure {
-        is_answer: true,
+        is_response: true,
         ..Failure::new(FailureKind::Malformed, detail)
     }
 }

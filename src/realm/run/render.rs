@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Run;
 use crate::realm::encode::{form_component, pairs, rfc3986};
-use crate::realm::form::{BodyForm, Jwt, RequestForm, Tree};
+use crate::realm::recipe::{BodyTemplate, Jwt, RequestTemplate, Tree};
 use crate::realm::template::{Rendered, Template, sign_jwt};
 use crate::secret::{MASK, numbered};
 
@@ -93,13 +93,13 @@ type Wrong = String;
 
 pub(super) fn request(
     run: &Run<'_>,
-    form: &RequestForm,
+    template: &RequestTemplate,
     tls: Option<TlsMaterial>,
     spends: bool,
 ) -> Result<Request, Wrong> {
-    let (url, shown_url) = url(run, form)?;
-    let (mut headers, mut shown_headers) = headers(run, form)?;
-    let body = body(run, form)?;
+    let (url, shown_url) = url(run, template)?;
+    let (mut headers, mut shown_headers) = headers(run, template)?;
+    let body = body(run, template)?;
     let media_type = body.as_ref().map(|(media_type, _)| *media_type);
     let is_named = headers
         .iter()
@@ -118,7 +118,7 @@ pub(super) fn request(
         body: shown_body,
     };
     Ok(Request {
-        method: form.method.clone(),
+        method: template.method.clone(),
         url,
         headers,
         body,
@@ -128,13 +128,13 @@ pub(super) fn request(
     })
 }
 
-fn url(run: &Run<'_>, form: &RequestForm) -> Result<(Url, String), Wrong> {
-    let at = form.url.pointer();
-    let rendered = form
+fn url(run: &Run<'_>, template: &RequestTemplate) -> Result<(Url, String), Wrong> {
+    let at = template.url.pointer();
+    let rendered = template
         .url
         .text(run)?
         .ok_or_else(|| format!("{at}: has no value"))?;
-    let query = rendered_pairs(run, &form.query)?;
+    let query = rendered_pairs(run, &template.query)?;
     let with_query = |base: &str, query: &[(String, String)]| -> Option<Url> {
         let mut url = Url::parse(base).ok()?;
         if !query.is_empty() {
@@ -188,8 +188,8 @@ fn rendered_pairs(run: &Run<'_>, list: &[(String, Template)]) -> Result<Rendered
     Ok(all)
 }
 
-fn headers(run: &Run<'_>, form: &RequestForm) -> Result<(Pairs, Pairs), Wrong> {
-    let Rendered { real, shown } = rendered_pairs(run, &form.headers)?;
+fn headers(run: &Run<'_>, template: &RequestTemplate) -> Result<(Pairs, Pairs), Wrong> {
+    let Rendered { real, shown } = rendered_pairs(run, &template.headers)?;
     for (name, value) in &real {
         if http::HeaderValue::from_str(value).is_err() {
             return Err(format!(
@@ -203,7 +203,7 @@ fn headers(run: &Run<'_>, form: &RequestForm) -> Result<(Pairs, Pairs), Wrong> {
 
 fn body(
     run: &Run<'_>,
-    form: &RequestForm,
+    template: &RequestTemplate,
 ) -> Result<Option<(&'static str, Rendered<String>)>, Wrong> {
     let json_text = |json: Rendered<Json>| Rendered {
         real: json.real.to_string(),
@@ -216,9 +216,9 @@ fn body(
         };
         tree(run, root).map(|json| json_text(json.unwrap_or_else(null)))
     };
-    Ok(match &form.body {
-        BodyForm::None => None,
-        BodyForm::Form(list) => {
+    Ok(match &template.body {
+        BodyTemplate::None => None,
+        BodyTemplate::Form(list) => {
             let list = rendered_pairs(run, list)?;
             let shown = |text: &str| {
                 if text == MASK {
@@ -233,9 +233,9 @@ fn body(
             };
             Some(("application/x-www-form-urlencoded", text))
         }
-        BodyForm::Json(root) => Some(("application/json", whole_tree(root)?)),
-        BodyForm::JsonAs(root, media_type) => Some((media_type, whole_tree(root)?)),
-        BodyForm::Xml(name, root) => {
+        BodyTemplate::Json(root) => Some(("application/json", whole_tree(root)?)),
+        BodyTemplate::JsonAs(root, media_type) => Some((media_type, whole_tree(root)?)),
+        BodyTemplate::Xml(name, root) => {
             let inside = tree(run, root)?.unwrap_or_else(|| Rendered {
                 real: "".into(),
                 shown: "".into(),
@@ -253,14 +253,14 @@ fn body(
                 },
             ))
         }
-        BodyForm::Text(template) => {
+        BodyTemplate::Text(template) => {
             let empty = || Rendered {
                 real: String::new(),
                 shown: String::new(),
             };
             Some(("text/plain", template.text(run)?.unwrap_or_else(empty)))
         }
-        BodyForm::Secret => Some(("application/json", secret(run))),
+        BodyTemplate::Secret => Some(("application/json", secret(run))),
     })
 }
 
@@ -343,14 +343,14 @@ fn object(run: &Run<'_>, members: &[(String, Tree)]) -> Result<Rendered<Map<Stri
 }
 
 /// A signed JWT. `iat` and `exp` are added where a lifetime is given and the author gave none.
-pub(super) fn jwt(run: &Run<'_>, form: &Jwt) -> Result<String, Wrong> {
-    let key = run.key_bytes(&form.key)?;
-    let given = object(run, &form.header)?.real;
+pub(super) fn jwt(run: &Run<'_>, jwt: &Jwt) -> Result<String, Wrong> {
+    let key = run.key_bytes(&jwt.key)?;
+    let given = object(run, &jwt.header)?.real;
     let mut header = Map::new();
-    header.insert("alg".to_owned(), form.algorithm.name().into());
+    header.insert("alg".to_owned(), jwt.algorithm.name().into());
     header.extend(given);
-    let mut claims = object(run, &form.claims)?.real;
-    if let Some(lifetime) = form.lifetime {
+    let mut claims = object(run, &jwt.claims)?.real;
+    if let Some(lifetime) = jwt.lifetime {
         let now = run.facts.now.epoch_ms().div_euclid(1000);
         let whole = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         claims.entry("iat").or_insert_with(|| now.into());
@@ -358,7 +358,7 @@ pub(super) fn jwt(run: &Run<'_>, form: &Jwt) -> Result<String, Wrong> {
             .entry("exp")
             .or_insert_with(|| now.saturating_add(whole).into());
     }
-    sign_jwt(form.algorithm, &key, &header, &claims)
+    sign_jwt(jwt.algorithm, &key, &header, &claims)
 }
 
 /// An element: `@name` are its attributes, `#text` its text, lists repeat it.
@@ -416,7 +416,10 @@ fn xml_text(value: &Json) -> String {
 
 /// The requests with `policy.force` over the first: what it names is replaced where it is, or added
 /// to the body, or to the query where there is none.
-pub(super) fn forced(requests: &[RequestForm], force: &Map<String, Json>) -> Vec<RequestForm> {
+pub(super) fn forced(
+    requests: &[RequestTemplate],
+    force: &Map<String, Json>,
+) -> Vec<RequestTemplate> {
     let mut requests = requests.to_vec();
     let Some(first) = requests.first_mut() else {
         return requests;
@@ -428,28 +431,29 @@ pub(super) fn forced(requests: &[RequestForm], force: &Map<String, Json>) -> Vec
     requests
 }
 
-fn force_one(request: &mut RequestForm, name: &str, value: Template) {
+fn force_one(request: &mut RequestTemplate, name: &str, value: Template) {
     let lists = [&mut request.query, &mut request.headers];
     if let Some((_, found)) = lists.into_iter().flatten().find(|(other, _)| other == name) {
         *found = value;
         return;
     }
     match &mut request.body {
-        BodyForm::Form(list) => match list.iter_mut().find(|(other, _)| other == name) {
+        BodyTemplate::Form(list) => match list.iter_mut().find(|(other, _)| other == name) {
             Some((_, found)) => *found = value,
             None => list.push((name.to_owned(), value)),
         },
-        BodyForm::Json(Tree::Object(members)) | BodyForm::JsonAs(Tree::Object(members), _) => {
+        BodyTemplate::Json(Tree::Object(members))
+        | BodyTemplate::JsonAs(Tree::Object(members), _) => {
             match members.iter_mut().find(|(other, _)| other == name) {
                 Some((_, found)) => *found = Tree::Leaf(value),
                 None => members.push((name.to_owned(), Tree::Leaf(value))),
             }
         }
-        BodyForm::None
-        | BodyForm::Json(_)
-        | BodyForm::JsonAs(..)
-        | BodyForm::Xml(..)
-        | BodyForm::Text(_)
-        | BodyForm::Secret => request.query.push((name.to_owned(), value)),
+        BodyTemplate::None
+        | BodyTemplate::Json(_)
+        | BodyTemplate::JsonAs(..)
+        | BodyTemplate::Xml(..)
+        | BodyTemplate::Text(_)
+        | BodyTemplate::Secret => request.query.push((name.to_owned(), value)),
     }
 }

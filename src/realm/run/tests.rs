@@ -22,19 +22,19 @@ fn definition(config: &Value) -> Definition {
 
 fn first(config: &Value, facts: Facts) -> Result<Request, Failure> {
     let definition = definition(config);
-    let mut run = definition.form().unwrap().begin(facts)?;
+    let mut run = definition.recipe().unwrap().begin(facts)?;
     run.next_request().map(Option::unwrap)
 }
 
-fn answered(config: &Value, facts: Facts, answers: &[(u16, Value)]) -> Result<Answer, Failure> {
+fn fetched(config: &Value, facts: Facts, responses: &[(u16, Value)]) -> Result<Fetched, Failure> {
     let definition = definition(config);
-    let mut run = definition.form().unwrap().begin(facts)?;
-    for (status, body) in answers {
+    let mut run = definition.recipe().unwrap().begin(facts)?;
+    for (status, body) in responses {
         run.next_request()?.unwrap();
-        run.take(RawAnswer::json(*status, body))?;
+        run.take(RawResponse::json(*status, body))?;
     }
     assert!(run.next_request()?.is_none(), "there are more requests");
-    run.conclude()
+    run.finish()
 }
 
 fn inherited(method: &str) -> Value {
@@ -112,7 +112,7 @@ fn a_credential_that_is_no_header_value_is_refused() {
 fn a_function_gets_the_secret_as_json() {
     let definition = Definition::read(None, Some("https://fn.example.com/")).unwrap();
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("key_1", "a"), ("corpid", "b")]))
         .unwrap();
@@ -124,7 +124,7 @@ fn a_function_gets_the_secret_as_json() {
 }
 
 #[test]
-fn good_answers_give_token_and_life() {
+fn good_responses_give_token_and_life() {
     for (body, seconds) in [
         (json!({"access_token": "t", "expires_in": 7200}), Some(7200)),
         (
@@ -142,7 +142,7 @@ fn good_answers_give_token_and_life() {
         (json!({"access_token": "t"}), None),
         (json!({"access_token": "t", "expires_in": null}), None),
     ] {
-        let answer = answered(
+        let token = fetched(
             &inherited("GET"),
             facts(&[("key_1", "x")]),
             &[(200, body.clone())],
@@ -152,37 +152,37 @@ fn good_answers_give_token_and_life() {
             Expiry::In(std::time::Duration::from_secs(seconds))
         });
         assert_eq!(
-            (answer.token.expose(), answer.expiry),
+            (token.token.expose(), token.expiry),
             ("t", expected),
             "{body}"
         );
     }
 }
 
-/// A text answer is shown without what a var takes out of it.
+/// A text response is shown without what a var takes out of it.
 #[test]
-fn what_a_var_takes_out_of_an_answer_is_not_shown() {
+fn what_a_var_takes_out_of_a_response_is_not_shown() {
     let config = json!({"vars": {"line": "{{ steps[0].text | split('Auth=', 1) }}"}, "token": "var:line",
         "requests": [{"url": "https://provider.example/login"}], "response": {"format": "text"}});
     let definition = definition(&config);
-    let mut run = definition.form().unwrap().begin(facts(&[])).unwrap();
+    let mut run = definition.recipe().unwrap().begin(facts(&[])).unwrap();
     run.next_request().unwrap();
-    run.take(RawAnswer {
+    run.take(RawResponse {
         status: 200,
         headers: Vec::new(),
         body: b"ok\nAuth=MARKED".to_vec(),
     })
     .unwrap();
-    let shown = run.shown_answer().unwrap().to_string();
+    let shown = run.shown_response().unwrap().to_string();
     assert!(
         shown.contains("Auth=") && !shown.contains("MARKED"),
         "{shown}"
     );
-    assert_eq!(run.conclude().unwrap().token.expose(), "MARKED");
+    assert_eq!(run.finish().unwrap().token.expose(), "MARKED");
 }
 
 #[test]
-fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
+fn of_a_response_that_cannot_be_read_the_status_is_told_first() {
     let definition = definition(&inherited("GET"));
     for (status, body, words) in [
         (
@@ -207,12 +207,12 @@ fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
         ),
     ] {
         let mut run = definition
-            .form()
+            .recipe()
             .unwrap()
             .begin(facts(&[("key_1", "x")]))
             .unwrap();
         run.next_request().unwrap();
-        let raw = RawAnswer {
+        let raw = RawResponse {
             status,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
@@ -223,7 +223,7 @@ fn of_an_answer_that_cannot_be_read_the_status_is_told_first() {
 }
 
 #[test]
-fn bad_answers_are_failures_of_the_right_kind() {
+fn bad_responses_are_failures_of_the_right_kind() {
     use FailureKind::{Busy, Config, Malformed, Refused};
     let definition = definition(&inherited("GET"));
     for (status, body, kind) in [
@@ -260,17 +260,17 @@ fn bad_answers_are_failures_of_the_right_kind() {
         (503, "<html>", Busy),
     ] {
         let mut run = definition
-            .form()
+            .recipe()
             .unwrap()
             .begin(facts(&[("key_1", "x")]))
             .unwrap();
         run.next_request().unwrap();
-        let raw = RawAnswer {
+        let raw = RawResponse {
             status,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         };
-        let outcome = run.take(raw).and_then(|_| run.conclude());
+        let outcome = run.take(raw).and_then(|_| run.finish());
         assert_eq!(outcome.unwrap_err().kind, kind, "{status} {body}");
     }
 }
@@ -290,28 +290,28 @@ fn what_has_no_value_is_left_out_and_types_are_kept() {
 }
 
 #[test]
-fn later_requests_use_the_answers_of_earlier_ones() {
+fn later_requests_use_the_responses_of_earlier_ones() {
     let config = json!({"inputs": {"id": {}}, "vars": {"got": "{{ steps[0].body.a['b-c'] }}!"}, "token": "$.token",
         "outputs": {"header": "Bearer {{ token }}", "first": "steps[0].body.n", "absent": "$.absent"},
         "requests": [{"url": "https://one.example"}, {"url": "https://two.example", "text": "{{ got }}"}]});
     let definition = definition(&config);
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("id", "x")]))
         .unwrap();
     run.next_request().unwrap().unwrap();
-    run.take(RawAnswer::json(200, &json!({"a": {"b-c": "v"}, "n": 7})))
+    run.take(RawResponse::json(200, &json!({"a": {"b-c": "v"}, "n": 7})))
         .unwrap();
     assert_eq!(
         run.next_request().unwrap().unwrap().body.unwrap().text,
         "v!"
     );
-    run.take(RawAnswer::json(200, &json!({"token": "t"})))
+    run.take(RawResponse::json(200, &json!({"token": "t"})))
         .unwrap();
-    let answer = run.conclude().unwrap();
+    let fetched = run.finish().unwrap();
     assert_eq!(
-        answer.outputs,
+        fetched.outputs,
         [
             ("header".to_owned(), json!("Bearer t")),
             ("first".to_owned(), json!(7))
@@ -319,12 +319,12 @@ fn later_requests_use_the_answers_of_earlier_ones() {
     );
 
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("id", "x")]))
         .unwrap();
     run.next_request().unwrap().unwrap();
-    run.take(RawAnswer::json(200, &json!({}))).unwrap();
+    run.take(RawResponse::json(200, &json!({}))).unwrap();
     assert_eq!(
         run.next_request().unwrap_err().kind,
         FailureKind::Malformed,
@@ -367,7 +367,7 @@ fn codes_decide_the_class_then_the_status() {
         (403, json!({"code": 1}), FailureKind::Config, Some("1")),
         (200, json!({}), FailureKind::Refused, None),
     ] {
-        let failure = answered(&config, facts(&[]), &[(status, body.clone())]).unwrap_err();
+        let failure = fetched(&config, facts(&[]), &[(status, body.clone())]).unwrap_err();
         assert_eq!(
             (failure.kind, failure.provider.code.as_deref()),
             (kind, code),
@@ -384,13 +384,13 @@ fn what_rotates_is_told_when_its_step_succeeded() {
                      {"url": "https://two.example"}]});
     let definition = definition(&config);
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("refresh_token", "old")]))
         .unwrap();
     assert!(run.next_request().unwrap().unwrap().spends);
     let saved = run
-        .take(RawAnswer::json(200, &json!({"r": "new", "left": 100})))
+        .take(RawResponse::json(200, &json!({"r": "new", "left": 100})))
         .unwrap();
     assert_eq!(saved.values.get("refresh_token"), Some("new"));
     assert_eq!(
@@ -400,12 +400,12 @@ fn what_rotates_is_told_when_its_step_succeeded() {
     assert!(!run.next_request().unwrap().unwrap().spends);
     let failure = {
         let mut run = definition
-            .form()
+            .recipe()
             .unwrap()
             .begin(facts(&[("refresh_token", "old")]))
             .unwrap();
         run.next_request().unwrap();
-        run.take(RawAnswer::json(400, &json!({"error": "invalid_grant"})))
+        run.take(RawResponse::json(400, &json!({"error": "invalid_grant"})))
             .unwrap_err()
     };
     assert_eq!(failure.kind, FailureKind::Reauthorise);
@@ -476,14 +476,14 @@ fn a_secret_is_masked_also_as_it_was_sent() {
     let config = json!({"oauth2": {"token_endpoint": "https://as.example/token"}});
     let definition = definition(&config);
     let mut run = definition
-        .form()
+        .recipe()
         .unwrap()
         .begin(facts(&[("client_id", "id"), ("client_secret", "hunter2")]))
         .unwrap();
     let sent = run.next_request().unwrap().unwrap().headers[0].1.clone();
     let echoed =
         json!({"error": "invalid_client", "error_description": format!("{sent} is wrong")});
-    let failure = run.take(RawAnswer::json(401, &echoed)).unwrap_err();
+    let failure = run.take(RawResponse::json(401, &echoed)).unwrap_err();
     let shown = run.masked(failure).provider.message.unwrap();
     assert_eq!(shown, "Basic ****************** is wrong");
 }

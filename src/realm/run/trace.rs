@@ -3,10 +3,10 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Run;
-use crate::realm::Answer;
-use crate::realm::document::StepAnswer;
-use crate::realm::form::{Condition, Expires, Output};
+use crate::realm::Fetched;
 use crate::realm::location::{Location, scalar};
+use crate::realm::recipe::{Condition, Expires, Output};
+use crate::realm::response::StepResponse;
 use crate::secret::MASK;
 
 /// Members and headers whose values are never shown, wherever they stand: parts of their names.
@@ -34,32 +34,32 @@ const OPAQUE: usize = 40;
 const LONGEST: usize = 500;
 
 impl Run<'_> {
-    /// The last answer as it may be shown: `{"status", "headers", "body"}`.
+    /// The last response as it may be shown: `{"status", "headers", "body"}`.
     #[must_use]
-    pub fn shown_answer(&self) -> Option<Json> {
+    pub fn shown_response(&self) -> Option<Json> {
         self.refused
             .as_ref()
             .or(self.steps.last())
-            .map(|answer| self.shown(answer))
+            .map(|response| self.shown(response))
     }
 
-    fn shown(&self, answer: &StepAnswer) -> Json {
-        let known = self.known_secrets(answer);
-        let headers: Map<_, _> = answer
+    fn shown(&self, response: &StepResponse) -> Json {
+        let known = self.known_secrets(response);
+        let headers: Map<_, _> = response
             .headers
             .iter()
             .map(|(name, value)| (name.clone(), hidden_text(name, value, &known).into()))
             .collect();
-        let body = match &answer.document {
+        let body = match &response.document {
             Some(document) => hidden("", document, &known),
-            None => cut(&without(&answer.text, &known)).into(),
+            None => cut(&without(&response.text, &known)).into(),
         };
-        json!({"status": answer.status, "headers": headers, "body": body})
+        json!({"status": response.status, "headers": headers, "body": body})
     }
 
     /// Values that are secret for sure: what goes in, and what the realm takes out.
-    fn known_secrets(&self, answer: &StepAnswer) -> Vec<String> {
-        let declared = |name: &str| self.form.input(name).is_some_and(|input| !input.secret);
+    fn known_secrets(&self, response: &StepResponse) -> Vec<String> {
+        let declared = |name: &str| self.recipe.input(name).is_some_and(|input| !input.secret);
         let inputs = self
             .facts
             .inputs
@@ -71,8 +71,8 @@ impl Run<'_> {
             .tokens
             .values()
             .map(|token| token.expose().to_owned());
-        let found = |location| self.find_in(location, answer).as_ref().and_then(scalar);
-        let taken = self.form.taken().filter_map(found);
+        let found = |location| self.find_in(location, response).as_ref().and_then(scalar);
+        let taken = self.recipe.taken().filter_map(found);
         let sent: Vec<String> = self.secret_texts.borrow().iter().cloned().collect();
         inputs
             .chain(tokens)
@@ -84,32 +84,32 @@ impl Run<'_> {
 
     /// What was looked for, where, and whether it was found.
     #[must_use]
-    pub fn findings(&self, answer: Option<&Answer>) -> Vec<Json> {
+    pub fn findings(&self, fetched: Option<&Fetched>) -> Vec<Json> {
         let mut all: Vec<Json> = self
-            .form
+            .recipe
             .success_when
             .iter()
             .filter_map(|condition| self.tested(condition))
             .collect();
         let found = self
-            .form
+            .recipe
             .token
             .iter()
             .find(|place| self.find(place).is_some_and(|value| !value.is_null()));
-        let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
+        let places: Vec<_> = self.recipe.token.iter().map(Location::as_str).collect();
         all.push(json!({"what": "token", "from": found.map_or(places.join(", "), |place| place.as_str().to_owned()),
-            "found": answer.is_some()}));
+            "found": fetched.is_some()}));
         all.extend(self.expiry_finding());
-        for (name, output) in &self.form.outputs {
+        for (name, output) in &self.recipe.outputs {
             let from = match output {
                 Output::Found(place) => place.as_str(),
                 Output::Made(_) => "a template",
             };
-            let found =
-                answer.is_some_and(|answer| answer.outputs.iter().any(|(other, _)| other == name));
+            let found = fetched
+                .is_some_and(|fetched| fetched.outputs.iter().any(|(other, _)| other == name));
             all.push(json!({"what": format!("outputs.{name}"), "from": from, "found": found}));
         }
-        for save in &self.form.save {
+        for save in &self.recipe.save {
             let found = self.find(&save.from).is_some_and(|value| !value.is_null());
             all.push(
                 json!({"what": format!("save.{}", save.input), "from": save.from.as_str(), "found": found}),
@@ -119,7 +119,7 @@ impl Run<'_> {
     }
 
     fn tested(&self, condition: &Condition) -> Option<Json> {
-        let answer = self.refused.as_ref().or(self.steps.last())?;
+        let response = self.refused.as_ref().or(self.steps.last())?;
         let (from, wanted) = match condition {
             Condition::Status(statuses) => ("status", format!("one of {statuses:?}")),
             Condition::Equals {
@@ -138,16 +138,16 @@ impl Run<'_> {
         };
         let value = condition
             .location()
-            .and_then(|at| self.find_in(at, answer))
+            .and_then(|at| self.find_in(at, response))
             .map(|value| hidden("", &value, &[]));
         Some(
             json!({"what": "success_when", "from": from, "wanted": wanted, "value": value,
-            "found": self.holds(condition, answer)}),
+            "found": self.holds(condition, response)}),
         )
     }
 
     fn expiry_finding(&self) -> Option<Json> {
-        match &self.form.expires {
+        match &self.recipe.expires {
             Expires::Told { at, unit, .. } => {
                 let found = at.iter().find_map(|place| {
                     Some((place, self.find(place).filter(|value| !value.is_null())?))

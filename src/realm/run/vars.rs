@@ -4,26 +4,26 @@ use minijinja::Value;
 
 use super::{Run, config, render};
 use crate::failure::{Failure, FailureKind};
-use crate::realm::form::VarValue;
-use crate::realm::form::templates::var_templates;
+use crate::realm::recipe::VarValue;
+use crate::realm::recipe::templates::var_templates;
 use crate::realm::template::{Bytes, Template, text_of, top};
 
 impl Run<'_> {
-    /// A value that cannot be worked out: the operator's fault, or the fault of an answer that it
+    /// A value that cannot be worked out: the operator's fault, or the fault of a response that it
     /// was to come from.
     pub(super) fn wrong(&self, templates: &[&Template], wrong: String) -> Failure {
-        let comes_from_answers = |template: &Template| {
+        let comes_from_responses = |template: &Template| {
             template
                 .names()
                 .into_iter()
                 .map(top)
-                .any(|name| name == "steps" || self.answer_vars.contains(name))
+                .any(|name| name == "steps" || self.response_vars.contains(name))
         };
         let is_told = |template: &Template| wrong.starts_with(&format!("{}: ", template.pointer()));
         let (told, others): (Vec<&Template>, Vec<&Template>) =
             templates.iter().partition(|template| is_told(template));
         let suspects = if told.is_empty() { others } else { told };
-        if suspects.into_iter().any(comes_from_answers) {
+        if suspects.into_iter().any(comes_from_responses) {
             return Failure::new(
                 FailureKind::Malformed,
                 format!("an earlier answer lacks what is needed: {wrong}"),
@@ -44,8 +44,8 @@ impl Run<'_> {
     /// Works out a var and those it needs. None depends on itself: that was checked when it was
     /// saved.
     pub(super) fn work_out(&mut self, name: &str) -> Result<(), Failure> {
-        let form = self.form;
-        let Some(var) = form.vars.iter().find(|var| var.name == name) else {
+        let recipe = self.recipe;
+        let Some(var) = recipe.vars.iter().find(|var| var.name == name) else {
             return Ok(());
         };
         if self.vars.contains_key(name) {

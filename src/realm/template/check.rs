@@ -215,7 +215,7 @@ fn next(rest: &str) -> Option<&str> {
     Some(&rest[..end])
 }
 
-/// An answer that an expression names, `steps[0].body`, and the first member of it.
+/// A response that an expression names, `steps[0].body`, and the first member of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::realm) struct StepUse {
     /// From 0.
@@ -295,7 +295,7 @@ pub(super) fn with_joined_texts(source: &str) -> String {
 /// Makes an operand text.
 const TO_TEXT: &str = "|string ";
 
-/// The answers that a checked expression names with an index that is written out.
+/// The responses that a checked expression names with an index that is written out.
 pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
     let tokens: Vec<_> = tokens(source)
         .into_iter()

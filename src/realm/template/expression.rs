@@ -28,7 +28,7 @@ pub(super) struct Expression {
     pub(super) names: BTreeSet<String>,
     /// The filter at its end, if that makes bytes.
     made_bytes: Option<&'static str>,
-    /// The answers that it names.
+    /// The responses that it names.
     pub(super) steps: Vec<StepUse>,
 }
 
@@ -96,11 +96,11 @@ impl Expression {
     ///
     /// # Errors
     /// Why there is none, without any value.
-    pub(super) fn eval(&self, scope: &dyn Names) -> Result<Value, Wrong> {
+    pub(super) fn eval(&self, names: &dyn Names) -> Result<Value, Wrong> {
         let tops: BTreeSet<&str> = self.names.iter().map(|name| top(name)).collect();
         let mut values = BTreeMap::new();
         for name in tops {
-            let value = scope
+            let value = names
                 .value(name)
                 .ok_or_else(|| format!("{name} is not known here"))?;
             values.insert(name, value);

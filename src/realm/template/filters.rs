@@ -390,7 +390,7 @@ fn ours(words: &str) -> Error {
     Error::new(ErrorKind::InvalidOperation, format!("{OURS}{words}"))
 }
 
-/// A value that an answer lacks.
+/// A value that a response lacks.
 pub(super) const NO_SUCH_VALUE: &str = "there is no such value";
 
 /// The words of an error, without any value.

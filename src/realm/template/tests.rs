@@ -14,7 +14,7 @@ impl Names for Values {
     }
 }
 
-fn scope() -> Values {
+fn names() -> Values {
     let steps = value_of(
         &serde_json::json!([{"body": {"a": [1, {"b": "x"}], "yes": true, "null": null, "big": 12_345_678_901_234_567_890_u64, "whole": 1_760_000_000.0}}]),
     );
@@ -30,7 +30,7 @@ fn scope() -> Values {
 
 fn json(template: &str) -> Result<Option<Json>, String> {
     Template::read(template, "/at")?
-        .json(&scope())
+        .json(&names())
         .map(|rendered| rendered.map(|rendered| rendered.real))
 }
 

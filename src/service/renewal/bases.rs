@@ -56,8 +56,8 @@ impl Bases {
 impl View {
     fn bases(&self) -> Result<Vec<BaseName>, Failure> {
         self.definition
-            .form()
-            .map_or(Ok(Vec::new()), |form| form.bases(&self.inputs.values))
+            .recipe()
+            .map_or(Ok(Vec::new()), |recipe| recipe.bases(&self.inputs.values))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is stored of a good answer: its life, when it is due, what it replaces.
+//! What is stored of a fetch: its life, when it is due, what it replaces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::turn::Turn;
 use super::{Renewal, View};
 use crate::clock::Timestamp;
-use crate::realm::{Answer, Expiry, Reissue};
+use crate::realm::{Expiry, Fetched, Reissue};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
 use crate::service::memory::Entry;
@@ -38,12 +38,17 @@ impl Renewal {
         }
     }
 
-    pub(super) fn commit_of(&self, turn: Turn<'_>, answer: &Answer, started: Timestamp) -> Commit {
+    pub(super) fn commit_of(
+        &self,
+        turn: Turn<'_>,
+        fetched: &Fetched,
+        started: Timestamp,
+    ) -> Commit {
         let Turn {
             lease, view, cause, ..
         } = turn;
         let now = self.parts.clock.now();
-        let expires_at = match answer.expiry {
+        let expires_at = match fetched.expiry {
             Expiry::In(told) => Some(started.plus(told)),
             Expiry::Untold => Some(started.plus(self.settings.default_life)),
             Expiry::Never => None,
@@ -58,7 +63,7 @@ impl Renewal {
             .current()
             .filter(|held| held.life.expires_at.is_none_or(|at| at > started));
         let extends = matches!(view.policy.reissue, Reissue::Same { extends: true, .. });
-        if let Some(held) = held.filter(|held| held.text == answer.token && !extends) {
+        if let Some(held) = held.filter(|held| held.text == fetched.token && !extends) {
             // The same token came back: its life is not longer than was told before.
             life.expires_at = life
                 .expires_at
@@ -74,11 +79,11 @@ impl Renewal {
         }
         // A grant that ages is used before a fifth of its life is left, though the token would live
         // on.
-        let grant_due = answer
+        let grant_due = fetched
             .grant_expires_at
             .map(|ends| ends.minus(ends.since(started) / 5));
         let due = due.into_iter().chain(grant_due).min();
-        let previous = held.filter(|held| held.text != answer.token);
+        let previous = held.filter(|held| held.text != fetched.token);
         Commit {
             // Where tokens coexist, one that dies early was withdrawn, not replaced.
             is_foreign: matches!(cause, Cause::Report { .. })
@@ -86,11 +91,11 @@ impl Renewal {
                 && view.policy.reissue != Reissue::Coexists,
             previous: previous.map(|held| previous_of(view, held, cause, now)),
             token: StoredToken {
-                text: answer.token.clone(),
+                text: fetched.token.clone(),
                 life,
                 realm_version: view.realm_version,
                 secret_version: view.secret.version,
-                outputs: answer.outputs.iter().cloned().collect(),
+                outputs: fetched.outputs.iter().cloned().collect(),
             },
             version: view.row.as_ref().map_or(0, |row| row.version) + 1,
             due_at: due,
@@ -138,7 +143,7 @@ impl Renewal {
             ..self.entry_of(view, &commit, commit.version, stale)
         };
         let answer = entry.answer(Source::Upstream);
-        self.parts.memory.keep(view.mark, id, entry);
+        self.parts.memory.put(view.mark, id, entry);
         self.store_later(turn, commit);
         answer
     }
@@ -163,7 +168,7 @@ impl Renewal {
                 match store.commit_token(&lease, &commit).await {
                     Ok(true) => {
                         tracing::info!(realm, key, "a fetched token is stored after all");
-                        return memory.keep(mark, &lease.id, stored);
+                        return memory.put(mark, &lease.id, stored);
                     }
                     Ok(false) => {
                         return tracing::warn!(realm, key, "another token was stored meanwhile");

@@ -28,7 +28,7 @@ impl Usable<'_> {
         match cause {
             Cause::Miss => true,
             // The next credentials bring a token of their own.
-            Cause::Next | Cause::Test => false,
+            Cause::Next | Cause::Trial => false,
             Cause::Due => self.row.due_at.is_none_or(|due_at| now < due_at),
             Cause::Flush | Cause::Retry => self.row.version > seen_version,
             Cause::Report { version } => self.row.version > version,
@@ -112,7 +112,7 @@ impl View {
             | Cause::MinTtl { .. }
             | Cause::Retry
             | Cause::Next
-            | Cause::Test => self.policy.min_interval,
+            | Cause::Trial => self.policy.min_interval,
         };
         let floor = fetched_at.plus(interval);
         if let Cause::MinTtl { ms } = cause {
@@ -132,7 +132,7 @@ impl View {
             | Cause::Flush
             | Cause::MinTtl { .. }
             | Cause::Next
-            | Cause::Test => self.unknown_until(held.token.life.expires_at),
+            | Cause::Trial => self.unknown_until(held.token.life.expires_at),
         };
         unknown_until.unwrap_or(Timestamp::from_epoch_ms(0))
     }

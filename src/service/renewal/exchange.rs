@@ -16,7 +16,7 @@ use super::turn::{Broken, nothing_to_fetch};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Facts, RawAnswer, Request, Run, Saved};
+use crate::realm::{Facts, Fetched, RawResponse, Request, Run, Saved};
 use crate::secret::SecretId;
 use crate::store::{Grant, Intent, Lease, Store, StoreError};
 use crate::tasks::Tasks;
@@ -26,8 +26,8 @@ use crate::upstream::{TokenSource, in_time, timed_out};
 /// between.
 const SAVE_TRIES: u32 = 10;
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
-/// How long an answer to a request that spends a grant is waited for after its time.
-const LONGEST_ANSWER: Duration = Duration::from_mins(10);
+/// How long a response to a request that spends a grant is waited for after its time.
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// The longest pause when it is tried in the background; it is tried until it is stored.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ pub(super) struct Exchange {
     pub(super) instance: String,
     /// By how much a lease outlives the fetch it is for.
     pub(super) margin: Duration,
-    /// Whose answers are late, and since when.
+    /// Whose responses are late, and since when.
     pub(super) late: Late,
 }
 
@@ -52,14 +52,14 @@ pub(super) struct Exchange {
 pub(super) struct Times {
     /// How long it may take.
     whole: Duration,
-    /// By when an answer is waited for: while the lease holds.
+    /// By when a response is waited for: while the lease holds.
     end: tokio::time::Instant,
 }
 
 /// What came of the requests of a fetch.
 pub(super) struct Exchanged {
-    pub(super) outcome: Result<Answer, Broken>,
-    /// How many answers came.
+    pub(super) outcome: Result<Fetched, Broken>,
+    /// How many responses came.
     pub(super) steps: usize,
 }
 
@@ -68,7 +68,7 @@ type Waiting = Option<oneshot::Sender<Exchanged>>;
 
 impl Exchange {
     /// The time of a fetch that may take `whole`; `None` where less than half of it is left under
-    /// the lease: an answer would come too late to be stored.
+    /// the lease: a response would come too late to be stored.
     pub(super) fn times(&self, lease: &Lease, whole: Duration) -> Option<Times> {
         let now = self.clock.now();
         self.has_time(lease, whole, now).then(|| Times {
@@ -91,8 +91,8 @@ impl Exchange {
     ) -> Exchanged {
         if !view
             .definition
-            .form()
-            .is_some_and(crate::realm::Form::rotates)
+            .recipe()
+            .is_some_and(crate::realm::Recipe::rotates)
         {
             return self.make_here(lease, view, facts, times, &mut None).await;
         }
@@ -126,7 +126,7 @@ impl Exchange {
         times: Times,
         waiting: &mut Waiting,
     ) -> Exchanged {
-        let begun = view.definition.form().map(|form| form.begin(facts));
+        let begun = view.definition.recipe().map(|recipe| recipe.begin(facts));
         let mut run = match begun {
             Some(Ok(run)) => run,
             Some(Err(failure)) => return Exchanged::of(failure),
@@ -143,14 +143,14 @@ impl Exchange {
         }
     }
 
-    /// Sends the requests of a run until it concludes.
+    /// Sends the requests of a run until it is finished.
     async fn send_all(
         &self,
         (lease, view): (&Lease, &View),
         run: &mut Run<'_>,
         times: Times,
         waiting: &mut Waiting,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Fetched, Broken> {
         let mut grant = view.grant();
         while let Some(request) = run.next_request()? {
             let is_first = run.steps() == 0;
@@ -166,7 +166,7 @@ impl Exchange {
             crash_point("step_answered");
             match sent.and_then(|raw| run.take(raw)) {
                 Ok(saved) => {
-                    self.keep_grant(lease, view, &mut grant, (intent, saved))
+                    self.save_grant(lease, view, &mut grant, (intent, saved))
                         .await?;
                 }
                 Err(failure) => {
@@ -175,21 +175,21 @@ impl Exchange {
                 }
             }
         }
-        Ok(Answer {
+        Ok(Fetched {
             grant_expires_at: grant.expires_at,
-            ..run.conclude()?
+            ..run.finish()?
         })
     }
 
     /// Sends a request. When its time is over, and it spends a grant, those who wait are told so,
-    /// and its answer is waited for all the same.
+    /// and its response is waited for all the same.
     async fn send(
         &self,
         id: &SecretId,
         request: &Request,
         times: Times,
         waiting: &mut Waiting,
-    ) -> Result<RawAnswer, Failure> {
+    ) -> Result<RawResponse, Failure> {
         let left = times
             .end
             .saturating_duration_since(tokio::time::Instant::now());
@@ -202,9 +202,9 @@ impl Exchange {
         if !request.spends {
             return self.sent(request, left, times.whole).await;
         }
-        let mut answer = std::pin::pin!(self.sent(request, LONGEST_ANSWER, times.whole));
-        if let Some(answer) = in_time(left, answer.as_mut()).await {
-            return answer;
+        let mut response = std::pin::pin!(self.sent(request, LONGEST_WAIT, times.whole));
+        if let Some(response) = in_time(left, response.as_mut()).await {
+            return response;
         }
         if let Some(waiting) = waiting.take() {
             self.late.note(id);
@@ -219,7 +219,7 @@ impl Exchange {
                 ..Exchanged::of(timed_out(times.whole))
             });
         }
-        answer.await
+        response.await
     }
 
     async fn sent(
@@ -227,7 +227,7 @@ impl Exchange {
         request: &Request,
         left: Duration,
         whole: Duration,
-    ) -> Result<RawAnswer, Failure> {
+    ) -> Result<RawResponse, Failure> {
         let sent = self.upstream.send(request, left).await;
         sent.map_err(|failure| {
             if failure.kind == FailureKind::TimedOut {
@@ -317,7 +317,7 @@ impl Exchange {
     }
 
     /// Stores what came back of a step.
-    async fn keep_grant(
+    async fn save_grant(
         &self,
         lease: &Lease,
         view: &View,
@@ -430,8 +430,8 @@ impl Exchange {
         }
         let logs_in = view
             .definition
-            .form()
-            .is_some_and(crate::realm::Form::logs_in);
+            .recipe()
+            .is_some_and(crate::realm::Recipe::logs_in);
         if !logs_in || !view.inputs.has_saved {
             return Ok(false);
         }

@@ -1,4 +1,4 @@
-//! Asking the provider under a lease, and what becomes of its answer.
+//! Asking the provider under a lease, and what becomes of its responses.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Expiry, Facts};
+use crate::realm::{Expiry, Facts, Fetched};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
 use crate::service::schedule::{back_off, urgent_back_off};
@@ -18,7 +18,7 @@ use crate::service::{ServiceError, TokenAnswer};
 use crate::store::{Commit, RecordedFailure};
 use crate::token::Source;
 
-/// How long to wait before it is looked again whether a late answer has come.
+/// How long to wait before it is looked again whether a late response has come.
 const LATE_LOOK: Duration = Duration::from_millis(250);
 
 impl Renewal {
@@ -27,10 +27,10 @@ impl Renewal {
         let Turn {
             lease, view, cause, ..
         } = turn;
-        let Some(form) = view.definition.form() else {
+        let Some(recipe) = view.definition.recipe() else {
             return self.note_failure(turn, nothing_to_fetch()).await;
         };
-        if form.rotates() && cause != Cause::Retry && self.exchange.late.has(&lease.id) {
+        if recipe.rotates() && cause != Cause::Retry && self.exchange.late.has(&lease.id) {
             self.release(Some(lease)).await;
             let soon = self.parts.clock.now().plus(LATE_LOOK);
             return Ok(Turned::WaitUntil(soon));
@@ -42,13 +42,13 @@ impl Renewal {
         let started = self.parts.clock.now();
         let forced = cause.is_forced() && view.usable(started).is_some();
         let facts = view.facts(&lease.id, forced, started, turn.bases.tokens());
-        let mut run = match form.begin(facts.clone()) {
+        let mut run = match recipe.begin(facts.clone()) {
             Ok(run) => run,
             Err(failure) => return self.note_failure(turn, failure).await,
         };
-        if !form.calls() {
-            let outcome = run.conclude().map_err(Broken::from);
-            return self.conclude_fetch(turn, outcome, started).await;
+        if !recipe.calls() {
+            let outcome = run.finish().map_err(Broken::from);
+            return self.end_fetch(turn, outcome, started).await;
         }
         let by_hand = cause == Cause::Retry;
         let pass = match self
@@ -58,12 +58,14 @@ impl Renewal {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.release(Some(lease)).await;
-                return self.held_back(&lease.id, view, refusal).map(Turned::Answer);
+                return self
+                    .on_open_circuit(&lease.id, view, refusal)
+                    .map(Turned::Answer);
             }
         };
         let call = match self.admit(&lease.id, view, cause).await {
             Ok(Admission::Go(call)) => call,
-            Ok(Admission::Withheld(until)) => return self.withhold(turn, until).await,
+            Ok(Admission::Withheld(until)) => return self.on_used_up_quota(turn, until).await,
             Err(error) => {
                 self.release(Some(lease)).await;
                 return Err(error.into());
@@ -72,25 +74,25 @@ impl Renewal {
         crash_point("call_logged");
         let outcome = self.call_upstream(turn, facts, &call).await;
         match &outcome {
-            Err(Broken::Failed(failure)) => pass.conclude(Some(failure), self.parts.clock.now()),
+            Err(Broken::Failed(failure)) => pass.settle(Some(failure), self.parts.clock.now()),
             Ok(_) | Err(Broken::Store(_) | Broken::Overtaken) => {
-                pass.conclude(None, self.parts.clock.now());
+                pass.settle(None, self.parts.clock.now());
             }
             Err(Broken::OutOfTime) => drop(pass),
         }
-        self.conclude_fetch(turn, outcome, started).await
+        self.end_fetch(turn, outcome, started).await
     }
 
-    async fn conclude_fetch(
+    async fn end_fetch(
         &self,
         turn: Turn<'_>,
-        outcome: Result<Answer, Broken>,
+        outcome: Result<Fetched, Broken>,
         started: Timestamp,
     ) -> Result<Turned, ServiceError> {
         match outcome {
-            Ok(answer) => {
+            Ok(fetched) => {
                 crash_point("provider_answered");
-                let commit = self.commit_of(turn, &answer, started);
+                let commit = self.commit_of(turn, &fetched, started);
                 if !commit
                     .token
                     .life
@@ -98,7 +100,7 @@ impl Renewal {
                 {
                     return self.note_failure(turn, came_too_late()).await;
                 }
-                self.store_answer(turn, commit, &answer).await
+                self.store_fetched(turn, commit, &fetched).await
             }
             Err(Broken::Failed(failure))
                 if failure.kind == FailureKind::Dependency && turn.bases.note_death() =>
@@ -136,7 +138,7 @@ impl Renewal {
         turn: Turn<'_>,
         facts: Facts,
         call: &str,
-    ) -> Result<Answer, Broken> {
+    ) -> Result<Fetched, Broken> {
         let Turn {
             lease, view, cause, ..
         } = turn;
@@ -169,7 +171,7 @@ impl Renewal {
             "asked the provider"
         );
         let held = view.current().map(|held| &held.text);
-        self.conclude(call, took, &outcome, held).await;
+        self.record_outcome(call, took, &outcome, held).await;
         outcome
     }
 
@@ -183,13 +185,17 @@ impl Renewal {
     /// A quota is used up: the held token; else the caller waits for its turn, if it can wait so
     /// long; else a failure that lasts until the quota allows another
     /// call.
-    async fn withhold(&self, turn: Turn<'_>, until: Timestamp) -> Result<Turned, ServiceError> {
+    async fn on_used_up_quota(
+        &self,
+        turn: Turn<'_>,
+        until: Timestamp,
+    ) -> Result<Turned, ServiceError> {
         let Turn { lease, view, .. } = turn;
         let now = self.parts.clock.now();
         let retry_after = Some(until.since(now));
         if let Some(held) = view.usable(now) {
             self.release(Some(lease)).await;
-            let answer = self.keep(&lease.id, view, held, Some(until), view.stale(now));
+            let answer = self.hand_out(&lease.id, view, held, Some(until), view.stale(now));
             return Ok(Turned::Answer(TokenAnswer {
                 renewed: false,
                 retry_after,
@@ -211,11 +217,11 @@ impl Renewal {
         self.note_failure(turn, failure).await
     }
 
-    async fn store_answer(
+    async fn store_fetched(
         &self,
         turn: Turn<'_>,
         commit: Commit,
-        answer: &Answer,
+        fetched: &Fetched,
     ) -> Result<Turned, ServiceError> {
         let Turn {
             lease, view, cause, ..
@@ -223,8 +229,10 @@ impl Renewal {
         if cause == Cause::Next && !self.promote(turn).await? {
             return Ok(Turned::Again);
         }
-        let warning = self.doubts(&lease.id, answer.expiry);
-        let is_repeated = view.current().is_some_and(|held| held.text == answer.token);
+        let warning = self.doubts(&lease.id, fetched.expiry);
+        let is_repeated = view
+            .current()
+            .is_some_and(|held| held.text == fetched.token);
         let renewed = !(is_repeated && cause.wants_another());
         match self.commit(lease, &commit).await {
             Ok(true) => {
@@ -238,7 +246,7 @@ impl Renewal {
                     self.note_foreign(&lease.id);
                 }
                 let answer = entry.answer(Source::Upstream);
-                self.parts.memory.keep(view.mark, &lease.id, entry);
+                self.parts.memory.put(view.mark, &lease.id, entry);
                 Ok(Turned::Answer(TokenAnswer {
                     warning,
                     renewed,
@@ -300,7 +308,7 @@ impl Renewal {
             .usable(now)
             .filter(|held| held.row.version > seen_version);
         Ok(newer.map_or(Turned::Again, |newer| {
-            Turned::Answer(self.keep(id, &view, newer, newer.row.due_at, None))
+            Turned::Answer(self.hand_out(id, &view, newer, newer.row.due_at, None))
         }))
     }
 
@@ -347,7 +355,7 @@ impl Renewal {
         };
         let until = recorded.background_attempt_at(held.token.life.expires_at);
         let stale = Some(stale_after(&recorded));
-        let answer = self.keep(id, view, held, Some(until), stale);
+        let answer = self.hand_out(id, view, held, Some(until), stale);
         Ok(Turned::Answer(TokenAnswer {
             renewed: false,
             retry_after: Some(until.since(at)),
@@ -361,7 +369,7 @@ fn recorded(failure: Failure, view: &View, id: &SecretId, at: Timestamp) -> Reco
     let count = view.failure().map_or(0, |failure| failure.count) + 1;
     let told = failure.retry_after.unwrap_or_default();
     // Our own count of a quota knows to the millisecond when it is free.
-    let is_our_count = failure.kind == FailureKind::Quota && !failure.is_answer;
+    let is_our_count = failure.kind == FailureKind::Quota && !failure.is_response;
     let (wait, urgent) = if is_our_count {
         (Duration::ZERO, Duration::ZERO)
     } else {

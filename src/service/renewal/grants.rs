@@ -12,31 +12,31 @@ use crate::realm::Saved;
 use crate::secret::SecretId;
 use crate::store::Grant;
 
-/// How long nobody here sends the same grant again while its answer is waited for.
+/// How long nobody here sends the same grant again while its response is waited for.
 const LATE_FOR: Duration = Duration::from_mins(1);
 
-/// The secrets whose grant was sent and whose answer is late. Clones share it.
+/// The secrets whose grant was sent and whose response is late. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Late(Arc<Mutex<HashMap<SecretId, tokio::time::Instant>>>);
 
 impl Late {
     pub(super) fn note(&self, id: &SecretId) {
         let now = tokio::time::Instant::now();
-        self.held().insert(id.clone(), now);
+        self.locked().insert(id.clone(), now);
     }
 
     pub(super) fn end(&self, id: &SecretId) {
-        self.held().remove(id);
+        self.locked().remove(id);
     }
 
-    /// Whether the same grant would be sent a second time while its answer may still come: many
+    /// Whether the same grant would be sent a second time while its response may still come: many
     /// providers end the whole grant then.
     pub(super) fn has(&self, id: &SecretId) -> bool {
-        let since = self.held().get(id).copied();
+        let since = self.locked().get(id).copied();
         since.is_some_and(|since| since.elapsed() < LATE_FOR)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<SecretId, tokio::time::Instant>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<SecretId, tokio::time::Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn is_unspent(failure: &Failure) -> bool {
         | FailureKind::Refused
         | FailureKind::Quota
         | FailureKind::Dependency
-        | FailureKind::Reauthorise => failure.is_answer,
+        | FailureKind::Reauthorise => failure.is_response,
         FailureKind::Busy => failure.is_throttled,
         FailureKind::Unreachable | FailureKind::TimedOut | FailureKind::Malformed => false,
     };
@@ -82,7 +82,7 @@ impl View {
     /// Until when a grant whose last use has an unknown outcome is left alone: near the end of the
     /// held token it is tried once more.
     pub(super) fn unknown_until(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-        self.definition.form().filter(|form| form.rotates())?;
+        self.definition.recipe().filter(|recipe| recipe.rotates())?;
         let grant = &self.row.as_ref()?.grant;
         let intent = grant.intent.as_ref()?;
         let is_current = intent.generation == grant.generation && intent.seed == self.inputs.seed;

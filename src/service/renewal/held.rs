@@ -7,7 +7,7 @@ use super::decide::Usable;
 use super::{Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::Form;
+use crate::realm::Recipe;
 use crate::secret::SecretId;
 use crate::service::memory::Entry;
 use crate::service::{ServiceError, Stale, TokenAnswer};
@@ -15,8 +15,8 @@ use crate::store::StoredToken;
 use crate::token::{Life, Outputs, Source};
 
 impl Renewal {
-    /// Keeps a stored token in memory and answers it.
-    pub(super) fn keep(
+    /// Puts a stored token into memory and answers it.
+    pub(super) fn hand_out(
         &self,
         id: &SecretId,
         view: &View,
@@ -32,7 +32,7 @@ impl Renewal {
             ..self.entry(view, held.token, held.row.version)
         };
         let answer = entry.answer(Source::Database);
-        self.parts.memory.keep(view.mark, id, entry);
+        self.parts.memory.put(view.mark, id, entry);
         answer
     }
 
@@ -51,8 +51,8 @@ impl Renewal {
             outputs: token.outputs.clone(),
             token_use: view
                 .definition
-                .form()
-                .and_then(Form::token_use)
+                .recipe()
+                .and_then(Recipe::token_use)
                 .map(Arc::from),
             is_fixed: false,
             is_unstored: false,
@@ -78,7 +78,7 @@ impl Renewal {
         let held = view
             .usable(now)
             .ok_or(ServiceError::Waited(Duration::ZERO))?;
-        Ok(self.keep(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
+        Ok(self.hand_out(id, view, held, Some(now.plus(Duration::from_secs(1))), None))
     }
 
     pub(super) fn give_fixed(
@@ -121,7 +121,7 @@ impl Renewal {
             ..self.entry(view, &token, view.secret.version)
         };
         let answer = entry.answer(Source::Fixed);
-        self.parts.memory.keep(view.mark, id, entry);
+        self.parts.memory.put(view.mark, id, entry);
         Ok(answer)
     }
 }

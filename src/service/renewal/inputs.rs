@@ -3,7 +3,7 @@
 use super::{Renewal, View};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
-use crate::realm::{Definition, Facts, Form, Origin};
+use crate::realm::{Definition, Facts, Origin, Recipe};
 use crate::secret::{Credentials, SecretId};
 use crate::service::schedule::hash;
 use crate::store::{Grant, RealmRow, SecretRow, TokenRow};
@@ -26,12 +26,12 @@ impl Renewal {
     /// The values of a secret: stored, pushed, rotated, or read from files.
     pub(super) async fn inputs(
         &self,
-        form: &Form,
+        recipe: &Recipe,
         secret: &SecretRow,
         row: Option<&TokenRow>,
     ) -> Inputs {
         let stored = &secret.content.credentials;
-        let seed = seed(form, stored);
+        let seed = seed(recipe, stored);
         let grant = row
             .map(|row| &row.grant)
             .filter(|grant| grant.seed == seed && !grant.values.is_empty());
@@ -47,7 +47,7 @@ impl Renewal {
         for (name, value) in grant.into_iter().flat_map(|grant| grant.values.iter()) {
             inputs.values.set(name, value);
         }
-        for input in form.inputs_from(Origin::File) {
+        for input in recipe.inputs_from(Origin::File) {
             let Some(name) = stored.get(&input.name).or(input.default.as_deref()) else {
                 continue;
             };
@@ -94,9 +94,9 @@ type Tokens = std::collections::BTreeMap<String, TokenText>;
 
 /// Stands for the first values of a grant: a change of them means that the operator has authorised
 /// anew.
-fn seed(form: &Form, stored: &Credentials) -> String {
+fn seed(recipe: &Recipe, stored: &Credentials) -> String {
     let mut text = String::new();
-    for input in form.inputs_from(Origin::Rotating) {
+    for input in recipe.inputs_from(Origin::Rotating) {
         for part in [
             &input.name,
             "\0",
@@ -132,9 +132,9 @@ pub(super) fn settings_fingerprint(
         text.push_str(&secret.pushed_version.to_string());
     }
     let files = definition
-        .form()
+        .recipe()
         .into_iter()
-        .flat_map(|form| form.inputs_from(Origin::File));
+        .flat_map(|recipe| recipe.inputs_from(Origin::File));
     for input in files {
         text.push_str(inputs.values.get(&input.name).unwrap_or_default());
     }

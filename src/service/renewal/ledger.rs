@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::turn::Broken;
 use super::{QuotaUse, Renewal, View};
 use crate::clock::{Timestamp, millis};
-use crate::realm::{Answer, CountedBy, Quota};
+use crate::realm::{CountedBy, Fetched, Quota};
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
 use crate::store::{CallOutcome, CallRow, StoreError, Usage};
@@ -45,7 +45,7 @@ enum Verdict {
 
 /// Until when quotas allow no more: what need not be asked again, nor written down.
 #[derive(Default)]
-pub(super) struct Withheld(Mutex<HashMap<SecretId, Noted>>);
+pub(super) struct UsedUp(Mutex<HashMap<SecretId, Noted>>);
 
 /// Under which definition and policy, and until when.
 type Noted = ((i64, i64), Timestamp);
@@ -53,11 +53,11 @@ type Noted = ((i64, i64), Timestamp);
 /// So many are kept.
 const MOST_NOTED: usize = 10_000;
 
-impl Withheld {
+impl UsedUp {
     fn until(&self, id: &SecretId, view: &View, now: Timestamp) -> Option<Timestamp> {
         let noted = self.locked();
-        let (marks, until) = noted.get(id)?;
-        (*marks == (view.realm_version, view.settings_fingerprint) && now < *until)
+        let (versions, until) = noted.get(id)?;
+        (*versions == (view.realm_version, view.settings_fingerprint) && now < *until)
             .then_some(*until)
     }
 
@@ -91,7 +91,7 @@ impl Renewal {
             return Ok(Admission::Go(row.id));
         }
         if let Some(until) = self
-            .withheld
+            .used_up
             .until(id, view, self.parts.clock.now())
             .filter(|_| !cause.is_essential())
         {
@@ -102,7 +102,7 @@ impl Renewal {
         loop {
             let row = self.new_call(id, cause, CallRow::ASKING);
             self.parts.store.insert_call(&row).await?;
-            match self.judge(&row, view, cause).await? {
+            match self.quota_verdict(&row, view, cause).await? {
                 Verdict::Allowed => {
                     self.set_outcome(&row.id, CallRow::PENDING).await?;
                     return Ok(Admission::Go(row.id));
@@ -112,7 +112,7 @@ impl Renewal {
                     self.parts
                         .metrics
                         .count_upstream(&id.realm, CallRow::WITHHELD, Duration::ZERO);
-                    self.withheld.note(id, view, until);
+                    self.used_up.note(id, view, until);
                     return Ok(Admission::Withheld(until));
                 }
                 Verdict::Contended => self.parts.store.withdraw_call(&row.id).await?,
@@ -152,7 +152,12 @@ impl Renewal {
     }
 
     /// What all quotas say together; the one that frees last counts.
-    async fn judge(&self, row: &CallRow, view: &View, cause: Cause) -> Result<Verdict, StoreError> {
+    async fn quota_verdict(
+        &self,
+        row: &CallRow,
+        view: &View,
+        cause: Cause,
+    ) -> Result<Verdict, StoreError> {
         let SecretId { realm, key } = &row.secret;
         let (mut used_up, mut is_contended) = (None::<Timestamp>, false);
         let mut crossed = Vec::new();
@@ -225,7 +230,7 @@ impl Renewal {
     }
 
     /// The word for an outcome in logs and metrics.
-    pub(super) fn outcome_code(outcome: &Result<Answer, Broken>) -> &'static str {
+    pub(super) fn outcome_code(outcome: &Result<Fetched, Broken>) -> &'static str {
         match outcome {
             Ok(_) => CallRow::OK,
             Err(Broken::Failed(failure)) => failure.kind.code(),
@@ -235,17 +240,17 @@ impl Renewal {
     }
 
     /// Notes what became of a call. Its token counts even if this cannot be written.
-    pub(super) async fn conclude(
+    pub(super) async fn record_outcome(
         &self,
         call: &str,
         took: std::time::Duration,
-        outcome: &Result<Answer, Broken>,
+        outcome: &Result<Fetched, Broken>,
         held: Option<&TokenText>,
     ) {
         let duration_ms = Some(millis(took));
         let outcome = match outcome {
-            Ok(answer) => {
-                let is_repeated = held.is_some_and(|held| *held == answer.token);
+            Ok(fetched) => {
+                let is_repeated = held.is_some_and(|held| *held == fetched.token);
                 let outcome = if is_repeated {
                     CallRow::REPEATED
                 } else {

@@ -49,7 +49,7 @@ pub struct GrantStatus {
 
 impl View {
     fn grant_status(&self, is_gone: bool, now: Timestamp) -> Option<GrantStatus> {
-        self.definition.form().filter(|form| form.rotates())?;
+        self.definition.recipe().filter(|recipe| recipe.rotates())?;
         let grant = self.grant();
         let state = match (is_gone, &grant.intent, self.inputs.has_saved) {
             (true, ..) => "gone",

@@ -10,7 +10,7 @@ use super::ledger::Admission;
 use super::{Renewal, View};
 use crate::clock::millis;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Answer, Definition, Expiry, Facts, Form, Rehearsed, Reissue, Run};
+use crate::realm::{Definition, Expiry, Facts, Fetched, Recipe, Rehearsed, Reissue, Run};
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
 use crate::service::cause::Cause;
@@ -33,12 +33,12 @@ pub struct Trial {
 /// The values of a trial.
 #[derive(Clone, Debug)]
 pub enum TrialInputs {
-    /// Given with the request; `state` are values that a provider replaced.
+    /// Given with the request; `grant` are values that a provider replaced.
     Given {
         /// By name.
         inputs: Credentials,
         /// By name.
-        state: Credentials,
+        grant: Credentials,
     },
     /// Those of a stored secret.
     Stored(SecretId),
@@ -47,7 +47,7 @@ pub enum TrialInputs {
 /// What happened.
 #[derive(Debug)]
 pub struct TrialReport {
-    /// Each request with its answer and how long it took.
+    /// Each request with its response and how long it took.
     pub steps: Vec<Json>,
     /// What was looked for, where, and whether it was found.
     pub findings: Vec<Json>,
@@ -69,7 +69,7 @@ impl Renewal {
         &self,
         trial: Trial,
     ) -> Result<TrialReport, ServiceError> {
-        let Some(form) = trial.definition.form() else {
+        let Some(recipe) = trial.definition.recipe() else {
             return Err(ServiceError::invalid(
                 "/config",
                 "a fixed realm fetches nothing",
@@ -78,26 +78,26 @@ impl Renewal {
         let (view, mut warnings) = match &trial.with {
             TrialInputs::Stored(id) => {
                 let mut view = self.view(id).await?;
-                view.inputs = self.inputs(form, &view.secret, view.row.as_ref()).await;
-                (Some((id.clone(), view)), warnings_of(form))
+                view.inputs = self.inputs(recipe, &view.secret, view.row.as_ref()).await;
+                (Some((id.clone(), view)), warnings_of(recipe))
             }
             TrialInputs::Given { .. } => (None, Vec::new()),
         };
-        if view.is_some() && form.rotates() {
+        if view.is_some() && recipe.rotates() {
             let detail =
                 "this realm spends a grant that works once: give inputs with one that may be spent";
             return Err(ServiceError::invalid("/inputs", detail));
         }
         warnings.extend(trial.definition.warnings());
-        let facts = self.trial_facts(&trial, form, view.as_ref()).await?;
+        let facts = self.trial_facts(&trial, recipe, view.as_ref()).await?;
         let call = match &view {
-            Some((id, view)) if form.calls() => Some(self.admit_trial(id, view).await?),
+            Some((id, view)) if recipe.calls() => Some(self.admit_trial(id, view).await?),
             _ => None,
         };
         let began = tokio::time::Instant::now();
-        let report = self.go_through(form, facts, warnings).await;
+        let report = self.go_through(recipe, facts, warnings).await;
         if let Some(call) = call {
-            self.conclude_trial(&call, began.elapsed(), report.failure.as_ref())
+            self.record_trial(&call, began.elapsed(), report.failure.as_ref())
                 .await;
         }
         Ok(report)
@@ -106,16 +106,16 @@ impl Renewal {
     async fn trial_facts(
         &self,
         trial: &Trial,
-        form: &Form,
+        recipe: &Recipe,
         view: Option<&(SecretId, View)>,
     ) -> Result<Facts, ServiceError> {
         let (id, inputs, has_saved) = match (&trial.with, view) {
-            (TrialInputs::Given { inputs, state }, _) => {
+            (TrialInputs::Given { inputs, grant }, _) => {
                 let mut values = inputs.clone();
-                for (name, value) in state.iter() {
+                for (name, value) in grant.iter() {
                     values.set(name, value);
                 }
-                (SecretId::new("trial", "trial"), values, !state.is_empty())
+                (SecretId::new("trial", "trial"), values, !grant.is_empty())
             }
             (TrialInputs::Stored(_), Some((id, view))) => {
                 if let Some(failure) = &view.inputs.failure {
@@ -126,7 +126,7 @@ impl Renewal {
             (TrialInputs::Stored(id), None) => return Err(ServiceError::UnknownSecret(id.clone())),
         };
         let mut tokens = trial.tokens.clone();
-        for base in form.bases(&inputs).map_err(ServiceError::Fetch)? {
+        for base in recipe.bases(&inputs).map_err(ServiceError::Fetch)? {
             if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias) {
                 let answer = Box::pin(self.renew(&base.secret, Cause::Miss)).await?;
                 e.insert(answer.token);
@@ -146,7 +146,7 @@ impl Renewal {
 
     /// A call with stored credentials counts like any other.
     async fn admit_trial(&self, id: &SecretId, view: &View) -> Result<String, ServiceError> {
-        match self.admit(id, view, Cause::Test).await? {
+        match self.admit(id, view, Cause::Trial).await? {
             Admission::Go(call) => Ok(call),
             Admission::Withheld(until) => {
                 let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";
@@ -159,7 +159,7 @@ impl Renewal {
         }
     }
 
-    async fn conclude_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
+    async fn record_trial(&self, call: &str, took: Duration, failure: Option<&Failure>) {
         let outcome = crate::store::CallOutcome {
             outcome: failure
                 .map_or(CallRow::OK, |failure| failure.kind.code())
@@ -173,7 +173,12 @@ impl Renewal {
         }
     }
 
-    async fn go_through(&self, form: &Form, facts: Facts, warnings: Vec<String>) -> TrialReport {
+    async fn go_through(
+        &self,
+        recipe: &Recipe,
+        facts: Facts,
+        warnings: Vec<String>,
+    ) -> TrialReport {
         let mut report = TrialReport {
             steps: Vec::new(),
             findings: Vec::new(),
@@ -181,7 +186,7 @@ impl Renewal {
             failure: None,
             warnings,
         };
-        let mut run = match form.begin(facts) {
+        let mut run = match recipe.begin(facts) {
             Ok(run) => run,
             Err(failure) => {
                 return TrialReport {
@@ -193,13 +198,13 @@ impl Renewal {
         let outcome = self.send_all(&mut run, &mut report.steps).await;
         report.findings = run.findings(outcome.as_ref().ok());
         match outcome {
-            Ok(answer) => report.token = Some(described(&answer)),
+            Ok(fetched) => report.token = Some(described(&fetched)),
             Err(failure) => report.failure = Some(run.masked(failure)),
         }
         report
     }
 
-    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Answer, Failure> {
+    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Fetched, Failure> {
         let timeout = run.timeout().unwrap_or(self.settings.fetch_timeout);
         let end = tokio::time::Instant::now() + timeout;
         while let Some(request) = run.next_request()? {
@@ -213,28 +218,28 @@ impl Renewal {
             let duration_ms = millis(began.elapsed());
             let came = sent.is_ok();
             let taken = sent.and_then(|raw| run.take(raw));
-            let answer = run.shown_answer().filter(|_| came);
-            steps.push(json!({"request": shown, "answer": answer, "duration_ms": duration_ms}));
+            let response = run.shown_response().filter(|_| came);
+            steps.push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
             taken?;
         }
-        run.conclude()
+        run.finish()
     }
 }
 
 /// What is told of a token that came out.
-fn described(answer: &Answer) -> Json {
-    let expires_in = match answer.expiry {
+fn described(fetched: &Fetched) -> Json {
+    let expires_in = match fetched.expiry {
         Expiry::In(life) => Some(millis(life)),
         Expiry::Untold | Expiry::Never => None,
     };
-    json!({"length": answer.token.expose().chars().count(), "fingerprint": answer.token.fingerprint(),
-        "expires_in": expires_in, "never_expires": answer.expiry == Expiry::Never,
-        "outputs": answer.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()})
+    json!({"length": fetched.token.expose().chars().count(), "fingerprint": fetched.token.fingerprint(),
+        "expires_in": expires_in, "never_expires": fetched.expiry == Expiry::Never,
+        "outputs": fetched.outputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>()})
 }
 
-fn warnings_of(form: &Form) -> Vec<String> {
-    match form.policy().reissue {
-        Reissue::Replaces { .. } if form.calls() => vec![
+fn warnings_of(recipe: &Recipe) -> Vec<String> {
+    match recipe.policy().reissue {
+        Reissue::Replaces { .. } if recipe.calls() => vec![
             "by its policy this provider replaces its token: the token that is handed out may have died by this trial"
                 .to_owned(),
         ],

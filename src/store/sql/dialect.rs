@@ -163,3 +163,31 @@ fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_sqlite_that_refuses_to_write_says_why() {
+        for (refuse, reason) in [
+            ("PRAGMA max_page_count = 4", DISK_FULL),
+            ("PRAGMA query_only = 1", READ_ONLY),
+        ] {
+            let mut options = ConnectOptions::new("sqlite::memory:");
+            options.min_connections(1).max_connections(1);
+            let db = Database::connect(options).await.unwrap();
+            db.execute_unprepared("CREATE TABLE t (text TEXT)")
+                .await
+                .unwrap();
+            db.execute_unprepared(refuse).await.unwrap();
+            let write = format!("INSERT INTO t VALUES ('{}')", "x".repeat(100_000));
+            let error = db.execute_unprepared(&write).await.unwrap_err();
+            assert_eq!(refused_write(&error), Some(reason), "{error}");
+            let wrong = db.execute_unprepared("INSERT INTO none VALUES (1)").await;
+            assert_eq!(refused_write(&wrong.unwrap_err()), None);
+        }
+    }
+}

@@ -242,7 +242,8 @@ struct StoredFailure {
     detail: String,
     #[serde(flatten)]
     provider: ProviderSays,
-    is_answer: bool,
+    #[serde(rename = "is_answer")]
+    is_response: bool,
     realm_version: i64,
     secret_version: i64,
     settings_fingerprint: i64,
@@ -255,7 +256,7 @@ impl StoredFailure {
         Self {
             detail: recorded.failure.detail.clone(),
             provider: recorded.failure.provider.clone(),
-            is_answer: recorded.failure.is_answer,
+            is_response: recorded.failure.is_response,
             realm_version: recorded.realm_version,
             secret_version: recorded.secret_version,
             settings_fingerprint: recorded.settings_fingerprint,
@@ -280,7 +281,7 @@ impl StoredFailure {
             settings_fingerprint: self.settings_fingerprint,
             failure: Failure {
                 provider: self.provider,
-                is_answer: self.is_answer,
+                is_response: self.is_response,
                 ..Failure::new(kind, self.detail)
             },
         }

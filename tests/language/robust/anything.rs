@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value;
-use token_server::realm::RawAnswer;
+use token_server::realm::RawResponse;
 use token_server::realm::catalog::{Preset, presets};
 
 /// Pieces that templates are made of, and some that they are not.
@@ -323,7 +323,7 @@ pub(super) fn any_preset() -> impl Strategy<Value = &'static Preset> {
     any::<Index>().prop_map(|index| index.get(presets()))
 }
 
-pub(super) fn answer() -> impl Strategy<Value = RawAnswer> {
+pub(super) fn response() -> impl Strategy<Value = RawResponse> {
     let text = prop_oneof![
         json().prop_map(|json| json.to_string()),
         template(),
@@ -366,7 +366,7 @@ pub(super) fn answer() -> impl Strategy<Value = RawAnswer> {
         headers,
         body,
     )
-        .prop_map(|(status, headers, body)| RawAnswer {
+        .prop_map(|(status, headers, body)| RawResponse {
             status,
             headers,
             body,

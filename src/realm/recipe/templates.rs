@@ -1,40 +1,43 @@
-//! Which templates a definition has, and which answers they use.
+//! Which templates a definition has, and which responses they use.
 
 use std::collections::BTreeSet;
 
-use super::{BodyForm, Form, Output, RequestForm, Tree, Var, VarValue};
+use super::{BodyTemplate, Output, Recipe, RequestTemplate, Tree, Var, VarValue};
 use crate::realm::template::{Template, top};
 
 /// All templates.
-pub(in crate::realm) fn all_templates(form: &Form) -> impl Iterator<Item = &Template> {
-    let made = form.outputs.iter().filter_map(|(_, output)| match output {
-        Output::Made(template) => Some(template),
-        Output::Found(_) => None,
-    });
-    templates(form).into_iter().chain(made)
+pub(in crate::realm) fn all_templates(recipe: &Recipe) -> impl Iterator<Item = &Template> {
+    let made = recipe
+        .outputs
+        .iter()
+        .filter_map(|(_, output)| match output {
+            Output::Made(template) => Some(template),
+            Output::Found(_) => None,
+        });
+    templates(recipe).into_iter().chain(made)
 }
 
 /// All templates whose names are checked alike.
-pub(in crate::realm) fn templates(form: &Form) -> Vec<&Template> {
-    let mut all: Vec<&Template> = form.vars.iter().flat_map(var_templates).collect();
-    for request in form.requests.iter().chain(&form.refresh_requests) {
+pub(in crate::realm) fn templates(recipe: &Recipe) -> Vec<&Template> {
+    let mut all: Vec<&Template> = recipe.vars.iter().flat_map(var_templates).collect();
+    for request in recipe.requests.iter().chain(&recipe.refresh_requests) {
         all.extend(request_templates(request));
     }
-    if let Some(tls) = &form.tls {
+    if let Some(tls) = &recipe.tls {
         all.extend([&tls.certificate, &tls.key, &tls.ca].into_iter().flatten());
     }
     all
 }
 
 /// Templates of places that take no bytes; what a var is as a whole may be bytes, and a key.
-pub(in crate::realm) fn texts(form: &Form) -> Vec<&Template> {
-    let mut all: Vec<&Template> = form
+pub(in crate::realm) fn texts(recipe: &Recipe) -> Vec<&Template> {
+    let mut all: Vec<&Template> = recipe
         .requests
         .iter()
-        .chain(&form.refresh_requests)
+        .chain(&recipe.refresh_requests)
         .flat_map(request_templates)
         .collect();
-    for var in &form.vars {
+    for var in &recipe.vars {
         match &var.value {
             VarValue::Template(_) => {}
             VarValue::Json(tree) => tree_templates(tree, &mut all),
@@ -50,7 +53,7 @@ pub(in crate::realm) fn texts(form: &Form) -> Vec<&Template> {
 }
 
 /// The templates of a request.
-pub(in crate::realm) fn request_templates(request: &RequestForm) -> Vec<&Template> {
+pub(in crate::realm) fn request_templates(request: &RequestTemplate) -> Vec<&Template> {
     let mut all = vec![&request.url];
     all.extend(
         request
@@ -60,12 +63,12 @@ pub(in crate::realm) fn request_templates(request: &RequestForm) -> Vec<&Templat
             .map(|(_, template)| template),
     );
     match &request.body {
-        BodyForm::None | BodyForm::Secret => {}
-        BodyForm::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
-        BodyForm::Json(tree) | BodyForm::JsonAs(tree, _) | BodyForm::Xml(_, tree) => {
+        BodyTemplate::None | BodyTemplate::Secret => {}
+        BodyTemplate::Form(pairs) => all.extend(pairs.iter().map(|(_, template)| template)),
+        BodyTemplate::Json(tree) | BodyTemplate::JsonAs(tree, _) | BodyTemplate::Xml(_, tree) => {
             tree_templates(tree, &mut all);
         }
-        BodyForm::Text(template) => all.push(template),
+        BodyTemplate::Text(template) => all.push(template),
     }
     all
 }
@@ -101,22 +104,22 @@ fn tree_templates<'a>(tree: &'a Tree, all: &mut Vec<&'a Template>) {
     }
 }
 
-/// The last answer that a var is made from, however deep; `None`: it is made from none.
-pub(in crate::realm) fn step_of_var(form: &Form, name: &str) -> Option<usize> {
-    let var = form.vars.iter().find(|var| var.name == name)?;
-    last_used(form, var_templates(var))
+/// The last response that a var is made from, however deep; `None`: it is made from none.
+pub(in crate::realm) fn step_of_var(recipe: &Recipe, name: &str) -> Option<usize> {
+    let var = recipe.vars.iter().find(|var| var.name == name)?;
+    last_used(recipe, var_templates(var))
 }
 
-/// The last answer that these templates and their vars name.
+/// The last response that these templates and their vars name.
 pub(in crate::realm) fn last_used<'a>(
-    form: &'a Form,
+    recipe: &'a Recipe,
     mut templates: Vec<&'a Template>,
 ) -> Option<usize> {
     let (mut last, mut seen) = (None, BTreeSet::new());
     while let Some(template) = templates.pop() {
         last = last.max(template.steps().map(|used| used.index).max());
         for name in template.names().into_iter().map(top) {
-            if let Some(var) = form.vars.iter().find(|var| var.name == name)
+            if let Some(var) = recipe.vars.iter().find(|var| var.name == name)
                 && seen.insert(name)
             {
                 templates.extend(var_templates(var));

@@ -1,16 +1,16 @@
-//! What a provider answered, read as the realm says.
+//! A provider's response, read as the realm says.
 
 use std::borrow::Cow;
 
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value as Json};
 
-use super::form::{Format, ResponseForm};
 use super::location::{Location, Place};
+use super::recipe::{ResponseFormat, ResponseRules};
 
-/// An answer as it came.
+/// A response as it came.
 #[derive(Clone, Debug, Default)]
-pub struct RawAnswer {
+pub struct RawResponse {
     /// The HTTP status.
     pub status: u16,
     /// All headers in their order, repeated ones too.
@@ -19,8 +19,8 @@ pub struct RawAnswer {
     pub body: Vec<u8>,
 }
 
-impl RawAnswer {
-    /// An answer with a JSON body.
+impl RawResponse {
+    /// A response with a JSON body.
     #[must_use]
     pub fn json(status: u16, body: &Json) -> Self {
         Self {
@@ -31,16 +31,16 @@ impl RawAnswer {
     }
 }
 
-/// An answer as read.
+/// A response as read.
 #[derive(Clone)]
-pub(super) struct StepAnswer {
+pub(super) struct StepResponse {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) text: String,
     /// `None`: the body is not what the realm says.
     pub(super) document: Option<Json>,
     /// What the realm says that it is.
-    pub(super) format: Format,
+    pub(super) format: ResponseFormat,
 }
 
 /// Elements within elements, members within members.
@@ -48,8 +48,8 @@ const DEEPEST: usize = 64;
 /// Elements, attributes and texts of an XML document.
 const MOST_NODES: usize = 50_000;
 
-impl StepAnswer {
-    /// The value at a place of this answer; vars are not in answers.
+impl StepResponse {
+    /// The value at a place of this response; vars are not in responses.
     pub(super) fn at(&self, location: &Location) -> Option<Json> {
         match &location.place {
             Place::Body(path) => path.find(self.document.as_ref()?).cloned(),
@@ -61,24 +61,24 @@ impl StepAnswer {
         }
     }
 
-    pub(super) fn read(raw: RawAnswer, response: &ResponseForm) -> Self {
+    pub(super) fn read(raw: RawResponse, rules: &ResponseRules) -> Self {
         let (text, is_text) = decoded(&raw);
         let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let body = response
+        let body = rules
             .strip_prefix
             .as_deref()
             .and_then(|prefix| body.trim_start().strip_prefix(prefix))
             .unwrap_or(body);
-        let document = match response.format {
+        let document = match rules.format {
             // The prefix may be the beginning of the call.
-            Format::Json => serde_json::from_str(body.trim())
+            ResponseFormat::Json => serde_json::from_str(body.trim())
                 .ok()
                 .or_else(|| read_call(body))
                 .or_else(|| read_call(&text)),
-            Format::Xml => read_xml(body),
-            Format::Form => read_form(body),
+            ResponseFormat::Xml => read_xml(body),
+            ResponseFormat::Form => read_form(body),
             // An object is no token but a provider that speaks JSON when it refuses.
-            Format::Text => is_text
+            ResponseFormat::Text => is_text
                 .then(|| body.trim().into())
                 .filter(|text: &Json| text != "" && read_object(body.trim()).is_none()),
         };
@@ -87,12 +87,12 @@ impl StepAnswer {
             headers: raw.headers,
             text,
             document,
-            format: response.format,
+            format: rules.format,
         }
     }
 
-    /// The answer with what there is of an error in it: where the body is not what the realm says,
-    /// as the JSON object that it is, bare or within a script call (`callback( {…} );`). Some
+    /// The response with what there is of an error in it: where the body is not what the realm
+    /// says, as the JSON object that it is, bare or within a script call (`callback( {…} );`). Some
     /// providers refuse in another format than they grant.
     pub(super) fn as_error(&self) -> Cow<'_, Self> {
         let text = self.text.trim_start_matches('\u{feff}').trim();
@@ -153,7 +153,7 @@ impl StepAnswer {
 
 /// The body as text, and whether it is text: in the encoding that its media type or XML declaration
 /// names, else in UTF-8.
-fn decoded(raw: &RawAnswer) -> (String, bool) {
+fn decoded(raw: &RawResponse) -> (String, bool) {
     let media_type = raw
         .headers
         .iter()
@@ -317,8 +317,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn answer() -> StepAnswer {
-        let mut raw = RawAnswer::json(
+    fn response() -> StepResponse {
+        let mut raw = RawResponse::json(
             200,
             &json!({"a": {"b-c": [1, {"d": "x"}]}, "text": "member"}),
         );
@@ -327,10 +327,10 @@ mod tests {
             .push(("Set-Cookie".into(), "sid=a1; path=/; HttpOnly".into()));
         raw.headers
             .push(("set-cookie".into(), "other=\"b 2\"".into()));
-        StepAnswer::read(
+        StepResponse::read(
             raw,
-            &ResponseForm {
-                format: Format::Json,
+            &ResponseRules {
+                format: ResponseFormat::Json,
                 strip_prefix: None,
             },
         )
@@ -352,13 +352,13 @@ mod tests {
             ("steps[0].header:X-Token", Some(json!("from header"))),
         ] {
             assert_eq!(
-                answer().at(&Location::read(written).unwrap()),
+                response().at(&Location::read(written).unwrap()),
                 expected,
                 "{written}"
             );
         }
         assert!(
-            answer()
+            response()
                 .at(&Location::read("text").unwrap())
                 .unwrap()
                 .as_str()
@@ -367,15 +367,15 @@ mod tests {
         );
     }
 
-    fn read(format: Format, prefix: Option<&str>, body: &str) -> Option<Json> {
-        let raw = RawAnswer {
+    fn read(format: ResponseFormat, prefix: Option<&str>, body: &str) -> Option<Json> {
+        let raw = RawResponse {
             status: 200,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         };
-        StepAnswer::read(
+        StepResponse::read(
             raw,
-            &ResponseForm {
+            &ResponseRules {
                 format,
                 strip_prefix: prefix.map(str::to_owned),
             },
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_format_is_read() {
-        use Format::{Form, Json, Text, Xml};
+        use ResponseFormat::{Form, Json, Text, Xml};
         for (format, prefix, body, expected) in [
             (Json, None, r#"{"a":1}"#, Some(json!({"a": 1}))),
             (Json, None, "\u{feff} \"token\" ", Some(json!("token"))),
@@ -451,35 +451,35 @@ mod tests {
             ("<a>({})", None),
             (r#"["error"]"#, None),
         ] {
-            let raw = RawAnswer {
+            let raw = RawResponse {
                 status: 200,
                 headers: Vec::new(),
                 body: body.as_bytes().to_vec(),
             };
-            let form = ResponseForm {
-                format: Format::Form,
+            let rules = ResponseRules {
+                format: ResponseFormat::Form,
                 strip_prefix: None,
             };
             assert_eq!(
-                StepAnswer::read(raw, &form).as_error().document.as_ref(),
+                StepResponse::read(raw, &rules).as_error().document.as_ref(),
                 expected,
                 "{body}"
             );
         }
     }
 
-    fn of(body: &[u8], headers: &[(&str, &str)], format: Format) -> StepAnswer {
+    fn of(body: &[u8], headers: &[(&str, &str)], format: ResponseFormat) -> StepResponse {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        StepAnswer::read(
-            RawAnswer {
+        StepResponse::read(
+            RawResponse {
                 status: 200,
                 headers,
                 body: body.to_vec(),
             },
-            &ResponseForm {
+            &ResponseRules {
                 format,
                 strip_prefix: None,
             },
@@ -495,8 +495,8 @@ mod tests {
             "application/json; charset=GBK",
             "text/html;charset=\"gb2312\"; x=y",
         ] {
-            let answer = of(gbk, &[("Content-Type", media_type)], Format::Json);
-            assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
+            let response = of(gbk, &[("Content-Type", media_type)], ResponseFormat::Json);
+            assert_eq!(response.document.as_ref(), Some(&expected), "{media_type}");
         }
         let utf8 = expected.to_string();
         for media_type in [
@@ -504,12 +504,12 @@ mod tests {
             "application/json; charset=ISO-8859-1",
             "text/plain; charset=none",
         ] {
-            let answer = of(
+            let response = of(
                 utf8.as_bytes(),
                 &[("content-type", media_type)],
-                Format::Json,
+                ResponseFormat::Json,
             );
-            assert_eq!(answer.document.as_ref(), Some(&expected), "{media_type}");
+            assert_eq!(response.document.as_ref(), Some(&expected), "{media_type}");
         }
         let xml = [
             b"<?xml version='1.0' encoding='GBK'?><msg>".as_slice(),
@@ -518,31 +518,34 @@ mod tests {
         ]
         .concat();
         assert_eq!(
-            of(&xml, &[], Format::Xml).document,
+            of(&xml, &[], ResponseFormat::Xml).document,
             Some(json!({"msg": "密"}))
         );
-        assert_eq!(of(gbk, &[], Format::Text).document, None);
+        assert_eq!(of(gbk, &[], ResponseFormat::Text).document, None);
     }
 
     #[test]
     fn a_script_call_is_its_object() {
-        let answer = of(
+        let response = of(
             b"callback( {\"access_token\":\"t\"} );\n",
             &[],
-            Format::Json,
+            ResponseFormat::Json,
         );
-        assert_eq!(answer.document, Some(json!({"access_token": "t"})));
-        let form = ResponseForm {
-            format: Format::Json,
+        assert_eq!(response.document, Some(json!({"access_token": "t"})));
+        let rules = ResponseRules {
+            format: ResponseFormat::Json,
             strip_prefix: Some("cb(".to_owned()),
         };
-        let raw = RawAnswer {
+        let raw = RawResponse {
             status: 200,
             headers: Vec::new(),
             body: b"cb({\"access_token\":\"t\"})".to_vec(),
         };
-        assert_eq!(StepAnswer::read(raw, &form).document, answer.document);
-        assert_eq!(of(b"<script>f({})", &[], Format::Json).document, None);
+        assert_eq!(StepResponse::read(raw, &rules).document, response.document);
+        assert_eq!(
+            of(b"<script>f({})", &[], ResponseFormat::Json).document,
+            None
+        );
     }
 
     #[test]
@@ -552,13 +555,13 @@ mod tests {
             ("set-cookie", "other=\"b 2\""),
             ("Set-Cookie", "sid=new; path=/"),
         ];
-        let answer = of(b"{}", &set, Format::Json);
+        let response = of(b"{}", &set, ResponseFormat::Json);
         assert_eq!(
-            (answer.cookie("sid"), answer.cookie("other")),
+            (response.cookie("sid"), response.cookie("other")),
             (Some("new"), Some("\"b 2\""))
         );
         assert_eq!(
-            answer.to_json()["cookies"],
+            response.to_json()["cookies"],
             json!({"sid": "new", "other": "\"b 2\""})
         );
     }

@@ -1,10 +1,10 @@
-//! Any bytes as an answer, in every format and unit.
+//! Any bytes as a response, in every format and unit.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use token_server::realm::{Definition, RawAnswer};
+use token_server::realm::{Definition, RawResponse};
 
 #[path = "facts.rs"]
 mod facts;
@@ -50,13 +50,13 @@ fuzz_target!(|data: &[u8]| {
         ),
         ("x".to_owned(), "h".to_owned()),
     ];
-    let raw = RawAnswer {
+    let raw = RawResponse {
         status,
         headers,
         body: body.to_vec(),
     };
-    if let Some(form) = definition.form() {
-        let _ = form
+    if let Some(recipe) = definition.recipe() {
+        let _ = recipe
             .rehearse(facts::of(definition), vec![raw], false)
             .report(false);
     }

@@ -1,4 +1,4 @@
-//! How an answer is read and judged: `response`, `success_when`, `token`, `expires`, `outputs`,
+//! How a response is read and evaluated: `response`, `success_when`, `token`, `expires`, `outputs`,
 //! `save`, `errors`.
 
 use std::time::Duration;
@@ -12,18 +12,19 @@ use crate::json::suggestion;
 use crate::json::{Issues, Object, kind, pointer};
 use crate::realm::Path;
 use crate::realm::duration;
-use crate::realm::form::{
-    Codes, Condition, ErrorsForm, Expires, Form, Format, Output, ResponseForm, Save, Unit,
-};
 use crate::realm::location::{Location, scalar};
+use crate::realm::recipe::{
+    Codes, Condition, ErrorRules, Expires, Output, Recipe, ResponseFormat, ResponseRules, Save,
+    Unit,
+};
 use crate::realm::template::Template;
 
-pub(super) fn read(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues) {
+pub(super) fn read(object: &mut Object<'_>, recipe: &mut Recipe, issues: &mut Issues) {
     let given = |value: Option<&'_ Json>| value.filter(|value| !value.is_null()).cloned();
     if let Some(response) = given(object.member("response"))
         && let Some(response) = read_response(&response, "/config/response", issues)
     {
-        form.response = response;
+        recipe.response = response;
     }
     let conditions = read_conditions(
         object.member("success_when"),
@@ -31,12 +32,12 @@ pub(super) fn read(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues
         issues,
     );
     if !conditions.is_empty() {
-        form.success_when = conditions;
+        recipe.success_when = conditions;
     }
     let token = object.member("token").filter(|value| !value.is_null());
     match token {
-        Some(token) => form.token = locations(token, "/config/token", issues),
-        None if form.token.is_empty() => {
+        Some(token) => recipe.token = locations(token, "/config/token", issues),
+        None if recipe.token.is_empty() => {
             issues.add(
                 "/config/token",
                 "required: where the token is, e.g. $.access_token",
@@ -47,12 +48,12 @@ pub(super) fn read(object: &mut Object<'_>, form: &mut Form, issues: &mut Issues
     if let Some(expires) = given(object.member("expires"))
         && let Some(expires) = read_expires(&expires, "/config/expires", issues)
     {
-        form.expires = expires;
+        recipe.expires = expires;
     }
-    read_outputs(object.member("outputs"), form, issues);
-    read_saves(object.member("save"), form, issues);
+    read_outputs(object.member("outputs"), recipe, issues);
+    read_saves(object.member("save"), recipe, issues);
     if let Some(errors) = given(object.member("errors")) {
-        read_errors(&errors, &mut form.errors, issues);
+        read_errors(&errors, &mut recipe.errors, issues);
     }
 }
 
@@ -95,15 +96,15 @@ fn location(value: &Json, at: &str, issues: &mut Issues) -> Option<Location> {
         .ok()
 }
 
-const FORMATS: [(&str, Format); 4] = [
-    ("json", Format::Json),
-    ("xml", Format::Xml),
-    ("form", Format::Form),
-    ("text", Format::Text),
+const FORMATS: [(&str, ResponseFormat); 4] = [
+    ("json", ResponseFormat::Json),
+    ("xml", ResponseFormat::Xml),
+    ("form", ResponseFormat::Form),
+    ("text", ResponseFormat::Text),
 ];
 
 /// Reads `{"format", "strip_prefix"}`.
-pub(super) fn read_response(value: &Json, at: &str, issues: &mut Issues) -> Option<ResponseForm> {
+pub(super) fn read_response(value: &Json, at: &str, issues: &mut Issues) -> Option<ResponseRules> {
     let mut object = Object::read(value, at, issues)?;
     let word = object.text("format", issues).unwrap_or("json");
     let strip_prefix = object
@@ -121,7 +122,7 @@ pub(super) fn read_response(value: &Json, at: &str, issues: &mut Issues) -> Opti
             "expected one of: json, xml, form, text",
         );
     }
-    Some(ResponseForm {
+    Some(ResponseRules {
         format: format?,
         strip_prefix,
     })
@@ -371,7 +372,7 @@ fn duration(object: &mut Object<'_>, name: &'static str, issues: &mut Issues) ->
         .ok()
 }
 
-fn read_outputs(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
+fn read_outputs(value: Option<&Json>, recipe: &mut Recipe, issues: &mut Issues) {
     let at = "/config/outputs";
     let Some(outputs) = value
         .filter(|value| !value.is_null())
@@ -393,12 +394,13 @@ fn read_outputs(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
             | Json::Array(_)
             | Json::Object(_)) => location(value, &place, issues).map(Output::Found),
         };
-        form.outputs
+        recipe
+            .outputs
             .extend(output.map(|output| (name.clone(), output)));
     }
 }
 
-fn read_saves(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
+fn read_saves(value: Option<&Json>, recipe: &mut Recipe, issues: &mut Issues) {
     let at = "/config/save";
     let Some(saves) = value
         .filter(|value| !value.is_null())
@@ -406,7 +408,7 @@ fn read_saves(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
     else {
         return;
     };
-    form.save.clear();
+    recipe.save.clear();
     for (input, value) in saves {
         let place = pointer(at, input);
         // One that cannot be read is known all the same, so that only the cause is told.
@@ -415,7 +417,8 @@ fn read_saves(value: Option<&Json>, form: &mut Form, issues: &mut Issues) {
             from: Location::of_path(Path::of_name(input)),
             expires: None,
         };
-        form.save
+        recipe
+            .save
             .push(read_save(input, value, &place, issues).unwrap_or_else(unread));
     }
 }
@@ -448,7 +451,7 @@ fn read_save(input: &str, value: &Json, at: &str, issues: &mut Issues) -> Option
     })
 }
 
-fn read_errors(value: &Json, errors: &mut ErrorsForm, issues: &mut Issues) {
+fn read_errors(value: &Json, errors: &mut ErrorRules, issues: &mut Issues) {
     let at = "/config/errors";
     let Some(mut object) = Object::read(value, at, issues) else {
         return;

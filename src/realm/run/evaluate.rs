@@ -1,4 +1,4 @@
-//! Judging what a provider answered: a token and its life, or why not.
+//! Evaluates a provider's responses: a token and its life, or why not.
 //!
 //! No token found is a failure, always, whatever the status says: most providers answer errors with
 //! HTTP 200.
@@ -10,20 +10,20 @@ use serde_json::Value as Json;
 
 use super::{Run, Saved};
 use crate::failure::{Failure, FailureKind, ProviderSays};
-use crate::realm::answer::{
-    Answer, Expiry, known_class, provider_says, says_error, status_kind, unreadable, words,
-};
-use crate::realm::document::StepAnswer;
-use crate::realm::form::templates::step_of_var;
-use crate::realm::form::{Codes, Condition, Expires, Output, Style};
 use crate::realm::location::{Location, scalar};
+use crate::realm::outcome::{
+    Expiry, Fetched, known_class, provider_says, says_error, status_kind, unreadable, words,
+};
+use crate::realm::recipe::templates::step_of_var;
+use crate::realm::recipe::{Codes, Condition, Expires, Form, Output};
+use crate::realm::response::StepResponse;
 use crate::realm::template::{Template, is_absence};
 use crate::token::TokenText;
 
 impl Run<'_> {
-    /// Whether an answer lets the fetch go on.
-    pub(super) fn judge(&self, index: usize) -> Result<(), Failure> {
-        let Some(answer) = self.steps.get(index) else {
+    /// Whether a response lets the fetch go on.
+    pub(super) fn evaluate(&self, index: usize) -> Result<(), Failure> {
+        let Some(response) = self.steps.get(index) else {
             return Ok(());
         };
         let is_last = index + 1 >= self.requests.len();
@@ -31,31 +31,31 @@ impl Run<'_> {
         let names_status = conditions
             .iter()
             .any(|condition| matches!(condition, Condition::Status(_)));
-        if !names_status && !(200..300).contains(&answer.status) {
-            let is_redirect = (300..400).contains(&answer.status);
+        if !names_status && !(200..300).contains(&response.status) {
+            let is_redirect = (300..400).contains(&response.status);
             return Err(if is_redirect {
-                self.refusal(answer)
+                self.refusal(response)
             } else {
-                self.refusal_or_unreadable(answer)
+                self.refusal_or_unreadable(response)
             });
         }
-        if answer.document.is_none() && self.needs_body(is_last, conditions) {
-            return Err(self.refusal_or_unreadable(answer));
+        if response.document.is_none() && self.needs_body(is_last, conditions) {
+            return Err(self.refusal_or_unreadable(response));
         }
         if let Some(broken) = conditions
             .iter()
-            .find(|condition| !self.holds(condition, answer))
+            .find(|condition| !self.holds(condition, response))
         {
-            return Err(self.broken(broken, answer));
+            return Err(self.broken(broken, response));
         }
-        let knows_errors = self.form.style.knows_errors();
-        if knows_errors && answer.document.as_ref().is_some_and(says_error) {
-            return Err(self.refusal(answer));
+        let knows_errors = self.recipe.form.knows_errors();
+        if knows_errors && response.document.as_ref().is_some_and(says_error) {
+            return Err(self.refusal(response));
         }
         Ok(())
     }
 
-    /// What has to hold for an answer.
+    /// What has to hold for a response.
     fn conditions(&self, index: usize) -> &[Condition] {
         let own = self
             .requests
@@ -64,20 +64,21 @@ impl Run<'_> {
             .unwrap_or_default();
         let is_last = index + 1 >= self.requests.len();
         if own.is_empty() && is_last {
-            &self.form.success_when
+            &self.recipe.success_when
         } else {
             own
         }
     }
 
-    /// Works out the vars by which an answer is judged, also one that refuses, and those that are
-    /// not to be shown with it: what it lacks for them is not there.
+    /// Works out the vars by which a response is evaluated, also one that refuses, and those that
+    /// are not to be shown with it: what it lacks for them is not there.
     ///
-    /// Answers why a var that is tested cannot be worked out, other than for what the answer lacks.
-    pub(super) fn work_out_for_judging(&mut self, index: usize) -> Option<Failure> {
-        let form = self.form;
-        let errors = form.errors.code.iter().chain(&form.errors.message);
-        for name in errors.chain(form.taken()).filter_map(Location::var) {
+    /// Returns why a var that is tested cannot be worked out, other than for what the response
+    /// lacks.
+    pub(super) fn work_out_for_evaluation(&mut self, index: usize) -> Option<Failure> {
+        let recipe = self.recipe;
+        let errors = recipe.errors.code.iter().chain(&recipe.errors.message);
+        for name in errors.chain(recipe.taken()).filter_map(Location::var) {
             // One that cannot be worked out is found nowhere.
             let _ = self.work_out(name);
         }
@@ -95,13 +96,13 @@ impl Run<'_> {
             .find(|failure| !is_absence(&failure.detail))
     }
 
-    /// Whether a condition holds for an answer.
-    pub(super) fn holds(&self, condition: &Condition, answer: &StepAnswer) -> bool {
-        let found = |at: &Location| self.find_in(at, answer).filter(|value| !value.is_null());
+    /// Whether a condition holds for a response.
+    pub(super) fn holds(&self, condition: &Condition, response: &StepResponse) -> bool {
+        let found = |at: &Location| self.find_in(at, response).filter(|value| !value.is_null());
         let is_one =
             |value: &Json, values: &Codes| scalar(value).is_some_and(|text| values.contains(&text));
         match condition {
-            Condition::Status(statuses) => statuses.contains(&answer.status),
+            Condition::Status(statuses) => statuses.contains(&response.status),
             Condition::Equals {
                 at,
                 values,
@@ -115,18 +116,18 @@ impl Run<'_> {
         }
     }
 
-    /// The value at a place, seen from an answer.
-    pub(super) fn find_in(&self, place: &Location, answer: &StepAnswer) -> Option<Json> {
+    /// The value at a place, seen from a response.
+    pub(super) fn find_in(&self, place: &Location, response: &StepResponse) -> Option<Json> {
         match (place.var(), place.named_step()) {
-            (None, None) => answer.at(place),
+            (None, None) => response.at(place),
             _ => self.find(place),
         }
     }
 
-    /// Whether the body as read is needed to judge.
+    /// Whether the body as read is needed to evaluate it.
     fn needs_body(&self, is_last: bool, conditions: &[Condition]) -> bool {
         let for_token = is_last
-            && self.form.token.iter().all(|token| {
+            && self.recipe.token.iter().all(|token| {
                 token.is_in_body() && token.step(self.requests.len()) + 1 == self.requests.len()
             });
         for_token
@@ -137,27 +138,27 @@ impl Run<'_> {
 
     /// Where the body is not what the realm says and tells nothing either, that is what there is to
     /// say.
-    fn refusal_or_unreadable(&self, answer: &StepAnswer) -> Failure {
+    fn refusal_or_unreadable(&self, response: &StepResponse) -> Failure {
         let says_nothing =
-            answer.document.is_none() && self.says(answer) == ProviderSays::default();
+            response.document.is_none() && self.says(response) == ProviderSays::default();
         let failure = if says_nothing {
-            unreadable(answer)
+            unreadable(response)
         } else {
-            self.refusal(answer)
+            self.refusal(response)
         };
         Failure {
-            retry_after: retry_after(answer),
+            retry_after: retry_after(response),
             ..failure
         }
     }
 
-    /// A condition does not hold: the provider refused. Where the answer has no code of its own,
+    /// A condition does not hold: the provider refused. Where the response has no code of its own,
     /// what was tested is it.
-    fn broken(&self, condition: &Condition, answer: &StepAnswer) -> Failure {
-        let mut failure = self.refusal(answer);
+    fn broken(&self, condition: &Condition, response: &StepResponse) -> Failure {
+        let mut failure = self.refusal(response);
         if failure.provider.code.is_none()
             && let Condition::Equals { at, .. } | Condition::NotEquals { at, .. } = condition
-            && let Some(code) = self.find_in(at, answer).as_ref().and_then(words)
+            && let Some(code) = self.find_in(at, response).as_ref().and_then(words)
         {
             failure.kind = self.class_of(&code).unwrap_or(failure.kind);
             failure.provider.code = Some(code);
@@ -166,20 +167,20 @@ impl Run<'_> {
     }
 
     /// The provider refused: why, in its words, and of which class.
-    fn refusal(&self, answer: &StepAnswer) -> Failure {
-        let says = self.says(answer);
-        let by_status = status_kind(answer.status);
+    fn refusal(&self, response: &StepResponse) -> Failure {
+        let says = self.says(response);
+        let by_status = status_kind(response.status);
         let by_code = says.code.as_deref().and_then(|code| self.class_of(code));
         let known = || {
-            answer
+            response
                 .document
                 .as_ref()
-                .filter(|_| self.form.style == Style::Inherited)
+                .filter(|_| self.recipe.form == Form::Inherited)
                 .and_then(known_class)
         };
         let by_code = by_code.or_else(known);
         let kind = by_code.or(by_status).unwrap_or(FailureKind::Refused);
-        let status = answer.status;
+        let status = response.status;
         let detail = match kind {
             FailureKind::Busy if by_code.is_none() => {
                 format!("the provider is overloaded or broken (HTTP {status})")
@@ -205,20 +206,20 @@ impl Run<'_> {
             }
         };
         let is_throttled = status == 429;
-        let retry_after = retry_after(answer);
+        let retry_after = retry_after(response);
         Failure {
             provider: says,
             is_throttled,
             retry_after,
-            is_answer: true,
+            is_response: true,
             ..Failure::new(kind, detail)
         }
     }
 
     /// Code and message where the realm says, else where providers put them.
-    fn says(&self, answer: &StepAnswer) -> ProviderSays {
-        let errors = &self.form.errors;
-        let read = answer.as_error();
+    fn says(&self, response: &StepResponse) -> ProviderSays {
+        let errors = &self.recipe.errors;
+        let read = response.as_error();
         // Where the realm says is for the format that it says.
         let is_other = |places: &[Location]| places.is_empty() || matches!(read, Cow::Owned(_));
         let first = |places: &[Location]| {
@@ -242,7 +243,7 @@ impl Run<'_> {
 
     /// The class that the realm gives to a code.
     fn class_of(&self, code: &str) -> Option<FailureKind> {
-        let errors = &self.form.errors;
+        let errors = &self.recipe.errors;
         let classes = [
             (&errors.dependency, FailureKind::Dependency),
             (&errors.reauthorise, FailureKind::Reauthorise),
@@ -259,16 +260,16 @@ impl Run<'_> {
         // One that is written out wins over a pattern.
         let listed = by(|listed, code| listed == code).or_else(|| by(is_like));
         let is_lost_grant =
-            self.form.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
+            self.recipe.rotates() && errors.reauthorise.is_empty() && code == "invalid_grant";
         listed.or_else(|| is_lost_grant.then_some(FailureKind::Reauthorise))
     }
 
-    /// What of an answer is to be stored at once. Nothing keeps a new grant from being stored: the
+    /// What of a response is to be stored at once. Nothing keeps a new grant from being stored: the
     /// old one is spent.
     pub(super) fn saved(&mut self, index: usize) -> Saved {
-        let form = self.form;
+        let recipe = self.recipe;
         let mut saved = Saved::default();
-        for save in &form.save {
+        for save in &recipe.save {
             if self.step_of(&save.from) != index {
                 continue;
             }
@@ -300,30 +301,43 @@ impl Run<'_> {
         saved
     }
 
-    /// The answer that a place is in; a var is known with the last one that it is made from.
+    /// The response that a place is in; a var is known with the last one that it is made from.
     fn step_of(&self, place: &Location) -> usize {
         let last = self.requests.len().saturating_sub(1);
-        let var = place.var().and_then(|name| step_of_var(self.form, name));
+        let var = place.var().and_then(|name| step_of_var(self.recipe, name));
         var.unwrap_or_else(|| place.step(self.requests.len()))
             .min(last)
     }
 
     /// Works out the vars that token, expiry and outputs are made of.
     pub(super) fn work_out_results(&mut self) -> Result<(), Failure> {
-        let form = self.form;
-        let found = form.outputs.iter().filter_map(|(_, output)| match output {
-            Output::Found(location) => Some(location),
-            Output::Made(_) => None,
-        });
-        self.work_out_found(form.token.iter().chain(form.expires.places()).chain(found))?;
-        let made = form.outputs.iter().filter_map(|(_, output)| match output {
-            Output::Made(template) => Some(template),
-            Output::Found(_) => None,
-        });
+        let recipe = self.recipe;
+        let found = recipe
+            .outputs
+            .iter()
+            .filter_map(|(_, output)| match output {
+                Output::Found(location) => Some(location),
+                Output::Made(_) => None,
+            });
+        self.work_out_found(
+            recipe
+                .token
+                .iter()
+                .chain(recipe.expires.places())
+                .chain(found),
+        )?;
+        let made = recipe
+            .outputs
+            .iter()
+            .filter_map(|(_, output)| match output {
+                Output::Made(template) => Some(template),
+                Output::Found(_) => None,
+            });
         self.work_out_for(&made.collect::<Vec<_>>())
     }
 
-    /// Works out the vars among these places; one that lacks a value of an answer is found nowhere.
+    /// Works out the vars among these places; one that lacks a value of a response is found
+    /// nowhere.
     fn work_out_found<'b>(
         &mut self,
         places: impl Iterator<Item = &'b Location>,
@@ -338,23 +352,23 @@ impl Run<'_> {
     }
 
     /// The token with its life and outputs.
-    pub(super) fn answer(&self) -> Result<Answer, Failure> {
+    pub(super) fn fetched(&self) -> Result<Fetched, Failure> {
         let token = self
-            .form
+            .recipe
             .token
             .iter()
             .find_map(|place| self.find(place).as_ref().and_then(token_text));
         let token = token.ok_or_else(|| self.no_token())?;
-        let expiry = self.expiry(&self.form.expires, &token)?;
+        let expiry = self.expiry(&self.recipe.expires, &token)?;
         let mut outputs = Vec::new();
-        for (name, output) in &self.form.outputs {
+        for (name, output) in &self.recipe.outputs {
             let value = match output {
                 Output::Found(place) => self.find(place).filter(|value| !value.is_null()),
                 Output::Made(template) => self.made(template, &token),
             };
             outputs.extend(value.map(|value| (name.clone(), value)));
         }
-        Ok(Answer {
+        Ok(Fetched {
             token: TokenText::from(token),
             expiry,
             outputs,
@@ -364,8 +378,8 @@ impl Run<'_> {
 
     /// An output that is made; one that lacks something is left out.
     fn made(&self, template: &Template, token: &str) -> Option<Json> {
-        let scope = WithToken { run: self, token };
-        template.json(&scope).ok().flatten().map(|value| value.real)
+        let names = WithToken { run: self, token };
+        template.json(&names).ok().flatten().map(|value| value.real)
     }
 
     pub(super) fn find(&self, place: &Location) -> Option<Json> {
@@ -376,7 +390,7 @@ impl Run<'_> {
     }
 
     fn no_token(&self) -> Failure {
-        let places: Vec<_> = self.form.token.iter().map(Location::as_str).collect();
+        let places: Vec<_> = self.recipe.token.iter().map(Location::as_str).collect();
         let Some(last) = self.steps.last() else {
             return Failure::new(
                 FailureKind::Config,
@@ -392,7 +406,7 @@ impl Run<'_> {
         // Where the realm says what success looks like, and it does, the realm looks for the token
         // in the wrong place.
         let was_tested = self
-            .form
+            .recipe
             .success_when
             .iter()
             .any(|condition| condition.location().is_some());
@@ -406,7 +420,7 @@ impl Run<'_> {
         );
         Failure {
             provider: says,
-            is_answer: true,
+            is_response: true,
             ..Failure::new(FailureKind::Malformed, detail)
         }
     }
@@ -431,8 +445,8 @@ fn is_like(pattern: &str, text: &str) -> bool {
 }
 
 /// The seconds form of Retry-After (RFC 9110 §10.2.3), at most a day; its date form is left out.
-fn retry_after(answer: &StepAnswer) -> Option<Duration> {
-    let seconds: u64 = answer.header("retry-after")?.trim().parse().ok()?;
+fn retry_after(response: &StepResponse) -> Option<Duration> {
+    let seconds: u64 = response.header("retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(86_400)))
 }
 

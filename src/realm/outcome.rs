@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::document::StepAnswer;
-use super::form::Format;
+use super::recipe::ResponseFormat;
+use super::response::StepResponse;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::token::TokenText;
 
-/// A good answer.
+/// What a fetch brought.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Fetched {
     /// The token.
     pub token: TokenText,
     /// How long it lives from the request on.
@@ -55,7 +55,7 @@ impl Expiry {
     }
 }
 
-impl Answer {
+impl Fetched {
     /// A token without outputs.
     #[must_use]
     pub fn of(token: &str, expiry: Expiry) -> Self {
@@ -68,19 +68,21 @@ impl Answer {
     }
 }
 
-/// An answer whose body is not what the realm says.
-pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
-    let format = answer.format;
-    let looks_like = match answer.text.trim_start().as_bytes().first() {
+/// A response whose body is not what the realm says.
+pub(super) fn unreadable(response: &StepResponse) -> Failure {
+    let format = response.format;
+    let looks_like = match response.text.trim_start().as_bytes().first() {
         None => "is empty".to_owned(),
-        Some(b'<') if format == Format::Xml => {
+        Some(b'<') if format == ResponseFormat::Xml => {
             "is XML that is broken, truncated, too large, or has a DOCTYPE".to_owned()
         }
         Some(b'<') => "is HTML or XML, not what the realm says".to_owned(),
-        Some(b'{' | b'[') if format == Format::Json => "is broken or truncated JSON".to_owned(),
+        Some(b'{' | b'[') if format == ResponseFormat::Json => {
+            "is broken or truncated JSON".to_owned()
+        }
         Some(_) => format!("is not {}", format.name()),
     };
-    let status = answer.status;
+    let status = response.status;
     let kind = status_kind(status).unwrap_or(FailureKind::Malformed);
     // What the status says comes first: the page of a proxy is no JSON, and that is not what is
     // wrong.
@@ -99,7 +101,7 @@ pub(super) fn unreadable(answer: &StepAnswer) -> Failure {
         | FailureKind::TimedOut => format!("the provider's answer (HTTP {status}) {looks_like}"),
     };
     Failure {
-        is_answer: true,
+        is_response: true,
         is_throttled: status == 429,
         ..Failure::new(kind, detail)
     }
@@ -116,7 +118,7 @@ pub(super) fn status_kind(status: u16) -> Option<FailureKind> {
     }
 }
 
-/// Whether an answer is an error whatever else is in it: an `errcode` other than 0 (WeChat's
+/// Whether a response is an error whatever else is in it: an `errcode` other than 0 (WeChat's
 /// family), an `error` (RFC 6749 §5.2). Other members mean one thing here and another there.
 pub(super) fn says_error(document: &Value) -> bool {
     let errcode = document.get("errcode").and_then(words);

@@ -10,31 +10,32 @@ use super::location::Location;
 use super::template::{JwtAlgorithm, Template};
 use super::{Path, Policy};
 
-/// A realm that asks somebody for its tokens, or works them out itself.
+/// How a realm that is not fixed gets its tokens: by requests, or by working them out itself.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Form {
-    pub(super) style: Style,
+pub struct Recipe {
+    pub(super) form: Form,
     pub(super) inputs: Vec<Input>,
     pub(super) vars: Vec<Var>,
-    pub(super) requests: Vec<RequestForm>,
-    pub(super) refresh_requests: Vec<RequestForm>,
-    pub(super) response: ResponseForm,
+    pub(super) requests: Vec<RequestTemplate>,
+    pub(super) refresh_requests: Vec<RequestTemplate>,
+    pub(super) response: ResponseRules,
     pub(super) success_when: Vec<Condition>,
     pub(super) token: Vec<Location>,
     pub(super) expires: Expires,
     pub(super) outputs: Vec<(String, Output)>,
     pub(super) save: Vec<Save>,
     pub(super) depends_on: Vec<Base>,
-    pub(super) errors: ErrorsForm,
+    pub(super) errors: ErrorRules,
     pub(super) token_use: Option<String>,
     pub(super) tls: Option<Tls>,
     pub(super) policy: Policy,
 }
 
-/// Which form it was written in; they differ in what is taken for granted.
+/// The form that it was written in; forms differ in what is taken for granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
-    /// The inherited form: names need no declaration, and an error in the answer wins over a token.
+pub(super) enum Form {
+    /// The inherited form: names need no declaration, and an error in the response wins over a
+    /// token.
     Inherited,
     /// `logic_code`: the secret is POSTed to a function.
     Function,
@@ -43,7 +44,7 @@ pub(super) enum Style {
     General,
 }
 
-impl Style {
+impl Form {
     /// Whether an `errcode` other than 0 or an `error` wins over a token without being told.
     pub(super) fn knows_errors(self) -> bool {
         matches!(self, Self::Inherited | Self::Function | Self::OAuth2)
@@ -110,19 +111,19 @@ pub(super) enum Tree {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct RequestForm {
+pub(super) struct RequestTemplate {
     pub(super) method: http::Method,
     pub(super) url: Template,
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(String, Template)>,
-    pub(super) body: BodyForm,
+    pub(super) body: BodyTemplate,
     /// Overrides that of the whole.
-    pub(super) response: Option<ResponseForm>,
+    pub(super) response: Option<ResponseRules>,
     pub(super) success_when: Vec<Condition>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum BodyForm {
+pub(super) enum BodyTemplate {
     None,
     Form(Vec<(String, Template)>),
     Json(Tree),
@@ -135,21 +136,21 @@ pub(super) enum BodyForm {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct ResponseForm {
-    pub(super) format: Format,
+pub(super) struct ResponseRules {
+    pub(super) format: ResponseFormat,
     pub(super) strip_prefix: Option<String>,
 }
 
 /// How a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ResponseFormat {
     Json,
     Xml,
     Form,
     Text,
 }
 
-impl Format {
+impl ResponseFormat {
     /// As an operator calls it.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -289,7 +290,7 @@ pub(super) struct Base {
 pub(super) type Codes = Vec<String>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ErrorsForm {
+pub(super) struct ErrorRules {
     pub(super) code: Vec<Location>,
     pub(super) message: Vec<Location>,
     pub(super) config: Codes,
@@ -306,17 +307,17 @@ pub(super) struct Tls {
     pub(super) ca: Option<Template>,
 }
 
-impl Form {
-    /// A form of nothing, to be filled in.
-    pub(super) fn blank(style: Style) -> Self {
+impl Recipe {
+    /// An empty recipe, to be filled in.
+    pub(super) fn blank(form: Form) -> Self {
         Self {
-            style,
+            form,
             inputs: Vec::new(),
             vars: Vec::new(),
             requests: Vec::new(),
             refresh_requests: Vec::new(),
-            response: ResponseForm {
-                format: Format::Json,
+            response: ResponseRules {
+                format: ResponseFormat::Json,
                 strip_prefix: None,
             },
             success_when: Vec::new(),
@@ -325,7 +326,7 @@ impl Form {
             outputs: Vec::new(),
             save: Vec::new(),
             depends_on: Vec::new(),
-            errors: ErrorsForm::default(),
+            errors: ErrorRules::default(),
             token_use: None,
             tls: None,
             policy: Policy::default(),
@@ -334,12 +335,12 @@ impl Form {
 
     /// The inherited function: the secret is POSTed, `{"token", "expires_in"}` comes back.
     pub(super) fn function(url: &str) -> Self {
-        let request = RequestForm {
+        let request = RequestTemplate {
             method: http::Method::POST,
             url: Template::literal(url.into(), "/logic_code"),
             query: Vec::new(),
             headers: Vec::new(),
-            body: BodyForm::Secret,
+            body: BodyTemplate::Secret,
             response: None,
             success_when: Vec::new(),
         };
@@ -352,11 +353,11 @@ impl Form {
                 zone: TimeZone::UTC,
                 default: None,
             },
-            ..Self::blank(Style::Function)
+            ..Self::blank(Form::Function)
         }
     }
 
-    /// The places of what is taken out of answers: token, outputs, new values of inputs.
+    /// The places of what is taken out of responses: token, outputs, new values of inputs.
     pub(super) fn taken(&self) -> impl Iterator<Item = &Location> {
         let outputs = self.outputs.iter().filter_map(|(_, output)| match output {
             Output::Found(location) => Some(location),
