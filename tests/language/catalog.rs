@@ -1,12 +1,13 @@
 //! Every shipped preset: that it is whole, and that its recorded exchanges come out as recorded.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use token_server::realm::Origin;
 use token_server::realm::catalog::{Localised, Preset, presets, unreadable};
 
-use crate::example::{definition, rehearsed};
+use crate::example::{definition, facts, rehearsed, responses};
 use crate::jwt::Jwt;
 
 /// How the presets of Chinese providers begin.
@@ -341,6 +342,38 @@ fn parts(name: &str, wanted: &Value, made: &Value) -> Vec<(String, Value, Value)
         .iter()
         .map(|(name, wanted)| (format!("header {name}"), wanted.clone(), header(name)))
         .collect()
+}
+
+fn preset(id: &str) -> &'static Preset {
+    presets().iter().find(|preset| preset.id == id).unwrap()
+}
+
+/// An exchange shows the next grant; how long that one lives decides when it is used unasked.
+#[test]
+fn presets_know_how_long_the_grants_that_come_back_live() {
+    for (id, days) in [("pinterest", 60), ("shopee", 30), ("feishu-user", 7)] {
+        let (preset, mut ends) = (preset(id), None);
+        let (definition, facts) = (definition(preset), facts(&preset.examples[0]));
+        let now = facts.now;
+        let mut run = definition.recipe().unwrap().begin(facts).unwrap();
+        for answer in responses(&preset.examples[0]) {
+            assert!(run.next_request().unwrap().is_some(), "{id}");
+            ends = run.take(answer).unwrap().expires_at;
+        }
+        let lives = Duration::from_hours(days * 24);
+        assert_eq!(ends, Some(now.plus(lives)), "{id}");
+    }
+}
+
+/// Read on the vendor's page of 2.9.2: no more a day, ten a second.
+#[test]
+fn vivo_push_may_be_asked_ten_times_a_second() {
+    let quotas = definition(preset("vivo-push")).policy().quotas;
+    let limits: Vec<_> = quotas
+        .iter()
+        .map(|quota| (quota.limit, quota.window.per()))
+        .collect();
+    assert_eq!(limits, [(10, Duration::from_secs(1))]);
 }
 
 #[test]

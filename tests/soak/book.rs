@@ -16,7 +16,10 @@ use crate::tally::{Ago, Invariant, Tally, Verdict};
 pub(crate) struct Issue {
     pub(crate) account: usize,
     pub(crate) text: String,
+    /// The newest that it was answered for.
     pub(crate) credentials: u64,
+    /// Those that it was made with.
+    pub(crate) made_with: u64,
     pub(crate) at: Instant,
     pub(crate) expires: Instant,
     /// The fetch that was answered it first, in its account.
@@ -263,6 +266,7 @@ impl Book {
             account,
             text: text.clone(),
             credentials,
+            made_with: credentials,
             at: now,
             expires: now + realm.life,
             fetch,
