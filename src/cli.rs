@@ -56,7 +56,9 @@ enum Command {
     Secret(secret::SecretArgs),
     /// Get a token from a running server.
     Token(token::TokenArgs),
-    /// Make, list, rotate and end API keys, on the database.
+    /// Make, list, rotate and end API keys, on the database. Hidden while the server asks nobody for
+    /// one.
+    #[command(hide = true)]
     Key(key::KeyArgs),
     /// List the calls of providers that a running server made, or follow them.
     Log(log::LogArgs),
