@@ -9,6 +9,7 @@ mod exit;
 mod generate;
 mod healthcheck;
 mod import;
+mod key;
 mod log;
 mod migrate;
 mod output;
@@ -55,6 +56,10 @@ enum Command {
     Secret(secret::SecretArgs),
     /// Get a token from a running server.
     Token(token::TokenArgs),
+    /// Make, list, rotate and end API keys, on the database. Hidden while the server asks nobody for
+    /// one.
+    #[command(hide = true)]
+    Key(key::KeyArgs),
     /// List the calls of providers that a running server made, or follow them.
     Log(log::LogArgs),
     /// Look at or bring up to date the database's schema.
@@ -129,6 +134,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Realm(args) => realm::run(&args, output).await,
         Command::Secret(args) => secret::run(&args, output).await,
         Command::Token(args) => token::run(&args, output).await,
+        Command::Key(args) => key::run(&args, output).await,
         Command::Log(args) => log::run(&args, output).await,
         Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Import(args) => {

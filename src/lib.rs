@@ -15,6 +15,7 @@
 //! others. `app` wires them, `cli` runs them. `clock`, `failure`, `secret`, `tasks`, `telemetry`
 //! and `token` are used by all.
 
+pub mod api_key;
 pub mod app;
 pub mod cli;
 pub mod clock;

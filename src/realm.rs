@@ -29,6 +29,7 @@ mod template;
 mod time;
 
 pub use definition::{Definition, Mode, Reference, is_name};
+pub use duration::read_text as read_duration;
 pub use location::Location;
 pub use margin::RefreshAhead;
 pub use outcome::{DEFAULT_LIFE, Expiry, Fetched};

@@ -10,6 +10,7 @@
 //! `renewal` is the one path that fetches and stores a token. Everything else calls it.
 
 mod answer;
+mod api_keys;
 mod calls;
 mod cause;
 mod circuits;
@@ -33,6 +34,7 @@ mod tokens;
 mod upkeep;
 
 pub use answer::{Refused, Stale, TokenAnswer};
+pub use api_keys::{ApiKeyEdit, ApiKeys, HeldKey, MadeApiKey, NewApiKey};
 pub use calls::Calls;
 pub use cause::Cause;
 pub(crate) use edit::{

@@ -6,6 +6,7 @@
 //! judged by affected rows; there is no read lock and no long transaction. Reads answer `Option`,
 //! absence is no error.
 
+mod api_keys;
 mod calls;
 mod changes;
 mod clock;
@@ -20,6 +21,7 @@ mod secrets;
 mod sql;
 mod tokens;
 
+pub use api_keys::{ApiKeyRow, ApiKeyStore, LastUse};
 pub use calls::{CallFilter, CallOutcome, CallRow, CallStore, Usage};
 pub use changes::{ChangeStore, Changes};
 pub use clock::StoreClock;
@@ -50,8 +52,11 @@ impl<S: RealmStore + SecretStore + TokenStore> EditStore for S {}
 /// Errors: `Unavailable` — try again; `Conflict` — too many writers at once, try again; `Corrupt` —
 /// a row cannot be read, an operator must look at it.
 pub trait Store:
-    EditStore + LeaseStore + GrantStore + CallStore + ChangeStore + StoreClock
+    EditStore + LeaseStore + GrantStore + CallStore + ChangeStore + ApiKeyStore + StoreClock
 {
 }
 
-impl<S: EditStore + LeaseStore + GrantStore + CallStore + ChangeStore + StoreClock> Store for S {}
+impl<S> Store for S where
+    S: EditStore + LeaseStore + GrantStore + CallStore + ChangeStore + ApiKeyStore + StoreClock
+{
+}

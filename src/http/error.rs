@@ -132,6 +132,10 @@ impl From<ServiceError> for Problem {
             ServiceError::UnknownSecret(_) => {
                 Self::new(StatusCode::NOT_FOUND, "unknown_secret", detail)
             }
+            ServiceError::UnknownApiKey(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_api_key", detail)
+            }
+            ServiceError::LastAdminKey => Self::new(StatusCode::CONFLICT, "last_admin_key", detail),
             ServiceError::RealmInUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "realm_in_use", detail)
             }

@@ -23,8 +23,9 @@ pub(super) fn read(value: &Value) -> Result<Duration, String> {
     })
 }
 
-/// A number and a unit; no unit means seconds.
-pub(super) fn read_text(text: &str) -> Option<Duration> {
+/// A number and a unit, as `5m` (ms, s, m, h, d); no unit means seconds. `None`: it is none, or longer than 366 days.
+#[must_use]
+pub fn read_text(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
         "ms" => 0.001,

@@ -19,6 +19,14 @@ pub enum ServiceError {
     /// There is no such secret.
     #[error("there is no secret {} in realm {}", .0.key, .0.realm)]
     UnknownSecret(SecretId),
+    /// There is no such API key.
+    #[error("there is no API key {0}")]
+    UnknownApiKey(String),
+    /// Nobody could manage API keys any more.
+    #[error(
+        "this is the last working API key of role admin: make another first, or force it (on the command line --force)"
+    )]
+    LastAdminKey,
     /// Secrets use the realm.
     #[error(
         "realm {id} is used by {secrets} secret(s); delete them first, or with it: ?cascade=true, on the command line --cascade"

@@ -1,6 +1,7 @@
 //! The store in this process's memory: for simulations and tests of the service; passes the suite
 //! of the SQL store.
 
+mod api_keys;
 mod calls;
 mod changes;
 mod grants;
@@ -16,8 +17,10 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use super::{
-    CallRow, Listed, Page, RealmRow, SecretRow, StoreClock, StoreError, StoreResult, TokenRow,
+    ApiKeyRow, CallRow, Listed, Page, RealmRow, SecretRow, StoreClock, StoreError, StoreResult,
+    TokenRow,
 };
+use crate::api_key::ApiKeyId;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::SecretId;
 
@@ -41,6 +44,7 @@ struct State {
     secrets: BTreeMap<SecretId, SecretRow>,
     tokens: BTreeMap<SecretId, TokenEntry>,
     calls: BTreeMap<String, CallRow>,
+    api_keys: BTreeMap<ApiKeyId, ApiKeyRow>,
 }
 
 /// A token's row, and what only the store knows of it.

@@ -3,6 +3,7 @@
 //! Databases differ in `dialect` only. Connections are made when first needed, so the service
 //! starts, and says that it is not ready, while its database is away.
 
+mod api_keys;
 mod calls;
 mod changes;
 mod clock;

@@ -20,6 +20,7 @@ mod grants;
 mod holders;
 mod instances;
 mod issuer;
+mod keys;
 mod lifecycle;
 mod logins;
 mod moving;

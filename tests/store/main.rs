@@ -11,6 +11,7 @@
 
 use crate::databases::{on_every_database, on_every_server, on_every_store, on_galera};
 
+mod api_keys;
 mod calls;
 mod changes;
 mod content;

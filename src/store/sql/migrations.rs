@@ -1,6 +1,7 @@
 //! The versioned schema. A migration is never edited once released; the next change is a new file.
 
 mod m0001_initial;
+mod m0002_api_keys;
 
 use sea_orm::sea_query::{Alias, IntoIden};
 use sea_orm::{DbErr, DynIden};
@@ -12,7 +13,10 @@ pub(super) struct Migrations;
 
 impl MigratorTrait for Migrations {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration)]
+        vec![
+            Box::new(m0001_initial::Migration),
+            Box::new(m0002_api_keys::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -200,7 +200,7 @@ fn versions_and_times(table: &mut TableCreateStatement) {
     table.col(number("deleted_at").null());
 }
 
-fn number(name: &'static str) -> ColumnDef {
+pub(super) fn number(name: &'static str) -> ColumnDef {
     let mut column = ColumnDef::new(Alias::new(name));
     column.big_integer();
     column
