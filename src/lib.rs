@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules are layers: `http → service → {realm, upstream, store}`; `realm` knows none of the
-//! others. `app` wires them, `cli` runs them. `clock`, `failure`, `secret`, `tasks`, `telemetry`
+//! others. `app` wires them, `cli` runs them. `api_key`, `clock`, `failure`, `secret`, `tasks`, `telemetry`
 //! and `token` are used by all.
 
 pub mod api_key;

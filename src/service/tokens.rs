@@ -312,8 +312,8 @@ impl Tokens {
                 });
                 held.map_or(outcome, Ok)
             }
-            Ok(answer) if answer.source == Source::Database => Ok(self.or_unstored(id, answer)),
-            Ok(_) | Err(_) => outcome,
+            Ok(answer) => Ok(self.or_unstored(id, answer)),
+            Err(_) => outcome,
         }
     }
 
