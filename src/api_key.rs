@@ -1,7 +1,7 @@
 //! API keys: the credential of a caller.
 //!
-//! `tsk_` · 11 base62 digits (the id, shown everywhere) · `_` · 43 base62 digits (256 bits of
-//! chance) · 6 base62 digits (CRC-32 of everything before them): 65 characters, found by
+//! `tsk_` · 11 base62 digits (the id, shown everywhere) · `_` · 43 random base62 digits (256
+//! bits) · 6 base62 digits (CRC-32 of everything before them): 65 characters, found by
 //! `tsk_[0-9A-Za-z]{11}_[0-9A-Za-z]{49}`. The checksum tells a mistyped key without a look-up, and
 //! a scanner a real key from one that only looks like it. What is stored is the id and the SHA-256
 //! of the 43 digits.
@@ -185,7 +185,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// So many digits by chance, each as likely as the others.
+/// So many random digits, each as likely as the others.
 fn random_digits(count: usize) -> Result<String, NoRandom> {
     let mut digits = String::with_capacity(count);
     while digits.len() < count {

@@ -66,7 +66,8 @@ impl Role {
         }
     }
 
-    /// Whether a key of this role without a scope has everything, or needs none.
+    /// Whether a key of this role must be given a scope. Without one `admin` and `operator` reach
+    /// every secret, and `cron` needs none.
     #[must_use]
     pub fn needs_scope(self) -> bool {
         matches!(self, Self::App | Self::Push | Self::Edge)

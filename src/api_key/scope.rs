@@ -6,7 +6,8 @@ use std::str::FromStr;
 use crate::secret::SecretRef;
 
 /// Two patterns, `realm:key`. `*` is any run of characters, also none, inside one of the two;
-/// everything else is itself, byte by byte. A realm's name has no colon; a key may have some.
+/// everything else is itself, byte by byte. The first colon separates them: a realm whose own name
+/// has a colon is matched by a `*` in its place only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     realm: Pattern,
@@ -32,28 +33,6 @@ impl Scopes {
         match self {
             Self::All => true,
             Self::Only(scopes) => scopes.iter().any(|scope| scope.matches(secret)),
-        }
-    }
-
-    /// Whether every secret of a realm may be reached.
-    #[must_use]
-    pub fn allow_all_of(&self, realm: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(scopes) => scopes.iter().any(|scope| {
-                scope.key.0.bytes().all(|byte| byte == b'*')
-                    && scope.realm.matches(realm)
-                    && !scope.key.0.is_empty()
-            }),
-        }
-    }
-
-    /// Whether any secret of a realm could be reached.
-    #[must_use]
-    pub fn touch(&self, realm: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(scopes) => scopes.iter().any(|scope| scope.realm.matches(realm)),
         }
     }
 
@@ -161,6 +140,8 @@ mod tests {
             ("*:*a*a", "r", "a", false),
             ("*:aa*aa", "r", "aaa", false),
             ("r:a:b", "r", "a:b", true),
+            ("r:a:b", "r:a", "b", false),
+            ("r*a:b", "r:a", "b", true),
             ("r:+", "r", "x", false),
             ("r:?", "r", "x", false),
             ("r:**", "r", "x", true),
@@ -179,8 +160,6 @@ mod tests {
         let scopes = Scopes::Only(scopes.into());
         let allow = |realm, key| scopes.allow(SecretRef { realm, key });
         assert!(allow("a", "any") && allow("b", "x") && !allow("b", "y"));
-        assert!(scopes.allow_all_of("a") && !scopes.allow_all_of("b"));
-        assert!(scopes.touch("b") && !scopes.touch("c"));
         assert_eq!(scopes.to_texts(), ["a:*", "b:x"]);
         assert!(!Scopes::Only(Vec::new()).allow(SecretRef {
             realm: "a",

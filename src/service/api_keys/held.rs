@@ -114,7 +114,7 @@ pub(super) struct Held {
     snapshot: ArcSwap<Snapshot>,
     /// Kept by whoever makes the next snapshot.
     turn: Mutex<()>,
-    /// Chance of this process: nobody outside can find two texts of one hash.
+    /// Random for this process: nobody outside can find two texts of one hash.
     hashers: [RandomState; 2],
 }
 
