@@ -92,7 +92,7 @@ fn needed() -> f64 {
 /// An instance with one realm, and so many secrets that have a token.
 async fn serving(store: Arc<dyn Store>, clock: Arc<ManualClock>, secrets: usize) -> Services {
     let config = Config::load_without_file(&Environment::of(&[]), &[]).unwrap();
-    let services = Services::over(&config, store, clock, Arc::new(Instantly));
+    let services = Services::over(&config, store, clock, Arc::new(Instantly), None);
     let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
         "token_path": "access_token", "expires_in_path": "expires_in"}});
     services

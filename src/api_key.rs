@@ -170,6 +170,12 @@ impl KeyHash {
     }
 }
 
+impl std::hash::Hash for KeyHash {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 /// In constant time.
 impl PartialEq for KeyHash {
     fn eq(&self, other: &Self) -> bool {

@@ -3,24 +3,35 @@
 mod lifecycle;
 mod services;
 
-use crate::config::Config;
-use crate::http::{Api, Door, Gate};
+use crate::config::{Config, ConfigError};
+use crate::http::{Api, Door, Gate, Keyless};
 
 pub use lifecycle::{Server, StartError, open_store};
 pub use services::Services;
 
-/// The way in to these services, as the configuration has it.
-#[must_use]
-pub fn door(services: &Services, config: &Config) -> Door {
+/// The way in to these services, as the configuration has it; `dev` lets callers without an API key
+/// do everything on this machine.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn door(services: &Services, config: &Config, keyless: Keyless) -> Result<Door, ConfigError> {
     let api = Api {
         tokens: services.tokens.clone(),
         realms: services.realms.clone(),
         secrets: services.secrets.clone(),
         refresher: services.refresher.clone(),
+        api_keys: services.api_keys.clone(),
         calls: services.calls.clone(),
         readiness: services.readiness.clone(),
         metrics: services.metrics.clone(),
         clock: services.clock.clone(),
     };
-    Door::new(Gate::new(!config.server.insecure_no_auth), api)
+    let gate = Gate::new(
+        services.api_keys.clone(),
+        keyless,
+        config.server.trusted_proxies()?,
+        services.metrics.clone(),
+        services.clock.clone(),
+    );
+    Ok(Door::new(gate, api))
 }

@@ -56,9 +56,7 @@ enum Command {
     Secret(secret::SecretArgs),
     /// Get a token from a running server.
     Token(token::TokenArgs),
-    /// Make, list, rotate and end API keys, on the database. Hidden while the server asks nobody for
-    /// one.
-    #[command(hide = true)]
+    /// Make, list, rotate and end API keys, on the database, whether a server runs or not.
     Key(key::KeyArgs),
     /// List the calls of providers that a running server made, or follow them.
     Log(log::LogArgs),
@@ -144,7 +142,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(args) => config::run(&args, output),
         Command::Healthcheck(args) => healthcheck::run(&args, output).await,
         Command::Catalog(args) => catalog::run(&args, output),
-        Command::Generate(args) => generate::run(&args),
+        Command::Generate(args) => generate::run(&args).await,
         Command::Openapi => output::print(&crate::http::description().to_pretty_json()?),
     }
 }

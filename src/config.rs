@@ -2,8 +2,10 @@
 //!
 //! Layers, each over the one before: defaults, a TOML file, the environment
 //! (`TOKEN_SERVER__SECTION__KEY`, and the inherited `MYSQL_*`), flags. A setting whose name ends in
-//! `_FILE` in the environment is read from that file.
+//! `_FILE` in the environment is read from that file, unless the setting is itself a path: its own
+//! name ends in `file`.
 
+mod auth;
 mod database;
 mod environment;
 mod inputs;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use auth::{Anonymous, AnonymousSettings, AuthSettings};
 pub use database::DatabaseSettings;
 pub use environment::Environment;
 pub use inputs::InputSettings;
@@ -32,6 +35,8 @@ pub use upstream::UpstreamSettings;
 pub struct Config {
     /// Where and how to listen.
     pub server: ServerSettings,
+    /// Who may come in.
+    pub auth: AuthSettings,
     /// Where everything is kept.
     pub database: DatabaseSettings,
     /// What a provider may cost.
@@ -116,6 +121,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.server.check()?;
+        self.auth.check()?;
         self.database.parsed()?;
         self.upstream.check()?;
         self.renewal.check()?;
@@ -127,6 +133,12 @@ impl Config {
     #[must_use]
     pub fn unset(&self) -> Vec<(&'static str, &'static str, &'static str)> {
         let optional = [
+            (
+                self.auth.admin_key_file.is_none(),
+                "auth",
+                "admin_key_file",
+                "API keys are in the database alone",
+            ),
             (
                 self.upstream.proxy_url.is_none(),
                 "upstream",

@@ -3,6 +3,7 @@
 //! Every request comes by the `door`: gate, then the hit path, else the router.
 
 mod body;
+mod caller;
 mod catalog;
 mod cron;
 mod door;
@@ -12,11 +13,13 @@ mod guard;
 mod health;
 mod hit;
 mod inputs;
+mod keys;
 mod log;
 mod metrics;
 mod name;
 mod observe;
 mod openapi;
+mod peer;
 mod query;
 mod realms;
 mod report;
@@ -38,13 +41,15 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::clock::Clock;
-use crate::service::{Calls, Readiness, Realms, Refresher, Secrets, Tokens};
+use crate::service::{ApiKeys, Calls, Readiness, Realms, Refresher, Secrets, Tokens};
 use crate::telemetry::Metrics;
 
+pub use caller::Caller;
 pub use door::Door;
 pub use error::Problem;
-pub use gate::{Caller, Gate};
+pub use gate::{Gate, Keyless};
 pub use metrics::metrics_router;
+pub use peer::Peer;
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -57,6 +62,8 @@ pub struct Api {
     pub secrets: Secrets,
     /// Renews ahead of expiry.
     pub refresher: Refresher,
+    /// API keys.
+    pub api_keys: ApiKeys,
     /// The log of calls.
     pub calls: Calls,
     /// Whether the process can serve.
@@ -113,6 +120,10 @@ fn routes_and_description() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(log::list))
         .routes(routes!(status::status))
         .routes(routes!(status::retry))
+        .routes(routes!(status::renew))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::show, keys::edit, keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts();

@@ -26,6 +26,7 @@ pub mod fake_provider;
 pub mod http;
 pub mod import;
 pub mod json;
+pub mod networks;
 pub mod realm;
 pub mod secret;
 pub mod service;

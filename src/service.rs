@@ -25,6 +25,7 @@ mod realms;
 mod refresher;
 mod renewal;
 mod reported;
+mod requester;
 mod schedule;
 mod secrets;
 pub mod store_time;
@@ -50,6 +51,7 @@ pub use renewal::{
     GrantStatus, QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState, Trial,
     TrialInputs, TrialReport,
 };
+pub use requester::Requester;
 pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};
 pub(crate) use stored::stored_definition;

@@ -22,7 +22,7 @@ mod sql;
 mod tokens;
 
 pub use api_keys::{ApiKeyRow, ApiKeyStore, LastUse};
-pub use calls::{CallFilter, CallOutcome, CallRow, CallStore, Usage};
+pub use calls::{CallFilter, CallOutcome, CallRow, CallStore, Usage, UsageOf};
 pub use changes::{ChangeStore, Changes};
 pub use clock::StoreClock;
 pub use error::{StoreError, StoreResult};
@@ -30,7 +30,7 @@ pub use grants::{Grant, GrantStore, Intent};
 pub use leases::{Commit, Lease, LeaseStore};
 pub use memory::{Gate, MemoryStore};
 pub use page::{Listed, Page};
-pub use realms::{RealmRow, RealmStore};
+pub use realms::{RealmFilter, RealmRow, RealmStore};
 pub use secrets::{
     FixedOutline, NextCredentials, SecretFilter, SecretOutline, SecretRow, SecretStore, ValueNames,
 };

@@ -19,7 +19,7 @@ use token_server::import::{ImportError, LegacyUrl, Outcome, Report, Settings, ru
 use token_server::secret::{Credentials, SecretId};
 use token_server::store::{
     DatabaseUrl, DueWindow, Grant, GrantStore as _, Import, Intent, LeaseStore as _, Page,
-    RealmRow, RealmStore as _, SecretFilter, SecretRow, SecretStore as _, SqlStore,
+    RealmFilter, RealmRow, RealmStore as _, SecretFilter, SecretRow, SecretStore as _, SqlStore,
     StoreClock as _, StoreError, TokenStore as _,
 };
 use uuid::Uuid;
@@ -233,7 +233,11 @@ const ALL: Page = Page {
 };
 
 async fn realms(store: &SqlStore) -> Vec<RealmRow> {
-    store.list_realms(None, ALL).await.unwrap().items
+    store
+        .list_realms(&RealmFilter::default(), ALL)
+        .await
+        .unwrap()
+        .items
 }
 
 async fn secrets(store: &SqlStore) -> Vec<SecretRow> {

@@ -29,9 +29,11 @@ pub enum Action {
     Observe,
     /// Reading a token.
     ReadToken,
-    /// Having a token renewed: renew, retry, report. Who may not read the token is answered its
-    /// secret's status.
+    /// Having a token renewed: renew, report. Who may not read the token is answered its secret's
+    /// status.
     Renew,
+    /// Another attempt before the pause after a failure is over; it may use a quota's reserve.
+    Retry,
     /// Seeing how a secret stands.
     SeeStatus,
     /// Writing a pushed input.

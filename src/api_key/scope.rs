@@ -15,9 +15,10 @@ pub struct Scope {
 }
 
 /// Scopes allow, and nothing forbids: what any of them matches may be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scopes {
     /// Every secret.
+    #[default]
     All,
     /// Those that one of these matches.
     Only(Vec<Scope>),
@@ -33,6 +34,52 @@ impl Scopes {
         match self {
             Self::All => true,
             Self::Only(scopes) => scopes.iter().any(|scope| scope.matches(secret)),
+        }
+    }
+
+    /// Whether every secret of a realm may be reached, also those to come: who changes a realm
+    /// changes what is fetched for all of them.
+    #[must_use]
+    pub fn cover_realm(&self, realm: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(scopes) => scopes
+                .iter()
+                .any(|scope| scope.key.is_all() && scope.realm.matches(realm)),
+        }
+    }
+
+    /// Whether some secret of a realm may be reached.
+    #[must_use]
+    pub fn touch_realm(&self, realm: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(scopes) => scopes.iter().any(|scope| scope.realm.matches(realm)),
+        }
+    }
+
+    /// Whether every secret of every realm may be reached.
+    #[must_use]
+    pub fn cover_all(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(scopes) => scopes
+                .iter()
+                .any(|scope| scope.key.is_all() && scope.realm.is_all()),
+        }
+    }
+
+    /// The pairs of patterns, of realm and key; `None`: all. In each `*` is any run of characters.
+    #[must_use]
+    pub fn patterns(&self) -> Option<Vec<(&str, &str)>> {
+        match self {
+            Self::All => None,
+            Self::Only(scopes) => Some(
+                scopes
+                    .iter()
+                    .map(|scope| (scope.realm.0.as_str(), scope.key.0.as_str()))
+                    .collect(),
+            ),
         }
     }
 
@@ -90,6 +137,10 @@ impl fmt::Display for Scope {
 }
 
 impl Pattern {
+    fn is_all(&self) -> bool {
+        self.0.bytes().all(|byte| byte == b'*')
+    }
+
     /// Takes as much time as pattern and text are long together, for each star.
     fn matches(&self, text: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else {
@@ -165,6 +216,18 @@ mod tests {
             realm: "a",
             key: "b"
         }));
+    }
+
+    #[test]
+    fn a_realm_is_covered_by_a_scope_of_all_its_keys() {
+        let of =
+            |texts: &[&str]| Scopes::Only(texts.iter().map(|text| text.parse().unwrap()).collect());
+        let some = of(&["a:*", "b:x", "c*:**"]);
+        let covered = ["a", "b", "c1"].map(|realm| some.cover_realm(realm));
+        assert_eq!(covered, [true, false, true]);
+        assert!(some.touch_realm("b") && !some.touch_realm("d"));
+        assert!(!some.cover_all() && of(&["*:*"]).cover_all() && Scopes::All.cover_all());
+        assert!(!of(&[]).touch_realm("a"));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::{Services, door};
 use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::http::metrics_router;
+use crate::config::{Config, ConfigError};
 use crate::http::server::{Serving, serve};
+use crate::http::{Door, Keyless, metrics_router};
 use crate::service::store_time::{compare, keep_on_store_time};
 use crate::store::{Migrated, SqlStore, StoreError};
 use crate::upstream::SetupError;
@@ -48,9 +48,7 @@ pub enum StartError {
 /// When its URL is wrong.
 pub async fn open_store(config: &Config) -> Result<SqlStore, StartError> {
     let database = &config.database;
-    let url = database
-        .parsed()
-        .map_err(|error| StartError::Config(error.0))?;
+    let url = database.parsed().map_err(wrong)?;
     Ok(SqlStore::open(&url, database.max_connections, database.timeout()).await?)
 }
 
@@ -62,21 +60,26 @@ pub struct Server {
     store: SqlStore,
     clock: Arc<SystemClock>,
     services: Services,
+    keyless: Keyless,
 }
 
 impl Server {
-    /// Takes the ports and wires the parts; does not wait for the database.
+    /// Takes the ports and wires the parts; does not wait for the database. `keyless`: what callers
+    /// without an API key may do.
     ///
     /// # Errors
     /// When a setting is wrong, or a port is taken.
-    pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let address = config
-            .server
-            .address()
-            .map_err(|error| StartError::Config(error.0))?;
+    pub async fn bind(config: Config, keyless: Keyless) -> Result<Self, StartError> {
+        let address = config.server.address().map_err(wrong)?;
         let store = open_store(&config).await?;
         let clock = Arc::new(SystemClock::default());
-        let services = Services::build(&config, Arc::new(store.clone()), clock.clone())?;
+        let admin = config.auth.admin_key().map_err(wrong)?;
+        let services = Services::build(
+            &config,
+            Arc::new(store.clone()),
+            clock.clone(),
+            admin.as_ref(),
+        )?;
         let listener = bind(address, "server.listen", "--listen gives another").await?;
         let metrics = bind_metrics(&config).await?;
         Ok(Self {
@@ -86,6 +89,7 @@ impl Server {
             store,
             clock,
             services,
+            keyless,
         })
     }
 
@@ -113,8 +117,12 @@ impl Server {
             store,
             clock,
             services,
+            keyless,
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
+        warn_of(&config, &keyless);
+        let needs_keys = !matches!(keyless, Keyless::Everything);
+        let door = door(&services, &config, keyless).map_err(wrong)?;
         let (fatal, mut failed) = mpsc::channel(1);
         let start = StartUp {
             services: services.clone(),
@@ -122,6 +130,7 @@ impl Server {
             clock,
             interval: config.renewal.sync_interval(),
             refresh_ahead: config.renewal.background,
+            needs_keys,
         };
         services.tasks.spawn("start-up", async move {
             if let Err(error) = start.run(when_ready).await {
@@ -140,7 +149,7 @@ impl Server {
             }
         };
         let finished = tokio::select! {
-            finished = serve_and_drain(listener, &config, &services, stop) => finished,
+            finished = serve_and_drain(listener, (&config, door), &services, stop) => finished,
             () = told_twice() => false,
         };
         store.close().await;
@@ -153,12 +162,12 @@ impl Server {
 /// would get an error from a loop that was told to end.
 async fn serve_and_drain(
     listener: TcpListener,
-    config: &Config,
+    (config, door): (&Config, Door),
     services: &Services,
     stop: impl Future<Output = ()>,
 ) -> bool {
     let serving = Serving {
-        answers: door(services, config),
+        answers: door,
         header_timeout: config.server.header_timeout(),
         tasks: services.tasks.clone(),
     };
@@ -197,6 +206,7 @@ struct StartUp {
     clock: Arc<SystemClock>,
     interval: Duration,
     refresh_ahead: bool,
+    needs_keys: bool,
 }
 
 /// First and longest pause between attempts to reach the database.
@@ -239,6 +249,13 @@ impl StartUp {
         when_ready(self.services.clone())
             .await
             .map_err(|error| StartError::Ready(format!("{error:#}")))?;
+        if let Err(error) = self.services.api_keys.reload().await {
+            tracing::warn!(%error, "the API keys could not be read; the next look reads them");
+        } else if self.needs_keys && !self.services.api_keys.has_admin() {
+            tracing::warn!(
+                "no API key of role admin works: make the first one with: token-server key create --role admin"
+            );
+        }
         self.services.readiness.set_serving();
         tracing::info!("ready");
         Ok(())
@@ -275,6 +292,31 @@ impl StartUp {
     }
 }
 
+fn wrong(error: ConfigError) -> StartError {
+    StartError::Config(error.0)
+}
+
+/// Says what weakens the protection of what is served.
+fn warn_of(config: &Config, keyless: &Keyless) {
+    if config.server.plain_http {
+        tracing::warn!(
+            "server.plain_http is set: API keys and tokens cross the network in plain text unless something before \
+             this server ends TLS"
+        );
+    }
+    if let Keyless::Tokens { .. } = keyless {
+        let (networks, scopes) = (
+            &config.auth.anonymous.networks,
+            &config.auth.anonymous.scopes,
+        );
+        tracing::warn!(
+            networks,
+            scopes,
+            "auth.anonymous is set: callers in these networks read these tokens without an API key"
+        );
+    }
+}
+
 async fn bind(address: SocketAddr, setting: &str, mend: &str) -> Result<TcpListener, StartError> {
     let failed = |error| {
         StartError::Listen(format!(
@@ -285,10 +327,7 @@ async fn bind(address: SocketAddr, setting: &str, mend: &str) -> Result<TcpListe
 }
 
 async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, StartError> {
-    let address = config
-        .metrics
-        .address()
-        .map_err(|error| StartError::Config(error.0))?;
+    let address = config.metrics.address().map_err(wrong)?;
     let Some(address) = address else {
         return Ok(None);
     };

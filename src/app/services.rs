@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::api_key::ApiKey;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::realm::DEFAULT_LIFE;
 use crate::service::memory::Memory;
 use crate::service::sync::Sync;
 use crate::service::{
-    Calls, InputFiles, Readiness, Realms, Refresher, RefresherSettings, Renewal, RenewalParts,
-    RenewalSettings, Secrets, Tokens, Upkeep, UpkeepParts,
+    ApiKeys, Calls, InputFiles, Readiness, Realms, Refresher, RefresherSettings, Renewal,
+    RenewalParts, RenewalSettings, Secrets, Tokens, Upkeep, UpkeepParts,
 };
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -28,6 +29,8 @@ pub struct Services {
     pub realms: Realms,
     /// Secrets.
     pub secrets: Secrets,
+    /// API keys.
+    pub api_keys: ApiKeys,
     /// The log of calls.
     pub calls: Calls,
     /// Renews ahead of expiry.
@@ -52,7 +55,8 @@ pub struct Services {
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 impl Services {
-    /// Wires the parts over a store and a clock.
+    /// Wires the parts over a store and a clock. `admin`: an API key of the configuration that works
+    /// beside those of the store.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
@@ -60,6 +64,7 @@ impl Services {
         config: &Config,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
+        admin: Option<&ApiKey>,
     ) -> Result<Self, SetupError> {
         let egress = config
             .upstream
@@ -70,7 +75,7 @@ impl Services {
             egress,
             config.upstream.proxy_url.as_deref(),
         )?;
-        Ok(Self::over(config, store, clock, Arc::new(upstream)))
+        Ok(Self::over(config, store, clock, Arc::new(upstream), admin))
     }
 
     /// The same over any source of tokens.
@@ -80,6 +85,7 @@ impl Services {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         upstream: Arc<dyn TokenSource>,
+        admin: Option<&ApiKey>,
     ) -> Self {
         let tasks = Tasks::default();
         let metrics = Arc::new(Metrics::new());
@@ -102,24 +108,23 @@ impl Services {
             config.renewal.wait(),
             config.renewal.background,
         );
-        let sync = Sync::new(store.clone(), tokens.clone(), Arc::clone(&clock));
+        let api_keys = ApiKeys::with_admin(store.clone(), Arc::clone(&clock), admin);
+        let followed = (tokens.clone(), api_keys.clone());
+        let sync = Arc::new(Sync::new(store.clone(), followed, Arc::clone(&clock)));
         watch_expiries(&metrics, memory, Arc::clone(&clock));
         let refresher = Refresher::new(
             Arc::clone(&store),
             tokens.clone(),
             Arc::clone(&clock),
             tasks.clone(),
-            RefresherSettings {
-                idle_after: config.renewal.idle_after(),
-                sweep_interval: config.renewal.sweep_interval(),
-            },
+            refresher_settings(config),
         );
         let calls = Calls::new(store.clone(), Arc::clone(&clock), config.renewal.keep_log());
-        let sync = Arc::new(sync);
         let upkeep = UpkeepParts {
             sync: Arc::clone(&sync),
             refresher: refresher.clone(),
             tokens: tokens.clone(),
+            api_keys: api_keys.clone(),
             calls: calls.clone(),
             clock: Arc::clone(&clock),
             tasks: tasks.clone(),
@@ -127,6 +132,7 @@ impl Services {
         Self {
             realms: Realms::new(store.clone(), tokens.clone(), Arc::clone(&clock)),
             secrets: Secrets::new(store.clone(), tokens.clone(), Arc::clone(&clock)),
+            api_keys,
             calls,
             refresher,
             sync,
@@ -138,6 +144,13 @@ impl Services {
             store,
             tokens,
         }
+    }
+}
+
+fn refresher_settings(config: &Config) -> RefresherSettings {
+    RefresherSettings {
+        idle_after: config.renewal.idle_after(),
+        sweep_interval: config.renewal.sweep_interval(),
     }
 }
 

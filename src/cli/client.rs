@@ -1,13 +1,18 @@
 //! Speaking to a server's HTTP API.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, RequestBuilder};
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Certificate, Method, RequestBuilder};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use url::Url;
+use url::{Host, Url};
 
 use super::Exit;
+use crate::api_key::ApiKey;
+use crate::config::Environment;
 
 /// Which server.
 #[derive(Debug, Args)]
@@ -21,6 +26,17 @@ pub(super) struct ServerFlags {
         default_value = "http://127.0.0.1:8080"
     )]
     server: String,
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "A file with the API key to show [default: TOKEN_SERVER_API_KEY, or the file that \
+                TOKEN_SERVER_API_KEY_FILE names]"
+    )]
+    api_key_file: Option<PathBuf>,
+    /// Certificates (PEM) of authorities to trust besides the usual ones.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 /// A caller may wait 25 s for a token; then the network's share.
@@ -45,11 +61,77 @@ impl ServerFlags {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(wrong().into());
         }
-        let http = crate::upstream::client_builder()?
-            .timeout(TIMEOUT)
-            .build()?;
+        let key = self.api_key()?;
+        if key.is_some() {
+            demand_private(&base)?;
+        }
+        let mut http = crate::upstream::client_builder()?.timeout(TIMEOUT);
+        if let Some(file) = &self.ca_file {
+            http = http.tls_certs_merge(authorities(file)?);
+        }
+        if let Some(key) = key {
+            http = http.default_headers([(header::AUTHORIZATION, key)].into_iter().collect());
+        }
+        let http = http.build()?;
         Ok(Client { base, http })
     }
+
+    /// The API key to show, as a header that is never printed.
+    fn api_key(&self) -> anyhow::Result<Option<HeaderValue>> {
+        let (given, text) = match &self.api_key_file {
+            Some(file) => {
+                let wrong =
+                    |error| Exit::usage(format!("--api-key-file {}: {error}", file.display()));
+                let text = std::fs::read_to_string(file).map_err(wrong)?;
+                ("--api-key-file", Some(text))
+            }
+            None => (
+                "TOKEN_SERVER_API_KEY",
+                Environment::of_process()
+                    .api_key()
+                    .map_err(|error| Exit::usage(error.0))?,
+            ),
+        };
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        // What it holds is not repeated.
+        let wrong = || {
+            Exit::usage(format!(
+                "{given}: expected an API key, tsk_ and 61 more characters"
+            ))
+        };
+        let key = ApiKey::read(text.trim()).ok_or_else(wrong)?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.text().expose_secret()))?;
+        bearer.set_sensitive(true);
+        Ok(Some(bearer))
+    }
+}
+
+/// An API key crosses a network only inside TLS.
+fn demand_private(server: &Url) -> anyhow::Result<()> {
+    let is_local = match server.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if server.scheme() == "https" || is_local {
+        return Ok(());
+    }
+    let host = server.host_str().unwrap_or_default();
+    Err(Exit::usage(format!(
+        "--server: an API key is not sent to {host} over plain http, where others could read it: use https"
+    ))
+    .into())
+}
+
+fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let wrong = |why: String| Exit::usage(format!("--ca-file {}: {why}", file.display()));
+    let text = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let read = Certificate::from_pem_bundle(&text).ok();
+    let read = read.filter(|found| !found.is_empty());
+    Ok(read.ok_or_else(|| wrong("holds no certificate in PEM".to_owned()))?)
 }
 
 impl Client {

@@ -16,6 +16,7 @@ use crate::fake_provider::{
     FakeProvider, OAUTH2_CLIENT_ID, OAUTH2_CLIENT_SECRET, WECHAT_APPID, WECHAT_SECRET,
     WECOM_CORPID, WECOM_SECRET,
 };
+use crate::http::Keyless;
 use crate::http::server::{Serving, serve};
 use crate::service::{RealmEdit, SecretEdit};
 use crate::telemetry::logs;
@@ -57,7 +58,9 @@ pub(super) async fn run(args: &DevArgs) -> anyhow::Result<()> {
         Exit::config(format!("{what}{hint}"))
     })?;
     logs::start(&config.log).map_err(Exit::config)?;
-    let server = Server::bind(config).await.map_err(Exit::start)?;
+    let server = Server::bind(config, Keyless::Everything)
+        .await
+        .map_err(Exit::start)?;
     let (address, kept) = (server.address().map_err(Exit::start)?, args.data.is_some());
     let outcome = server
         .run(move |services| async move {
@@ -81,7 +84,6 @@ fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, Config
     let database = format!("sqlite:{}", folder.join("token-server.db").display());
     let flags = [
         ("server.listen", args.listen.clone()),
-        ("server.insecure_no_auth", "false".to_owned()),
         ("server.drain_delay_seconds", "0".to_owned()),
         ("database.url", database),
         ("upstream.allow_networks", "loopback".to_owned()),

@@ -1,10 +1,15 @@
 //! Writes the files that are made of the code; `make gen`.
 
+mod roles;
+
 use std::path::Path;
 
 use clap::Args;
 
 use crate::realm::{reference, schema};
+
+const HEAD: &str = include_str!("generate/roles_head.md");
+const HEAD_ZH: &str = include_str!("generate/roles_head.zh-CN.md");
 
 #[derive(Debug, Args)]
 pub(super) struct GenerateArgs {
@@ -14,7 +19,7 @@ pub(super) struct GenerateArgs {
 }
 
 /// Runs the command.
-pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| -> anyhow::Result<()> {
         let path = args.folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
@@ -26,5 +31,13 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     )?;
     write("schema/realm.json", &schema::text())?;
     write("docs/reference/realm-language.md", &reference::language())?;
-    write("docs/reference/catalog.md", &reference::catalog())
+    write("docs/reference/catalog.md", &reference::catalog())?;
+    let routes = roles::matrix().await?;
+    for (name, head) in [("roles", HEAD), ("roles.zh-CN", HEAD_ZH)] {
+        write(
+            &format!("docs/reference/{name}.md"),
+            &roles::page(&routes, head),
+        )?;
+    }
+    Ok(())
 }

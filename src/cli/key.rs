@@ -89,6 +89,9 @@ struct CreateArgs {
     /// The client certificate (PEM) that stands for it.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
+    /// Print the key alone, to be written to a file.
+    #[arg(long)]
+    key_only: bool,
     /// Print a key without a database, for `auth.admin_key_file`.
     #[arg(long, conflicts_with_all = ["scopes", "note", "expires", "rate", "certificate", "database", "config"])]
     offline: bool,
@@ -179,6 +182,9 @@ async fn act(
                 .create(new_key(args, now)?)
                 .await
                 .map_err(wrong_usage)?;
+            if args.key_only {
+                return print(made.key.text().expose_secret());
+            }
             print_made(&made, output)
         }
         Action::List => {
@@ -313,6 +319,6 @@ fn describe(row: &ApiKeyRow) -> Value {
         "previous_until": ms(row.previous.map(|(_, until)| until)),
         "disabled_at": ms(row.disabled_at),
         "last_used_at": ms(row.last_used.map(|used| used.at)),
-        "last_used_from": row.last_used.map(|used| used.from.to_string()),
+        "last_used_from": row.last_used.and_then(|used| used.from).map(|from| from.to_string()),
     })
 }

@@ -1,4 +1,4 @@
-//! `secret list|show|apply|delete|status|retry`
+//! `secret list|show|apply|delete|status|renew|retry`
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
@@ -43,6 +43,11 @@ enum Action {
     },
     /// How its renewal stands: last success, last failure, next attempt, quotas.
     Status {
+        #[command(flatten)]
+        name: Name,
+    },
+    /// Fetch a new token although the held one is good; prints the status.
+    Renew {
         #[command(flatten)]
         name: Name,
     },
@@ -123,16 +128,24 @@ pub(super) async fn run(args: &SecretArgs, output: Output) -> anyhow::Result<()>
             let status = client
                 .get(&["api", "secret", &name.key, "status"], &name.query())
                 .await?;
-            output.print_one(&if output == Output::Table {
-                dated(&status)
-            } else {
-                status
-            })
+            print_status(&status, output)
+        }
+        Action::Renew { name } => {
+            let path = ["api", "secret", &name.key, "renew"];
+            let status = client.post_with(&path, &name.query(), &Value::Null).await?;
+            print_status(&status, output)
         }
         Action::Retry { name } => {
             let path = ["api", "secret", &name.key, "retry"];
             output.print_one(&client.post_with(&path, &name.query(), &Value::Null).await?)
         }
+    }
+}
+
+fn print_status(status: &Value, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Table => output.print_one(&dated(status)),
+        Output::Json => output.print_one(status),
     }
 }
 

@@ -17,9 +17,6 @@ pub(super) struct ServeArgs {
     /// The address and port of /metrics, or off [default: 127.0.0.1:9464 if it is free].
     #[arg(long, value_name = "ADDR")]
     metrics_listen: Option<String>,
-    /// Serve other machines although there is no authentication yet. Only on a closed network.
-    #[arg(long)]
-    insecure_no_auth: bool,
 }
 
 /// Runs the server until it is told to end.
@@ -31,13 +28,11 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
             .clone()
             .map(|listen| ("metrics.listen", listen)),
     );
-    flags.extend(
-        args.insecure_no_auth
-            .then(|| ("server.insecure_no_auth", "true".to_owned())),
-    );
     let config = args.config.load(flags)?;
     logs::start(&config.log).map_err(Exit::config)?;
-    let server = Server::bind(config).await.map_err(Exit::start)?;
+    let anonymous = config.auth.anonymous();
+    let keyless = anonymous.map_err(|error| Exit::config(error.0))?.into();
+    let server = Server::bind(config, keyless).await.map_err(Exit::start)?;
     let ended = server.run(|_| async { Ok(()) }).await;
     Ok(ended.map_err(Exit::start)?)
 }

@@ -51,6 +51,21 @@ impl Environment {
         )
     }
 
+    /// The API key that commands show: `TOKEN_SERVER_API_KEY`, or out of the file that
+    /// `TOKEN_SERVER_API_KEY_FILE` names.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn api_key(&self) -> Result<Option<String>, ConfigError> {
+        const NAME: &str = "TOKEN_SERVER_API_KEY_FILE";
+        let is_given = |text: &&String| !text.is_empty();
+        if let Some(key) = self.0.get("TOKEN_SERVER_API_KEY").filter(is_given) {
+            return Ok(Some(key.clone()));
+        }
+        let file = self.0.get(NAME).filter(is_given);
+        file.map(|file| contents(NAME, file)).transpose()
+    }
+
     /// The settings it gives, as `(section.key, value)`, weakest first.
     pub(super) fn overrides(&self) -> Result<Vec<(String, String)>, ConfigError> {
         let mut overrides: Vec<_> = self
@@ -63,8 +78,8 @@ impl Environment {
                 continue;
             };
             let (setting, value) = match setting.strip_suffix(FILE_SUFFIX) {
-                Some(setting) => (setting, contents(name, value)?),
-                None => (setting, value.clone()),
+                Some(outer) if !is_path(setting) => (outer, contents(name, value)?),
+                Some(_) | None => (setting, value.clone()),
             };
             overrides.push((setting.to_lowercase().replace("__", "."), value));
         }
@@ -107,6 +122,21 @@ impl Environment {
         ))
     }
 }
+
+/// Whether a setting of this name is a path itself, and so is not read out of a file.
+fn is_path(setting: &str) -> bool {
+    let own = setting.rsplit("__").next().unwrap_or(setting);
+    PATHS.iter().any(|path| path.eq_ignore_ascii_case(own))
+}
+
+/// The settings whose own name ends in `file`.
+const PATHS: [&str; 5] = [
+    "admin_key_file",
+    "certificate_file",
+    "key_file",
+    "client_ca_file",
+    "ca_file",
+];
 
 fn contents(name: &str, file: &str) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(file)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, within};
+use crate::networks::Networks;
 
 /// Where and how to listen.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -13,9 +14,14 @@ use super::{ConfigError, within};
 pub struct ServerSettings {
     /// The address and port of the API. Default `127.0.0.1:8080`. `TOKEN_SERVER__SERVER__LISTEN`
     pub listen: String,
-    /// Serve other machines although there is no authentication yet. Default false.
-    /// `TOKEN_SERVER__SERVER__INSECURE_NO_AUTH`
-    pub insecure_no_auth: bool,
+    /// Listen without TLS on an address that other machines reach: API keys and tokens then cross
+    /// the network in plain text, unless something before it ends TLS. Default false.
+    /// `TOKEN_SERVER__SERVER__PLAIN_HTTP`
+    pub plain_http: bool,
+    /// The proxies whose `Forwarded` or `X-Forwarded-For` says who the caller is: networks like
+    /// `10.1.0.0/16`, `loopback`, `private`, `unix`, separated by commas. Default none.
+    /// `TOKEN_SERVER__SERVER__TRUSTED_PROXIES`
+    pub trusted_proxies: String,
     /// Time a client has to send its request's head, the idle time of a kept connection included:
     /// more than a load balancer keeps one (60 s is common), or it finds the connection closed
     /// under its request. Default 75 s. `TOKEN_SERVER__SERVER__HEADER_TIMEOUT_SECONDS`
@@ -32,7 +38,8 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
-            insecure_no_auth: false,
+            plain_http: false,
+            trusted_proxies: String::new(),
             header_timeout_seconds: 75.0,
             drain_delay_seconds: 2.0,
             drain_timeout_seconds: 15.0,
@@ -44,7 +51,7 @@ impl ServerSettings {
     /// The address to bind.
     ///
     /// # Errors
-    /// When it is no address and port, or not loopback without `insecure_no_auth`.
+    /// When it is no address and port, or not loopback without `plain_http`.
     pub fn address(&self) -> Result<SocketAddr, ConfigError> {
         let listen = self
             .listen
@@ -61,14 +68,24 @@ impl ServerSettings {
                         "server.listen: expected ADDRESS:PORT like 127.0.0.1:8080, found {found:?}"
                     ))
                 })?;
-        if address.ip().is_loopback() || self.insecure_no_auth {
+        if address.ip().is_loopback() || self.plain_http {
             return Ok(address);
         }
-        let why = "anyone who reaches it could read every token, as there is no authentication yet";
-        let how = "listen on 127.0.0.1, or give --insecure-no-auth if the network is closed";
+        let why = "API keys and tokens would cross the network in plain text";
+        let how = "listen on 127.0.0.1, set server.tls.certificate_file and server.tls.key_file, or set \
+                   server.plain_http = true if something before it ends TLS";
         Err(ConfigError(format!(
             "server.listen: {address} is not loopback: {why}; {how}"
         )))
+    }
+
+    /// Whose word on the caller's address counts.
+    ///
+    /// # Errors
+    /// The setting is not a list of networks.
+    pub fn trusted_proxies(&self) -> Result<Networks, ConfigError> {
+        let read = self.trusted_proxies.parse();
+        read.map_err(|wrong: String| ConfigError(format!("server.trusted_proxies: {wrong}")))
     }
 
     /// See the field.
@@ -91,6 +108,7 @@ impl ServerSettings {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.address()?;
+        self.trusted_proxies()?;
         within(
             "server.header_timeout_seconds",
             self.header_timeout_seconds,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Problem;
+use super::caller::{Allowed, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
 use super::query::Query;
@@ -61,7 +62,10 @@ impl From<&'static Preset> for PresetLine {
            ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
            ("keyword" = Option<String>, Query, description = "looked for in id and titles")),
     responses((status = 200, body = ListBody<PresetLine>), (status = 400, body = ProblemBody)))]
-pub(super) async fn list(query: Query) -> Result<Json<ListBody<PresetLine>>, Problem> {
+pub(super) async fn list(
+    _: Allowed<Observe>,
+    query: Query,
+) -> Result<Json<ListBody<PresetLine>>, Problem> {
     let found = catalog::search(query.text("keyword").unwrap_or_default());
     let page = query.page()?;
     let total = found.len() as u64;
@@ -79,7 +83,7 @@ pub(super) async fn list(query: Query) -> Result<Json<ListBody<PresetLine>>, Pro
 /// Show one preset.
 #[utoipa::path(get, path = "/api/catalog/{id}", tag = "catalog", params(("id" = String, Path)),
     responses((status = 200, body = PresetBody), (status = 404, body = ProblemBody)))]
-pub(super) async fn show(Name(id): Name) -> Result<Json<PresetBody>, Problem> {
+pub(super) async fn show(_: Allowed<Observe>, Name(id): Name) -> Result<Json<PresetBody>, Problem> {
     let preset = catalog::preset(&id).map_err(Problem::no_preset)?;
     Ok(Json(PresetBody {
         line: preset.into(),

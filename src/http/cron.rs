@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::caller::{Allowed, Cron};
 use super::error::ProblemBody;
 use super::query::Query;
 use super::{Api, Problem};
@@ -55,6 +56,7 @@ const LARGEST_BUDGET_MS: u64 = 600_000;
     responses((status = 200, body = SweptBody), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
 pub(super) async fn refresh(
     State(api): State<Api>,
+    _: Allowed<Cron>,
     query: Query,
 ) -> Result<Json<SweptBody>, Problem> {
     let budget = match query.text("budget_ms") {

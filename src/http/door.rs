@@ -6,7 +6,9 @@ use axum::{BoxError, Router};
 use http::Request;
 use tokio::time::Instant;
 
+use super::caller::Standing;
 use super::gate::{self, Gate};
+use super::peer::Peer;
 use super::{Api, hit, observe, router};
 
 /// Answers requests: of a socket, or of a function's event.
@@ -26,16 +28,16 @@ impl Door {
     }
 
     /// Answers a request, counts it, and gives the answer its request id.
-    pub async fn answer<B>(&self, mut request: Request<B>) -> Response
+    pub async fn answer<B>(&self, mut request: Request<B>, peer: &Peer) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let began = Instant::now();
         let metrics = &self.api.metrics;
-        let said = self.gate.admit(&request);
-        if said.is_ok()
-            && let Some((answer, asked)) = hit::answer(&self.api, &request)
+        let said = self.gate.admit(&request, peer);
+        if let Ok(Standing::Known(caller)) = &said
+            && let Some((answer, asked)) = hit::answer(&self.api, caller, &request)
         {
             asked.count(metrics, began);
             return observe::with_given_id(request.headers(), answer);

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use problem_details::ProblemDetails;
 use serde::Serialize;
 
+use crate::api_key::{Rate, Role};
 use crate::failure::{Failure, FailureKind};
 use crate::json::Issue;
 use crate::service::ServiceError;
@@ -92,6 +93,53 @@ impl Problem {
     /// A request that must not be answered.
     pub(super) fn forbidden(why: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)
+    }
+
+    /// No API key, or one that does not work: one answer, whatever is wrong with it.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "an API key that works is required: Authorization: Bearer tsk_\u{2026}, or X-Api-Key",
+        )
+    }
+
+    /// The API keys of the store are not known yet.
+    pub(super) fn keys_not_read() -> Self {
+        let detail = "the API keys have not been read from the database yet: try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail)
+            .retry_after(Some(Duration::from_secs(1)))
+    }
+
+    /// This address showed too many API keys that do not work.
+    pub(super) fn too_many_failures(wait: Duration) -> Self {
+        let detail =
+            "too many API keys that do not work came from this address: wait, and check the key";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail)
+            .retry_after(Some(wait))
+    }
+
+    /// An API key was used more often than its rate allows.
+    pub(super) fn too_fast(rate: Option<Rate>, wait: Duration) -> Self {
+        let detail = match rate {
+            Some(rate) => format!("this API key may make {rate} requests: slow down"),
+            None => "this API key made too many requests: slow down".to_owned(),
+        };
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(Some(wait))
+    }
+
+    /// The caller is known, and its role does not allow this.
+    pub(super) fn role_not_allowed(role: Role) -> Self {
+        let detail = format!(
+            "an API key of role {} may not do this; docs/reference/roles.md lists what each role may do",
+            role.as_str()
+        );
+        Self::new(StatusCode::FORBIDDEN, "role_not_allowed", detail)
+    }
+
+    /// The caller may do this, but not to all that it would change.
+    pub(super) fn beyond_scope(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "beyond_scope", detail)
     }
 
     /// There is no such preset.
@@ -230,6 +278,7 @@ impl IntoResponse for Problem {
             );
         }
         let (code, retry_after) = (self.extra.code, self.extra.retry_after);
+        let asks_for_key = self.status == StatusCode::UNAUTHORIZED;
         let body = ProblemDetails::from_status_code(self.status)
             .with_detail(self.detail)
             .with_extensions(*self.extra);
@@ -238,6 +287,12 @@ impl IntoResponse for Problem {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if asks_for_key {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
         }
         response.extensions_mut().insert(Code(code));
         response

@@ -1,34 +1,60 @@
-//! Keeps web pages away from a server that has no authentication.
+//! Keeps web pages away from callers' answers where no API key is asked for.
 //!
 //! A page that the operator visits can send requests to 127.0.0.1, and by rebinding its own name to
-//! 127.0.0.1 read the answers too. So while there is no authentication and only loopback is
-//! listened on, a request must be addressed to this machine and must not come from a page of
-//! another origin. Browsers say so: in `Origin`, and where they send none, as for an image, in
-//! `Sec-Fetch-Site`. `--insecure-no-auth` lifts this.
+//! 127.0.0.1 read the answers too. A page cannot know an API key, so requests that show one are not
+//! looked at. Without one, a request to this machine must be addressed to it, and must not come from
+//! a page of another origin. Browsers say so: in `Origin`, and where they send none, as for an
+//! image, in `Sec-Fetch-Site`.
 
 use http::uri::Authority;
 use http::{HeaderMap, Method, header};
 
-/// Why a request is refused, if it is.
-pub(super) fn refusal<B>(request: &http::Request<B>) -> Option<&'static str> {
-    let headers = request.headers();
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    if !host.is_some_and(is_this_machine) {
-        return Some(
-            "the server has no authentication yet and so answers only requests addressed to this machine, like \
-             http://127.0.0.1; on a closed network, --insecure-no-auth lifts this",
-        );
+use super::Problem;
+use super::peer::Peer;
+
+/// Refuses what is not addressed to this machine, and what a page of another origin sends.
+///
+/// # Errors
+/// 403.
+pub(super) fn demand_local<B>(request: &http::Request<B>) -> Result<(), Problem> {
+    if !host(request.headers()).is_some_and(is_this_machine) {
+        return Err(Problem::forbidden(
+            "without an API key only requests addressed to this machine are answered, like http://127.0.0.1",
+        ));
     }
-    let origin = headers
-        .get(header::ORIGIN)
-        .map(|origin| origin.to_str().unwrap_or_default());
-    let is_foreign =
-        origin.is_some_and(|origin| origin.split_once("://").map(|(_, site)| site) != host);
-    (is_foreign || (is_sent_by_another_origin(headers) && !is_visit(request))).then_some(
-        "the server has no authentication yet and so answers no web pages of other sites",
-    )
+    demand_same_origin(request)
+}
+
+/// Refuses what a page of another origin sends, and on this machine what is not addressed to it.
+///
+/// # Errors
+/// 403.
+pub(super) fn demand_no_page<B>(request: &http::Request<B>, peer: &Peer) -> Result<(), Problem> {
+    if peer.address.is_some_and(|address| address.is_loopback()) {
+        return demand_local(request);
+    }
+    demand_same_origin(request)
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+}
+
+fn demand_same_origin<B>(request: &http::Request<B>) -> Result<(), Problem> {
+    let headers = request.headers();
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let is_foreign = origins.any(|origin| {
+        let origin = origin.to_str().unwrap_or_default();
+        origin.split_once("://").map(|(_, site)| site) != host(headers)
+    });
+    if is_foreign || (is_sent_by_another_origin(headers) && !is_visit(request)) {
+        return Err(Problem::forbidden(
+            "without an API key web pages of other sites are not answered",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a browser says that a page of another origin made the request; another port is another
@@ -57,6 +83,9 @@ fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
+    if authority.as_str().contains('@') {
+        return false;
+    }
     let name = authority
         .host()
         .trim_start_matches('[')
@@ -91,6 +120,7 @@ mod tests {
             "",
             "a b",
             "@",
+            "evil@127.0.0.1",
         ] {
             assert!(!is_this_machine(host), "{host}");
         }

@@ -7,12 +7,18 @@ use axum::response::Response;
 use http::{Method, Request, header};
 
 use super::Api;
+use super::caller::Caller;
 use super::query::{flag, pairs};
 use super::tokens::{self, Asked};
+use crate::api_key::Action;
 use crate::secret::SecretRef;
 
 /// The answer, if the request is a plain ask for a token that memory holds.
-pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<(Response, Asked)> {
+pub(super) fn answer<B>(
+    api: &Api,
+    caller: &Caller,
+    request: &Request<B>,
+) -> Option<(Response, Asked)> {
     if request.method() != Method::GET || request.uri().path() != "/api/token" || has_body(request)
     {
         return None;
@@ -28,10 +34,14 @@ pub(super) fn answer<B>(api: &Api, request: &Request<B>) -> Option<(Response, As
         }
     }
     let (realm, key) = realm.zip(key)?;
-    let held = api.tokens.get_held(SecretRef {
+    let id = SecretRef {
         realm: &realm,
         key: &key,
-    })?;
+    };
+    if !caller.may(Action::ReadToken) || !caller.reaches(id) {
+        return None;
+    }
+    let held = api.tokens.get_held(id)?;
     let response = tokens::respond(&held, api.clock.now());
     Some((response, Asked::answered(&held)))
 }

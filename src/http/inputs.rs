@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::body::JsonBody;
+use super::caller::{Allowed, Push};
 use super::error::ProblemBody;
 use super::query::Query;
 use super::{Api, Problem};
@@ -42,12 +43,16 @@ pub(super) struct InputBody {
               (status = 404, body = ProblemBody), (status = 413, body = ProblemBody)))]
 pub(super) async fn push(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Push>,
     Path((key, name)): Path<(String, String)>,
     query: Query,
     body: JsonBody,
 ) -> Result<Json<InputBody>, Problem> {
     let value = read(&body.required()?)?;
-    let row = api.secrets.show(&key, query.text("realm")).await?;
+    let row = api
+        .secrets
+        .show(&key, query.text("realm"), caller.scopes())
+        .await?;
     let pushed_version = api.secrets.push(&row.id, &name, value).await?;
     Ok(Json(InputBody {
         realm: row.id.realm,

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::caller::{Allowed, Observe};
 use super::error::ProblemBody;
 use super::query::Query;
 use super::realms::ListBody;
@@ -64,6 +65,7 @@ impl From<CallRow> for CallBody {
     responses((status = 200, body = ListBody<CallBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Observe>,
     query: Query,
 ) -> Result<Json<ListBody<CallBody>>, Problem> {
     let text = |name: &str| {
@@ -78,6 +80,7 @@ pub(super) async fn list(
         outcome: text("outcome"),
         from: instant(&query, "from")?,
         to: instant(&query, "to")?,
+        scopes: caller.scopes().clone(),
     };
     let listed = api.calls.list(&filter, query.page()?).await?;
     Ok(Json(ListBody::of(

@@ -1,6 +1,10 @@
 //! What the description says of the whole.
 
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{
+    ApiKey as SchemeKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement,
+    SecurityScheme,
+};
 use utoipa::openapi::{Content, Ref, RefOr, Response};
 use utoipa::{OpenApi, ToSchema as _};
 
@@ -18,6 +22,7 @@ use super::error::ProblemBody;
         (name = "token", description = "What applications ask"),
         (name = "realm", description = "One kind of token at one provider, and how to fetch it"),
         (name = "secret", description = "One app's credentials in a realm"),
+        (name = "key", description = "API keys: the credentials of callers"),
         (name = "catalog", description = "Providers that are described already"),
         (name = "log", description = "Every call of a provider"),
         (name = "health", description = "Whether the process lives and can serve")
@@ -30,10 +35,49 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
     Base::openapi()
 }
 
+/// The names of the two ways to show an API key.
+const SCHEMES: [&str; 2] = ["bearer", "x_api_key"];
+
+/// What every route answers that wants to know its caller.
+fn declare_caller(operation: &mut Operation) {
+    declare(
+        operation,
+        "401",
+        "`unauthorized`: no API key, or one that does not work",
+    );
+    declare(
+        operation,
+        "403",
+        "`role_not_allowed`: the role of the API key does not allow this; `beyond_scope`: its scopes do not; `forbidden`: \
+         without an API key, a web page of another origin, or not addressed to this machine",
+    );
+    declare(
+        operation,
+        "429",
+        "`rate_limited`: the API key made too many requests; `too_many_failures`: too many API keys that do not work \
+         came from this address",
+    );
+    let none = Vec::<String>::new();
+    let required = SCHEMES.map(|scheme| SecurityRequirement::new(scheme, none.clone()));
+    operation.security = Some(required.into());
+}
+
+fn name_schemes(description: &mut utoipa::openapi::OpenApi) {
+    let [bearer, header] = SCHEMES;
+    let components = description.components.get_or_insert_default();
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("tsk_[0-9A-Za-z]{11}_[0-9A-Za-z]{49}")
+        .build();
+    components.add_security_scheme(bearer, SecurityScheme::Http(scheme));
+    let value = ApiKeyValue::new("X-Api-Key");
+    components.add_security_scheme(header, SecurityScheme::ApiKey(SchemeKey::Header(value)));
+}
+
 /// The media type of a problem.
 const PROBLEM: &str = "application/problem+json";
 
-/// Adds the answers that do not come from a handler: of the guard, of the bound on bodies, of the
+/// Adds the answers that do not come from a handler: of the gate, of the bound on bodies, of the
 /// store.
 pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for (path, item) in &mut description.paths.paths {
@@ -41,12 +85,9 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
             name_media_type(operation);
             let reads_body = operation.request_body.is_some() || path == "/api/token";
             let needs_store = path.starts_with("/api/") && !path.starts_with("/api/catalog");
-            declare(
-                operation,
-                "403",
-                "`forbidden`: while there is no authentication, not addressed to this machine or from a web page of another \
-                 origin",
-            );
+            if path.starts_with("/api/") {
+                declare_caller(operation);
+            }
             if reads_body {
                 declare(
                     operation,
@@ -65,6 +106,7 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
             name(operation);
         }
     }
+    name_schemes(&mut description);
     description
 }
 
@@ -74,6 +116,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         &mut item.put,
         &mut item.post,
         &mut item.delete,
+        &mut item.patch,
     ]
     .into_iter()
     .flatten()
@@ -102,12 +145,13 @@ fn describe(operation: &mut Operation) {
 fn usual_meaning(status: &str) -> &'static str {
     match status {
         "200" => "done",
+        "201" => "made",
         "204" => "done: there is nothing more to say",
         "400" => {
             "`invalid_request`: something in the request is wrong; `errors` has each place, and what was expected"
         }
         "404" => {
-            "`unknown_realm`, `unknown_secret` or `unknown_preset`: there is none of this name"
+            "`unknown_realm`, `unknown_secret`, `unknown_preset` or `unknown_api_key`: there is none of this name"
         }
         "409" => "`realm_in_use`: secrets use the realm; or `conflict`: others write the same row",
         "429" => "`upstream_quota`: a quota is used up, and nothing good is held",

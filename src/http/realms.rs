@@ -7,12 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::body::JsonBody;
+use super::caller::{Allowed, Manage, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
 use super::query::Query;
-use super::{Api, Problem};
-use crate::service::{Realm, RealmEdit};
-use crate::store::RealmRow;
+use super::{Api, Caller, Problem};
+use crate::service::{Realm, RealmEdit, ServiceError};
+use crate::store::{RealmFilter, RealmRow};
 
 /// A realm.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -124,6 +125,24 @@ impl From<Realm> for RealmBody {
     }
 }
 
+/// A realm that the caller sees; what its scopes do not touch is not there.
+pub(super) fn demand_seen(caller: &Caller, id: &str) -> Result<(), Problem> {
+    if caller.scopes().touch_realm(id) {
+        return Ok(());
+    }
+    Err(ServiceError::UnknownRealm(id.to_owned()).into())
+}
+
+/// Whoever changes a realm changes what is fetched for all its secrets.
+fn demand_realm(caller: &Caller, id: &str) -> Result<(), Problem> {
+    if caller.scopes().cover_realm(id) {
+        return Ok(());
+    }
+    Err(Problem::beyond_scope(
+        "this API key may not change this realm: it needs a scope of all its secrets, as REALM:*",
+    ))
+}
+
 /// List realms, newest `updated_at` first.
 #[utoipa::path(get, path = "/api/realm", tag = "realm",
     params(("page" = Option<u64>, Query, description = "from 1"),
@@ -132,12 +151,14 @@ impl From<Realm> for RealmBody {
     responses((status = 200, body = ListBody<RealmBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Observe>,
     query: Query,
 ) -> Result<Json<ListBody<RealmBody>>, Problem> {
-    let listed = api
-        .realms
-        .list(query.text("keyword"), query.page()?)
-        .await?;
+    let filter = RealmFilter {
+        keyword: query.text("keyword").map(str::to_owned),
+        scopes: caller.scopes().clone(),
+    };
+    let listed = api.realms.list(&filter, query.page()?).await?;
     let list = listed.items.into_iter().map(RealmBody::from).collect();
     Ok(Json(ListBody::of(list, listed.total)))
 }
@@ -147,9 +168,11 @@ pub(super) async fn list(
     responses((status = 200, description = "the stored realm", body = RealmBody), (status = 400, body = ProblemBody)))]
 pub(super) async fn save(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Manage>,
     body: JsonBody,
 ) -> Result<Json<RealmBody>, Problem> {
     let edit = RealmEdit::read(&body.required()?)?;
+    demand_realm(&caller, &edit.id)?;
     Ok(Json(api.realms.save(&edit).await?.into()))
 }
 
@@ -158,8 +181,10 @@ pub(super) async fn save(
     responses((status = 200, body = RealmBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn show(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Observe>,
     Name(id): Name,
 ) -> Result<Json<RealmBody>, Problem> {
+    demand_seen(&caller, &id)?;
     Ok(Json(api.realms.show(&id).await?.into()))
 }
 
@@ -169,9 +194,11 @@ pub(super) async fn show(
     responses((status = 204), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
 pub(super) async fn delete(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Manage>,
     Name(id): Name,
     query: Query,
 ) -> Result<StatusCode, Problem> {
+    demand_realm(&caller, &id)?;
     api.realms.delete(&id, query.flag("cascade")?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,7 +5,9 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::body::JsonBody;
+use super::caller::{Allowed, Renew};
 use super::error::ProblemBody;
+use super::status::after_renewal;
 use super::tokens::{self, TokenBody};
 use super::{Api, Problem};
 use crate::json::{Issues, Object};
@@ -57,11 +59,18 @@ struct Report {
               (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
               (status = 502, body = ProblemBody), (status = 503, description = "no token now; try later", body = ProblemBody),
               (status = 504, body = ProblemBody)))]
-pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Response, Problem> {
+pub(super) async fn report(
+    State(api): State<Api>,
+    Allowed(caller, _): Allowed<Renew>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     let report = Report::read(&body.required()?)?;
+    if !caller.reaches(report.id.borrowed()) {
+        return Ok(tokens::unreachable(&api, &report.id).await);
+    }
     let outcome = api
         .tokens
-        .report(report.id.borrowed(), &report.refused)
+        .report(report.id.borrowed(), &report.refused, caller.requester())
         .await;
     let (realm, key, code) = (&report.id.realm, &report.id.key, report.code.as_deref());
     let renewed = outcome.as_ref().is_ok_and(|answer| answer.renewed);
@@ -77,7 +86,7 @@ pub(super) async fn report(State(api): State<Api>, body: JsonBody) -> Result<Res
             "a token was reported as refused again"
         );
     }
-    Ok(tokens::answer(&api, outcome))
+    after_renewal(&api, &caller, &report.id, outcome).await
 }
 
 impl Report {

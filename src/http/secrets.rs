@@ -6,12 +6,13 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::body::JsonBody;
+use super::caller::{Allowed, Manage, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
 use super::query::Query;
 use super::realms::ListBody;
 use super::{Api, Problem};
-use crate::secret::{MASK, numbered};
+use crate::secret::{MASK, SecretRef, numbered};
 use crate::service::{Secret, SecretEdit};
 use crate::store::SecretOutline;
 
@@ -146,10 +147,14 @@ fn mask(credentials: &[String], members: &mut Map<String, Value>) {
     responses((status = 200, body = ListBody<SecretBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Observe>,
     query: Query,
 ) -> Result<Json<ListBody<Value>>, Problem> {
     let realm = query.text("realm").filter(|realm| !realm.is_empty());
-    let listed = api.secrets.list(realm, query.page()?).await?;
+    let listed = api
+        .secrets
+        .list(realm, caller.scopes(), query.page()?)
+        .await?;
     let list = listed
         .items
         .iter()
@@ -161,8 +166,20 @@ pub(super) async fn list(
 /// Create or update a secret. A changed credential retires the token.
 #[utoipa::path(post, path = "/api/secret", tag = "secret", request_body = SecretEditBody,
     responses((status = 200, description = "the stored secret", body = SecretBody), (status = 400, body = ProblemBody)))]
-pub(super) async fn save(State(api): State<Api>, posted: JsonBody) -> Result<Json<Value>, Problem> {
+pub(super) async fn save(
+    State(api): State<Api>,
+    Allowed(caller, _): Allowed<Manage>,
+    posted: JsonBody,
+) -> Result<Json<Value>, Problem> {
     let edit = SecretEdit::read(&posted.required()?)?;
+    let id = SecretRef {
+        realm: &edit.realm,
+        key: &edit.key,
+    };
+    if !caller.reaches(id) {
+        let why = "this secret is outside the scopes of this API key";
+        return Err(Problem::beyond_scope(why));
+    }
     let saved = api.secrets.save(&edit).await;
     let Secret { row, warnings } =
         saved.map_err(|error| Problem::from(error).unknown_is_bad_request())?;
@@ -176,10 +193,14 @@ pub(super) async fn save(State(api): State<Api>, posted: JsonBody) -> Result<Jso
               (status = 404, body = ProblemBody)))]
 pub(super) async fn show(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Observe>,
     Name(key): Name,
     query: Query,
 ) -> Result<Json<Value>, Problem> {
-    let row = api.secrets.show(&key, query.text("realm")).await?;
+    let row = api
+        .secrets
+        .show(&key, query.text("realm"), caller.scopes())
+        .await?;
     Ok(Json(body(&SecretOutline::from(&row), Vec::new())))
 }
 
@@ -190,9 +211,12 @@ pub(super) async fn show(
               (status = 404, body = ProblemBody), (status = 409, description = "others are writing it", body = ProblemBody)))]
 pub(super) async fn delete(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Manage>,
     Name(key): Name,
     query: Query,
 ) -> Result<StatusCode, Problem> {
-    api.secrets.delete(&key, query.text("realm")).await?;
+    api.secrets
+        .delete(&key, query.text("realm"), caller.scopes())
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

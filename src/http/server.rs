@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
-use super::Door;
+use super::{Door, Peer};
 use crate::tasks::Tasks;
 
 /// A pause after `accept` fails: file descriptors may be used up, and come back.
@@ -25,18 +25,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What answers the requests of connections.
 pub trait Answers: Clone + Send + Sync + 'static {
     /// The answer to a request.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> impl Future<Output = Response> + Send;
 }
 
 impl Answers for Door {
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send {
-        Self::answer(self, request)
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> impl Future<Output = Response> + Send {
+        Self::answer(self, request, peer)
     }
 }
 
 /// A listener that has no door: whoever reaches it may ask.
 impl Answers for Router {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<Incoming>, _: &Peer) -> Response {
         let routed: Result<Response, Infallible> =
             self.clone().oneshot(request.map(Body::new)).await;
         let Ok(response) = routed;
@@ -72,7 +80,9 @@ pub async fn serve<A: Answers>(
         tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => serve_connection(stream, &serving, &graceful),
+                Ok((stream, address)) => {
+                    serve_connection(stream, Peer::at(address.ip()), &serving, &graceful);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -88,6 +98,7 @@ pub async fn serve<A: Answers>(
 
 fn serve_connection<A: Answers>(
     stream: TcpStream,
+    peer: Peer,
     serving: &Serving<A>,
     graceful: &GracefulShutdown,
 ) {
@@ -98,7 +109,7 @@ fn serve_connection<A: Answers>(
     let answers = serving.answers.clone();
     let service = service_fn(move |request| {
         let answers = answers.clone();
-        async move { Ok::<_, Infallible>(answers.answer(request).await) }
+        async move { Ok::<_, Infallible>(answers.answer(request, &peer).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

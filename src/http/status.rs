@@ -2,16 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
+use super::caller::{Allowed, Renew, Retry, SeeStatus};
 use super::error::ProblemBody;
 use super::name::Name;
 use super::query::Query;
 use super::tokens::{self, TokenBody};
-use super::{Api, Problem};
-use crate::clock::Timestamp;
-use crate::service::{GrantStatus, QuotaUse, SecretStatus};
+use super::{Api, Caller, Problem};
+use crate::api_key::Action;
+use crate::clock::{Timestamp, whole_seconds};
+use crate::secret::SecretId;
+use crate::service::{GrantStatus, QuotaUse, SecretStatus, ServiceError, TokenAnswer};
 use crate::store::{ForeignRefreshes, NextCredentials, RecordedFailure};
 
 /// How a secret's renewal stands. Times are epoch milliseconds.
@@ -51,6 +54,12 @@ pub(super) struct StatusBody {
     foreign_refreshes: ForeignBody,
     /// The credentials that are to replace the current ones, once they are seen to work.
     next: Option<NextBody>,
+    /// Only after a renewal was asked for: whether a newer token came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed: Option<bool>,
+    /// Then: seconds after which to ask for another again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 /// A credential that the provider replaces with each use.
@@ -170,6 +179,8 @@ impl From<SecretStatus> for StatusBody {
                 .map(|row| row.foreign_refreshes)
                 .unwrap_or_default()
                 .into(),
+            renewed: None,
+            retry_after: None,
             next: status.next.as_ref().map(NextBody::from),
             realm: status.id.realm,
             key: status.id.key,
@@ -239,10 +250,14 @@ impl From<&NextCredentials> for NextBody {
     responses((status = 200, body = StatusBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn status(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<SeeStatus>,
     Name(key): Name,
     query: Query,
 ) -> Result<Json<StatusBody>, Problem> {
-    let row = api.secrets.show(&key, query.text("realm")).await?;
+    let row = api
+        .secrets
+        .show(&key, query.text("realm"), caller.scopes())
+        .await?;
     Ok(Json(api.tokens.status(&row.id).await?.into()))
 }
 
@@ -255,10 +270,63 @@ pub(super) async fn status(
               (status = 504, body = ProblemBody)))]
 pub(super) async fn retry(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Retry>,
     Name(key): Name,
     query: Query,
 ) -> Result<Response, Problem> {
-    let row = api.secrets.show(&key, query.text("realm")).await?;
+    let row = api
+        .secrets
+        .show(&key, query.text("realm"), caller.scopes())
+        .await?;
     let outcome = api.tokens.retry(row.id.borrowed()).await;
-    Ok(tokens::answer(&api, outcome))
+    after_renewal(&api, &caller, &row.id, outcome).await
+}
+
+/// Fetch a new token although the held one is good, as a flush does; the answer is the secret's
+/// status, and no token.
+#[utoipa::path(post, path = "/api/secret/{key}/renew", tag = "secret",
+    params(("key" = String, Path), ("realm" = Option<String>, Query)),
+    responses((status = 200, description = "`renewed` is false if it may not be replaced yet", body = StatusBody),
+              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
+              (status = 502, body = ProblemBody), (status = 503, description = "no token now; try later", body = ProblemBody),
+              (status = 504, body = ProblemBody)))]
+pub(super) async fn renew(
+    State(api): State<Api>,
+    Allowed(caller, _): Allowed<Renew>,
+    Name(key): Name,
+    query: Query,
+) -> Result<Response, Problem> {
+    let row = api
+        .secrets
+        .show(&key, query.text("realm"), caller.scopes())
+        .await?;
+    let answer = api
+        .tokens
+        .flush(row.id.borrowed(), caller.requester())
+        .await?;
+    with_status(&api, &row.id, &answer).await
+}
+
+/// After a renewal that a caller asked for: its token, or for those who may not read it how it
+/// stands.
+pub(super) async fn after_renewal(
+    api: &Api,
+    caller: &Caller,
+    id: &SecretId,
+    outcome: Result<TokenAnswer, ServiceError>,
+) -> Result<Response, Problem> {
+    match outcome {
+        Ok(answer) if !caller.may(Action::ReadToken) => with_status(api, id, &answer).await,
+        Ok(_) | Err(_) => Ok(tokens::answer(api, outcome)),
+    }
+}
+
+async fn with_status(api: &Api, id: &SecretId, answer: &TokenAnswer) -> Result<Response, Problem> {
+    let body = StatusBody {
+        renewed: Some(answer.renewed),
+        retry_after: answer.retry_after.map(whole_seconds),
+        ..StatusBody::from(api.tokens.status(id).await?)
+    };
+    Ok(Json(body).into_response())
 }

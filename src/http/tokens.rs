@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::body::JsonBody;
+use super::caller::{Allowed, ReadToken};
 use super::error::ProblemBody;
 use super::query::{Query, flag};
 use super::{Api, Problem};
@@ -15,7 +16,7 @@ use crate::clock::whole_seconds;
 use crate::clock::{Timestamp, millis};
 use crate::json::{Issues, Object};
 
-use crate::secret::SecretRef;
+use crate::secret::{SecretId, SecretRef};
 use crate::service::{ServiceError, TokenAnswer};
 use crate::telemetry::Metrics;
 
@@ -120,6 +121,7 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
               (status = 504, description = "the provider did not answer in time", body = ProblemBody)))]
 pub(super) async fn show(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<ReadToken>,
     query: Query,
     body: JsonBody,
 ) -> Result<Response, Problem> {
@@ -128,9 +130,12 @@ pub(super) async fn show(
         realm: &ask.realm,
         key: &ask.key,
     };
+    if !caller.reaches(id) {
+        return Ok(unreachable(&api, &id.to_owned()).await);
+    }
     let outcome = match (ask.flush, ask.min_ttl_ms) {
-        (true, _) => api.tokens.flush(id).await,
-        (false, Some(ms)) => api.tokens.get_living(id, ms).await,
+        (true, _) => api.tokens.flush(id, caller.requester()).await,
+        (false, Some(ms)) => api.tokens.get_living(id, ms, caller.requester()).await,
         (false, None) => api.tokens.get(id).await,
     };
     Ok(answer(&api, outcome))
@@ -170,6 +175,18 @@ pub(super) fn answer(api: &Api, outcome: Result<TokenAnswer, ServiceError>) -> R
     };
     response.extensions_mut().insert(asked);
     response
+}
+
+/// The answer for a secret outside the caller's scopes: that for an unknown one, in text and time.
+/// So an unknown one is looked for, wherever the other is.
+pub(super) async fn unreachable(api: &Api, id: &SecretId) -> Response {
+    let nowhere = uuid::Uuid::new_v4().to_string();
+    let nobody = SecretId::new(nowhere.clone(), nowhere);
+    let outcome = match api.tokens.get(nobody.borrowed()).await {
+        Err(ServiceError::UnknownSecret(_)) | Ok(_) => ServiceError::UnknownSecret(id.clone()),
+        Err(other) => other,
+    };
+    answer(api, Err(outcome))
 }
 
 /// The arguments; the query counts before the body.

@@ -9,13 +9,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::body::JsonBody;
+use super::caller::{Allowed, Manage, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
-use super::{Api, Problem};
+use super::realms::demand_seen;
+use super::{Api, Caller, Problem};
 use crate::json::{Issues, Object};
 use crate::realm::{Definition, RehearsalError};
 use crate::secret::{Credentials, SecretId};
-use crate::service::{Trial, TrialInputs, TrialReport};
+use crate::service::{ServiceError, Trial, TrialInputs, TrialReport};
 use crate::token::TokenText;
 
 /// What is tried, and with which values.
@@ -86,6 +88,7 @@ impl From<TrialReport> for TrialReportBody {
               (status = 400, description = "the definition is wrong", body = ProblemBody)))]
 pub(super) async fn unsaved(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Manage>,
     body: JsonBody,
 ) -> Result<Json<TrialReportBody>, Problem> {
     let body = body.required()?;
@@ -94,7 +97,7 @@ pub(super) async fn unsaved(
         body.get("logic_code").and_then(Value::as_str),
     );
     let definition = definition.map_err(Problem::invalid)?;
-    run(&api, Ask::read(&body, None)?, definition).await
+    run(&api, &caller, Ask::read(&body, None)?, definition).await
 }
 
 /// Run a saved definition once, with given values or those of a stored secret. It really asks the
@@ -104,34 +107,44 @@ pub(super) async fn unsaved(
               (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(super) async fn saved(
     State(api): State<Api>,
+    Allowed(caller, _): Allowed<Observe>,
     Name(id): Name,
     body: JsonBody,
 ) -> Result<Json<TrialReportBody>, Problem> {
     let body = body.0.unwrap_or_else(|| Value::Object(Map::new()));
+    demand_seen(&caller, &id)?;
     let definition = api.realms.definition(&id).await?;
-    run(&api, Ask::read(&body, Some(&id))?, definition).await
+    run(&api, &caller, Ask::read(&body, Some(&id))?, definition).await
 }
 
 /// A realm may be called `test` too.
 pub(super) async fn show_test(
     state: State<Api>,
+    caller: Allowed<Observe>,
 ) -> Result<Json<super::realms::RealmBody>, Problem> {
-    super::realms::show(state, Name("test".to_owned())).await
+    super::realms::show(state, caller, Name("test".to_owned())).await
 }
 
 /// A realm may be called `test` too.
 pub(super) async fn delete_test(
     state: State<Api>,
+    caller: Allowed<Manage>,
     query: super::query::Query,
 ) -> Result<http::StatusCode, Problem> {
-    super::realms::delete(state, Name("test".to_owned()), query).await
+    super::realms::delete(state, caller, Name("test".to_owned()), query).await
 }
 
 async fn run(
     api: &Api,
+    caller: &Caller,
     ask: Ask,
     definition: Definition,
 ) -> Result<Json<TrialReportBody>, Problem> {
+    if let TrialInputs::Stored(id) = &ask.with
+        && !caller.reaches(id.borrowed())
+    {
+        return Err(ServiceError::UnknownSecret(id.clone()).into());
+    }
     let trial = Trial {
         definition,
         with: ask.with,

@@ -77,6 +77,32 @@ impl ApiKeys {
         }
     }
 
+    /// The same with this key of role `admin` beside those of the store; for `auth.admin_key_file`.
+    #[must_use]
+    pub fn with_admin(
+        store: Arc<dyn ApiKeyStore>,
+        clock: Arc<dyn Clock>,
+        admin: Option<&ApiKey>,
+    ) -> Self {
+        let fixed = admin.map(|key| fixed_admin(key, clock.now()));
+        Self {
+            held: Arc::new(Held::with(fixed.into_iter().collect())),
+            ..Self::new(store, clock)
+        }
+    }
+
+    /// The key that a client certificate stands for, if it works.
+    #[must_use]
+    pub fn find_by_certificate(&self, certificate: &KeyHash) -> Option<Arc<HeldKey>> {
+        self.held.find_by_certificate(certificate, self.clock.now())
+    }
+
+    /// Whether anybody could manage keys now, as far as is known.
+    #[must_use]
+    pub fn has_admin(&self) -> bool {
+        self.held.has_admin(self.clock.now())
+    }
+
     /// The key that a caller shows; `None` if it does not work, for whatever reason.
     #[must_use]
     pub fn verify(&self, shown: &str) -> Option<Arc<HeldKey>> {
@@ -260,7 +286,7 @@ impl ApiKeys {
     ) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let all = self.store.list_api_keys().await?;
-        if all.iter().any(|row| is_admin(row, now)) {
+        if self.held.has_fixed_admin() || all.iter().any(|row| is_admin(row, now)) {
             return Ok(());
         }
         let back = ApiKeyRow {
@@ -271,6 +297,27 @@ impl ApiKeys {
         self.store.update_api_key(&back, after.revision).await?;
         self.held.take(vec![back], false);
         Err(ServiceError::LastAdminKey)
+    }
+}
+
+/// A key of the configuration, as if it were stored.
+fn fixed_admin(key: &ApiKey, now: Timestamp) -> ApiKeyRow {
+    ApiKeyRow {
+        id: key.id().clone(),
+        hash: key.hash(),
+        previous: None,
+        certificate: None,
+        role: Role::Admin,
+        scopes: Scopes::All,
+        note: Some("auth.admin_key_file".to_owned()),
+        rate: None,
+        created_at: now,
+        expires_at: None,
+        disabled_at: None,
+        last_used: None,
+        revision: 0,
+        changed_at: now,
+        deleted_at: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading what an operator posts: absent keeps, `null` clears, our own answers' fields are
 //! accepted and ignored.
 
+mod api_keys;
 mod credentials;
 mod patch;
 

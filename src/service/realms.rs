@@ -7,7 +7,9 @@ use super::stored::{config_of, stored_definition};
 use super::{ServiceError, Tokens};
 use crate::clock::Clock;
 use crate::realm::Definition;
-use crate::store::{EditStore, Listed, Page, RealmRow, SecretFilter, SecretOutline, StoreError};
+use crate::store::{
+    EditStore, Listed, Page, RealmFilter, RealmRow, SecretFilter, SecretOutline, StoreError,
+};
 
 /// A realm as it is answered.
 #[derive(Clone, Debug)]
@@ -68,10 +70,10 @@ impl Realms {
     /// `Store`.
     pub async fn list(
         &self,
-        keyword: Option<&str>,
+        filter: &RealmFilter,
         page: Page,
     ) -> Result<Listed<RealmRow>, ServiceError> {
-        Ok(self.store.list_realms(keyword, page).await?)
+        Ok(self.store.list_realms(filter, page).await?)
     }
 
     /// Creates or updates a realm. Its version moves only if what is fetched changed.
@@ -184,7 +186,7 @@ impl Realms {
     async fn demand_unused(&self, id: &str) -> Result<(), ServiceError> {
         let filter = SecretFilter {
             realm: Some(id.to_owned()),
-            key: None,
+            ..SecretFilter::default()
         };
         let first = Page {
             offset: 0,
@@ -202,7 +204,7 @@ impl Realms {
     async fn secrets_of(&self, id: &str, limit: u64) -> Result<Listed<SecretOutline>, StoreError> {
         let filter = SecretFilter {
             realm: Some(id.to_owned()),
-            key: None,
+            ..SecretFilter::default()
         };
         self.store
             .list_secrets(&filter, Page { offset: 0, limit })

@@ -29,6 +29,7 @@ use super::circuits::{Circuits, Refusal};
 use super::input_files::InputFiles;
 use super::memory::{Mark, Memory};
 use super::permits::{Permit, Permits};
+use super::requester::Requester;
 use super::{ServiceError, Stale, TokenAnswer};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
@@ -117,8 +118,6 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// First and last wait between looks at another instance's renewal.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(250);
-/// When a token that it depends on is tried again, where that one's own pause is not known.
-const BASE_PAUSE: Duration = Duration::from_secs(5);
 
 impl Renewal {
     /// Of these parts.
@@ -163,6 +162,20 @@ impl Renewal {
     /// See [`ServiceError`]; a token that is held and usable is answered rather than an
     /// error of the provider.
     pub async fn renew(&self, id: &SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
+        self.renew_for(id, cause, None).await
+    }
+
+    /// The same for a caller who asked for another token than the one held: what it forces is
+    /// counted against it.
+    ///
+    /// # Errors
+    /// As [`Self::renew`].
+    pub async fn renew_for(
+        &self,
+        id: &SecretId,
+        cause: Cause,
+        by: Option<&Requester>,
+    ) -> Result<TokenAnswer, ServiceError> {
         let view = self.view(id).await?;
         if view.definition == Definition::Fixed {
             let answer = self.give_fixed(id, &view)?;
@@ -177,41 +190,12 @@ impl Renewal {
         }
         match self.obtain_bases(id, &view).await {
             Ok(bases) => {
-                self.renew_under_lease(id, cause, seen_version, (&view, bases))
+                self.renew_under_lease(id, (cause, by), seen_version, (&view, bases))
                     .await
             }
             Err(ServiceError::Fetch(failure)) => self.without_bases(id, &view, cause, failure),
             Err(other) => Err(other),
         }
-    }
-
-    /// A token that it depends on cannot be had: the held one, while it is good.
-    fn without_bases(
-        &self,
-        id: &SecretId,
-        view: &View,
-        cause: Cause,
-        failure: Failure,
-    ) -> Result<TokenAnswer, ServiceError> {
-        let now = self.parts.clock.now();
-        let wait = failure.retry_after.unwrap_or(BASE_PAUSE);
-        let until = now.plus(wait);
-        if cause == Cause::Due {
-            self.plan(id, until);
-        }
-        let Some(held) = view.usable(now) else {
-            return Err(ServiceError::Fetch(failure));
-        };
-        let stale = Stale {
-            since: now,
-            warning: format!("the last renewal failed: {failure}"),
-        };
-        let answer = self.hand_out(id, view, held, Some(until), Some(stale));
-        Ok(TokenAnswer {
-            renewed: false,
-            retry_after: Some(wait),
-            ..answer
-        })
     }
 
     /// Queues a renewal in the background.
@@ -357,7 +341,7 @@ impl Renewal {
     async fn renew_under_lease(
         &self,
         id: &SecretId,
-        cause: Cause,
+        (cause, by): (Cause, Option<&Requester>),
         seen_version: i64,
         (view, mut bases): (&View, Bases),
     ) -> Result<TokenAnswer, ServiceError> {
@@ -390,6 +374,7 @@ impl Renewal {
                         view: &view,
                         bases: &bases,
                         cause,
+                        by,
                         seen_version,
                         give_up_at,
                     };

@@ -6,6 +6,7 @@ use super::edit::{NextValue, Patch, SecretEdit};
 use super::realms::{WRITE_TRIES, too_many_writers};
 use super::stored::stored_definition;
 use super::{ServiceError, Tokens};
+use crate::api_key::Scopes;
 use crate::clock::{Clock, Timestamp};
 use crate::realm::{Definition, Mode, Origin};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, numbered};
@@ -43,22 +44,34 @@ impl Secrets {
         }
     }
 
-    /// A secret by key, and realm; the realm may be left out where only one has the key.
+    /// A secret by key, and realm; the realm may be left out where only one has the key. What is
+    /// not in `scopes` is not there.
     ///
     /// # Errors
     /// `UnknownSecret`; `Invalid` naming the realms when several have the key; `Store`.
-    pub async fn show(&self, key: &str, realm: Option<&str>) -> Result<SecretRow, ServiceError> {
-        let id = self.name_of(key, realm).await?;
+    pub async fn show(
+        &self,
+        key: &str,
+        realm: Option<&str>,
+        scopes: &Scopes,
+    ) -> Result<SecretRow, ServiceError> {
+        let id = self.name_of(key, realm, scopes).await?;
         let found = self.store.find_secret(&id).await?;
         let live = found.filter(|row| row.deleted_at.is_none() && row.id == id);
         live.ok_or(ServiceError::UnknownSecret(id))
     }
 
     /// The whole name of a live secret; its content is not read.
-    async fn name_of(&self, key: &str, realm: Option<&str>) -> Result<SecretId, ServiceError> {
+    async fn name_of(
+        &self,
+        key: &str,
+        realm: Option<&str>,
+        scopes: &Scopes,
+    ) -> Result<SecretId, ServiceError> {
         let filter = SecretFilter {
             realm: realm.map(str::to_owned),
             key: Some(key.to_owned()),
+            scopes: scopes.clone(),
         };
         let page = Page {
             offset: 0,
@@ -94,11 +107,13 @@ impl Secrets {
     pub async fn list(
         &self,
         realm: Option<&str>,
+        scopes: &Scopes,
         page: Page,
     ) -> Result<Listed<SecretOutline>, ServiceError> {
         let filter = SecretFilter {
             realm: realm.map(str::to_owned),
             key: None,
+            scopes: scopes.clone(),
         };
         Ok(self.store.list_secrets(&filter, page).await?)
     }
@@ -213,12 +228,18 @@ impl Secrets {
     ///
     /// # Errors
     /// As [`Secrets::show`].
-    pub async fn delete(&self, key: &str, realm: Option<&str>) -> Result<(), ServiceError> {
+    pub async fn delete(
+        &self,
+        key: &str,
+        realm: Option<&str>,
+        scopes: &Scopes,
+    ) -> Result<(), ServiceError> {
         let id = match realm {
             Some(realm) => SecretId::new(realm, key),
-            None => self.name_of(key, None).await?,
+            None => self.name_of(key, None, scopes).await?,
         };
-        if !id.is_savable() || delete_live(self.store.as_ref(), &id, self.clock.now()).await? == 0 {
+        let is_there = id.is_savable() && scopes.allow(id.borrowed());
+        if !is_there || delete_live(self.store.as_ref(), &id, self.clock.now()).await? == 0 {
             return Err(ServiceError::UnknownSecret(id));
         }
         self.tokens.forget(&id);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Tokens;
+use super::{ApiKeys, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Changes, Store, StoreError};
 
@@ -12,6 +12,7 @@ use crate::store::{Changes, Store, StoreError};
 pub struct Sync {
     store: Arc<dyn Store>,
     tokens: Tokens,
+    api_keys: ApiKeys,
     clock: Arc<dyn Clock>,
     /// The edits that the last look saw: the next one sees most of them again.
     seen: Mutex<Changes>,
@@ -28,12 +29,17 @@ const NAMES_AT_ONCE: usize = 1000;
 const TOMBSTONES_STAY: Duration = Duration::from_hours(24);
 
 impl Sync {
-    /// Follows `store` into `tokens`.
+    /// Follows `store` into `tokens` and `api_keys`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, tokens: Tokens, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        (tokens, api_keys): (Tokens, ApiKeys),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             store,
             tokens,
+            api_keys,
             clock,
             seen: Mutex::default(),
         }
@@ -47,7 +53,11 @@ impl Sync {
         let began = self.clock.now();
         let since = last.unwrap_or(began).minus(LOOK_BACK);
         let outcome = self.store.list_changes(since).await;
-        match outcome {
+        let keys = match &outcome {
+            Ok(_) => self.api_keys.follow(since).await,
+            Err(_) => Ok(()),
+        };
+        match outcome.and_then(|changes| keys.map(|()| changes)) {
             Ok(changes) => {
                 self.tokens.follow(&self.unseen(changes));
                 self.tokens.memory().note_look(began, true);
@@ -79,6 +89,7 @@ impl Sync {
     /// # Errors
     /// When the store cannot be asked.
     pub async fn sweep(&self) -> Result<(), StoreError> {
+        self.api_keys.reload().await?;
         let memory = self.tokens.memory();
         for names in memory.names().chunks(NAMES_AT_ONCE) {
             let current = self.store.list_current(names).await?;

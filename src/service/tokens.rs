@@ -10,6 +10,7 @@ use super::flights::Flights;
 use super::memory::{Entry, Memory};
 use super::renewal::{Renewal, SecretStatus, Trial, TrialReport};
 use super::reported::Reported;
+use super::requester::Requester;
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretId, SecretRef};
 use crate::store::{Changes, StoreError};
@@ -104,6 +105,7 @@ impl Tokens {
         &self,
         id: SecretRef<'_>,
         ms: i64,
+        by: Requester,
     ) -> Result<TokenAnswer, ServiceError> {
         let now = self.clock.now();
         let lives = |life: Life| {
@@ -112,7 +114,7 @@ impl Tokens {
         };
         match self.get_held(id) {
             Some(held) if lives(held.life) => Ok(held),
-            Some(_) | None => self.another(id, Cause::MinTtl { ms }).await,
+            Some(_) | None => self.another(id, Cause::MinTtl { ms }, by).await,
         }
     }
 
@@ -123,12 +125,22 @@ impl Tokens {
     ///
     /// # Errors
     /// As [`Tokens::get`].
-    pub async fn flush(&self, id: SecretRef<'_>) -> Result<TokenAnswer, ServiceError> {
-        self.another(id, Cause::Flush).await
+    pub async fn flush(
+        &self,
+        id: SecretRef<'_>,
+        by: Requester,
+    ) -> Result<TokenAnswer, ServiceError> {
+        self.another(id, Cause::Flush, by).await
     }
 
-    async fn another(&self, id: SecretRef<'_>, cause: Cause) -> Result<TokenAnswer, ServiceError> {
-        let outcome = self.in_time(self.renew(id.to_owned(), cause)).await;
+    async fn another(
+        &self,
+        id: SecretRef<'_>,
+        cause: Cause,
+        by: Requester,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let renewal = self.renew_for(id.to_owned(), cause, Some(by));
+        let outcome = self.in_time(renewal).await;
         let came = outcome.is_ok();
         let answer = self.or_held(id, outcome)?;
         Ok(TokenAnswer {
@@ -157,8 +169,9 @@ impl Tokens {
         &self,
         id: SecretRef<'_>,
         refused: &Refused,
+        by: Requester,
     ) -> Result<TokenAnswer, ServiceError> {
-        let outcome = self.in_time(self.report_in_turn(id, refused)).await;
+        let outcome = self.in_time(self.report_in_turn(id, refused, by)).await;
         let came = outcome.is_ok();
         let answer = self.or_held(id, outcome)?;
         Ok(TokenAnswer {
@@ -171,6 +184,7 @@ impl Tokens {
         &self,
         id: SecretRef<'_>,
         refused: &Refused,
+        by: Requester,
     ) -> Result<TokenAnswer, ServiceError> {
         let mut current = self.get(id).await?;
         if current.source == Source::Memory && refused.may_be_newer_than(&current) {
@@ -191,7 +205,8 @@ impl Tokens {
                 ..current
             });
         }
-        let outcome = self.renew(id.to_owned(), Cause::Report { version }).await;
+        let cause = Cause::Report { version };
+        let outcome = self.renew_for(id.to_owned(), cause, Some(by)).await;
         outcome.map(|answer| unrenewed(answer, version))
     }
 
@@ -348,8 +363,18 @@ impl Tokens {
     }
 
     async fn renew(&self, id: SecretId, cause: Cause) -> Result<TokenAnswer, ServiceError> {
+        self.renew_for(id, cause, None).await
+    }
+
+    /// Of callers that share a flight the first one is counted.
+    async fn renew_for(
+        &self,
+        id: SecretId,
+        cause: Cause,
+        by: Option<Requester>,
+    ) -> Result<TokenAnswer, ServiceError> {
         let (renewal, name) = (Arc::clone(&self.renewal), id.clone());
-        let renewal = move || async move { renewal.renew(&name, cause).await };
+        let renewal = move || async move { renewal.renew_for(&name, cause, by.as_ref()).await };
         let outcome = self.flights.join(id.clone(), cause, renewal).await;
         if let Some(entry) = self
             .memory

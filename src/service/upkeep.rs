@@ -2,10 +2,12 @@
 //!
 //! | what      | each                             | does                                              |
 //! |-----------|----------------------------------|---------------------------------------------------|
-//! | look      | `renewal.sync_interval_seconds`  | takes over what other instances wrote             |
+//! | look      | `renewal.sync_interval_seconds`  | takes over what other instances wrote, API keys   |
+//! |           |                                  | among it                                          |
 //! | sweep     | minute                           | compares all that is held with the store          |
 //! | expired   | minute                           | drops from memory what has expired                |
-//! | asks      | minute                           | tells the store which tokens are asked for        |
+//! | asks      | minute                           | tells the store which tokens are asked for, and   |
+//! |           |                                  | which API keys were used                          |
 //! | tidy      | hour                             | removes old tombstones from the store             |
 //! | prune     | hour                             | removes old calls from the log of calls           |
 //! | refresher | `renewal.sweep_interval_seconds` | renews ahead of expiry; wakes when a token is due |
@@ -18,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::sync::Sync;
-use super::{Calls, Refresher, Tokens};
+use super::{ApiKeys, Calls, Refresher, Tokens};
 use crate::clock::{Clock, Timestamp};
 use crate::store::DueToken;
 use crate::tasks::Tasks;
@@ -62,6 +64,8 @@ pub struct UpkeepParts {
     pub refresher: Refresher,
     /// What is held.
     pub tokens: Tokens,
+    /// API keys.
+    pub api_keys: ApiKeys,
     /// The log of calls.
     pub calls: Calls,
     /// The time.
@@ -127,7 +131,10 @@ impl UpkeepParts {
                 }
             }
             Chore::DropExpired => self.tokens.memory().drop_expired(self.clock.now()),
-            Chore::TellAsks => self.refresher.tell_asks().await,
+            Chore::TellAsks => {
+                self.refresher.tell_asks().await;
+                self.api_keys.tell_uses().await;
+            }
             Chore::Tidy => self.sync.tidy().await,
             Chore::Prune => self.calls.prune().await,
         }

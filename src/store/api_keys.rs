@@ -48,8 +48,8 @@ pub struct ApiKeyRow {
 pub struct LastUse {
     /// To the hour.
     pub at: Timestamp,
-    /// The caller's address.
-    pub from: IpAddr,
+    /// The caller's address; none of a Unix socket.
+    pub from: Option<IpAddr>,
 }
 
 impl ApiKeyRow {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::error::StoreResult;
 use super::page::{Listed, Page};
+use crate::api_key::Scopes;
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
@@ -28,6 +29,8 @@ pub struct CallRow {
     pub duration_ms: Option<i64>,
     /// Which process asked.
     pub instance: String,
+    /// Who asked for another token than the one held: the id of an API key; `None`: nobody did.
+    pub caller: Option<String>,
 }
 
 impl CallRow {
@@ -69,6 +72,40 @@ pub struct CallFilter {
     pub from: Option<Timestamp>,
     /// Begun before.
     pub to: Option<Timestamp>,
+    /// Only of secrets in these.
+    pub scopes: Scopes,
+}
+
+/// Which calls to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageOf<'a> {
+    /// Of this realm.
+    pub realm: &'a str,
+    /// Only of this key.
+    pub key: Option<&'a str>,
+    /// Only those that this caller forced.
+    pub caller: Option<&'a str>,
+    /// Only those of this cause.
+    pub cause: Option<&'a str>,
+    /// Begun after this.
+    pub since: Timestamp,
+    /// Those that are not admitted yet only if begun after this.
+    pub asking_since: Timestamp,
+}
+
+impl<'a> UsageOf<'a> {
+    /// All calls of a realm after `since`.
+    #[must_use]
+    pub fn realm(realm: &'a str, since: Timestamp, asking_since: Timestamp) -> Self {
+        Self {
+            realm,
+            key: None,
+            caller: None,
+            cause: None,
+            since,
+            asking_since,
+        }
+    }
 }
 
 /// How many calls fall into a window.
@@ -91,13 +128,7 @@ pub trait CallStore: Send + Sync + 'static {
     async fn finish_call(&self, id: &str, outcome: &CallOutcome) -> StoreResult<()>;
     /// How many calls began after `since`, of a realm or of one of its secrets; those that ask
     /// count from `asking_since` on.
-    async fn call_usage(
-        &self,
-        realm: &str,
-        key: Option<&str>,
-        since: Timestamp,
-        asking_since: Timestamp,
-    ) -> StoreResult<Usage>;
+    async fn call_usage(&self, of: UsageOf<'_>) -> StoreResult<Usage>;
     /// Takes back that a call was to be made.
     async fn withdraw_call(&self, id: &str) -> StoreResult<()>;
     /// Calls, latest first.

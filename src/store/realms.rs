@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::error::StoreResult;
 use super::page::{Listed, Page};
+use crate::api_key::Scopes;
 use crate::clock::Timestamp;
 
 /// A realm as stored; its definition is not parsed.
@@ -31,14 +32,22 @@ pub struct RealmRow {
     pub deleted_at: Option<Timestamp>,
 }
 
+/// Which realms to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RealmFilter {
+    /// In the comment or the id, whatever its case.
+    pub keyword: Option<String>,
+    /// Only those of which some secret is in these.
+    pub scopes: Scopes,
+}
+
 /// Realms in a store.
 #[async_trait]
 pub trait RealmStore: Send + Sync + 'static {
     /// A realm, also a deleted one (see [`RealmRow::deleted_at`]).
     async fn find_realm(&self, id: &str) -> StoreResult<Option<RealmRow>>;
-    /// Live realms whose comment or id has `keyword` in it, newest `updated_at` first.
-    async fn list_realms(&self, keyword: Option<&str>, page: Page)
-    -> StoreResult<Listed<RealmRow>>;
+    /// Live realms, newest `updated_at` first.
+    async fn list_realms(&self, filter: &RealmFilter, page: Page) -> StoreResult<Listed<RealmRow>>;
     /// Adds a realm; `false` if the id is taken, also by a deleted one.
     async fn insert_realm(&self, row: &RealmRow) -> StoreResult<bool>;
     /// Writes a realm if its revision still is `expected_revision`; `false` if somebody else was

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreResult;
 use super::page::{Listed, Page};
 use super::tokens::RecordedFailure;
+use crate::api_key::Scopes;
 use crate::clock::Timestamp;
 use crate::secret::{Credentials, SecretContent, SecretId};
 
@@ -122,6 +123,8 @@ pub struct SecretFilter {
     pub realm: Option<String>,
     /// Only with this key.
     pub key: Option<String>,
+    /// Only those in these.
+    pub scopes: Scopes,
 }
 
 /// Secrets in a store.

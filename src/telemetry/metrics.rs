@@ -45,6 +45,36 @@ struct RequestLabels {
     status: u16,
 }
 
+/// How a request showed who it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    /// By an API key that works, or a certificate that stands for one.
+    Ok,
+    /// By its network.
+    Anonymous,
+    /// It shows no API key.
+    Missing,
+    /// The API key does not work.
+    Wrong,
+    /// The same, too often from one address.
+    Limited,
+}
+
+impl SignIn {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Ok, "ok"),
+        (Self::Anonymous, "anonymous"),
+        (Self::Missing, "missing"),
+        (Self::Wrong, "wrong"),
+        (Self::Limited, "limited"),
+    ];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 const KNOWN_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Seconds; out of memory it is microseconds, through a provider seconds.
 const ASK_BUCKETS: [f64; 12] = [
@@ -70,6 +100,8 @@ pub struct Metrics {
     foreign_refreshes: Family<RealmLabel, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
+    /// In the order of [`SignIn::ALL`], looked up once.
+    sign_ins: [Counter; 5],
 }
 
 impl Default for Metrics {
@@ -92,6 +124,7 @@ impl Metrics {
             }),
             ask_seconds.get_or_create_owned(&SourceLabel { source: "memory" }),
         );
+        let sign_ins = Family::<OutcomeLabel, Counter>::default();
         let metrics = Self {
             registry: std::sync::Mutex::new(Registry::with_prefix("token_server")),
             asks,
@@ -102,8 +135,15 @@ impl Metrics {
             foreign_refreshes: Family::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(REQUEST_BUCKETS),
+            sign_ins: SignIn::ALL
+                .map(|(_, outcome)| sign_ins.get_or_create_owned(&OutcomeLabel { outcome })),
         };
         metrics.register();
+        metrics.registry().register(
+            "authentications",
+            "Requests by how they showed who they come from",
+            sign_ins,
+        );
         metrics
     }
 
@@ -151,6 +191,14 @@ impl Metrics {
             Unit::Seconds,
             seconds,
         );
+    }
+
+    /// Counts how a request showed who it comes from.
+    pub fn count_sign_in(&self, outcome: SignIn) {
+        let known = SignIn::ALL.iter().position(|(one, _)| *one == outcome);
+        if let Some(counter) = known.and_then(|place| self.sign_ins.get(place)) {
+            counter.inc();
+        }
     }
 
     /// Adds the seconds to expiry of each held token, listed anew by `list` at each scrape.

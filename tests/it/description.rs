@@ -41,7 +41,14 @@ fn what_any_operation_may_answer_is_declared() {
                     .as_str()
                     .is_some_and(|text| text.contains(code))
         };
-        assert!(problem("403", "`forbidden`"), "{method} {path}");
+        let is_of_caller = path.starts_with("/api/");
+        for (status, code) in [
+            ("401", "`unauthorized`"),
+            ("403", "`forbidden`"),
+            ("429", "`rate_limited`"),
+        ] {
+            assert_eq!(problem(status, code), is_of_caller, "{method} {path}");
+        }
         let reads_body = operation.get("requestBody").is_some() || path == "/api/token";
         assert_eq!(
             problem("413", "`body_too_large`"),

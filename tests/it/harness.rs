@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use token_server::app::{Services, door};
 use token_server::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use token_server::config::{Config, Environment};
+use token_server::http::Keyless;
 use token_server::http::server::{Serving, serve};
 use token_server::store::{DatabaseUrl, SqlStore, Store};
 use token_server::upstream::client_builder;
@@ -95,6 +96,32 @@ impl Server {
                 .body(body.to_string()),
         )
         .await
+    }
+
+    /// Asks as whoever has this API key.
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Reply {
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        read(request).await
+    }
+
+    /// Saves a realm and a secret as an admin.
+    pub(crate) async fn save_realm_as(&self, admin: &str, realm: &Value, secret: &Value) {
+        for (path, document) in [("/api/realm", realm), ("/api/secret", secret)] {
+            let saved = self.ask(reqwest::Method::POST, path, Some(admin), Some(document));
+            saved.await.ok();
+        }
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Reply {
@@ -185,8 +212,17 @@ impl World {
         self.serve_with(&[]).await
     }
 
-    /// One more instance with these settings.
+    /// One more instance with these settings, whose callers may do everything without an API key.
     pub(crate) async fn serve_with(&self, settings: &[(&'static str, &str)]) -> Server {
+        self.serve_keyless(settings, |_| Keyless::Everything).await
+    }
+
+    /// One more instance with these settings; `keyless`: what callers without an API key may do.
+    pub(crate) async fn serve_keyless(
+        &self,
+        settings: &[(&'static str, &str)],
+        keyless: impl Fn(&Config) -> Keyless,
+    ) -> Server {
         let loopback = [("upstream.allow_networks", "loopback")];
         let settings = loopback.iter().chain(settings);
         let flags: Vec<_> = settings
@@ -198,13 +234,14 @@ impl World {
         } else {
             self.clock.clone()
         };
-        let services = Services::build(&config, self.store.clone(), clock).unwrap();
+        let keyless = keyless(&config);
+        let services = Services::build(&config, self.store.clone(), clock, None).unwrap();
         services.sync.look(None).await.unwrap();
         services.readiness.set_serving();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = Serving {
-            answers: door(&services, &config),
+            answers: door(&services, &config, keyless).unwrap(),
             header_timeout: Duration::from_secs(10),
             tasks: services.tasks.clone(),
         };

@@ -1,6 +1,7 @@
 //! The hit path and the router give the same answer.
 
 use token_server::config::{Config, Environment};
+use token_server::http::{Keyless, Peer};
 
 use crate::faulty_provider::Fault;
 use crate::harness::{World, good};
@@ -12,7 +13,7 @@ async fn the_hit_path_answers_what_the_router_answers() {
     world.provider.script(Fault::Json(good("t/1+=", 7200)));
     server.token().await.ok();
     let config = Config::load_without_file(&Environment::of(&[]), &[]).unwrap();
-    let door = token_server::app::door(&server.services, &config);
+    let door = token_server::app::door(&server.services, &config, Keyless::Everything).unwrap();
     for path in [
         "/api/token?realm=r&key=k",
         "/api/token?key=k&realm=r&other=1",
@@ -25,7 +26,7 @@ async fn the_hit_path_answers_what_the_router_answers() {
             .header("transfer-encoding", "chunked")
             .body(axum::body::Body::empty())
             .unwrap();
-        let routed = door.answer(request).await;
+        let routed = door.answer(request, &Peer::default()).await;
         assert!(routed.headers().contains_key("x-request-id"), "{path}");
         assert_eq!(hit.status, routed.status().as_u16());
         for name in ["content-type", "cache-control"] {

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use token_server::clock::ManualClock;
 use token_server::secret::SecretRef;
+use token_server::service::Requester;
 use token_server::store::{Gate, MemoryStore, Store, StoreError};
 
 use crate::faulty_provider::Fault;
@@ -74,8 +75,9 @@ async fn flushes_together_fetch_once() {
         key: "k",
     };
     // The first poll of each joins the flight, so all have asked before the provider answers.
-    let flushes =
-        futures_util::future::join_all((0..100).map(|_| server.services.tokens.flush(id)));
+    let flushes = futures_util::future::join_all(
+        (0..100).map(|_| server.services.tokens.flush(id, Requester::new("test"))),
+    );
     let (answers, ()) = tokio::join!(flushes, async {
         world.provider.wait_for_calls(2).await;
         world.provider.release();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use token_server::secret::SecretRef;
-use token_server::service::Refused;
+use token_server::service::{Refused, Requester};
 use token_server::token::TokenText;
 
 use crate::faulty_provider::Fault;
@@ -82,7 +82,10 @@ async fn a_storm_of_reports_costs_one_fetch() {
     let refused = Refused::Version(1);
     let storm = futures_util::future::join_all((0..10_000).map(|count| {
         let instance = if count % 2 == 0 { &server } else { &other };
-        instance.services.tokens.report(id, &refused)
+        instance
+            .services
+            .tokens
+            .report(id, &refused, Requester::new("test"))
     }));
     let (answers, ()) = tokio::join!(storm, async {
         world.provider.wait_for_calls(2).await;

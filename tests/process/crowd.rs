@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::program::{PATIENCE, Program};
+use crate::program::{PATIENCE, Program, admin_key};
 
 /// The plain ask for the token of realm `r`, key `k`.
 pub(crate) const ASK: &str = "GET /api/token?realm=r&key=k HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -56,6 +56,9 @@ impl Caller {
     }
 
     async fn send(&mut self, request: &str) {
+        let key = &admin_key().0;
+        let named = format!("\r\nauthorization: Bearer {key}\r\nhost: ");
+        let request = request.replacen("\r\nhost: ", &named, 1);
         self.asked_at = Instant::now();
         self.stream.write_all(request.as_bytes()).await.unwrap();
     }

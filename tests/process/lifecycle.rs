@@ -53,11 +53,7 @@ async fn a_second_term_ends_at_once() {
     program.wait_for_status("/readyz", 503).await;
     program.signal("TERM");
     assert_eq!(program.end().await, Some(0));
-    assert!(
-        program.log().contains(r#""finished":false"#),
-        "{}",
-        program.log()
-    );
+    program.wait_for_log(r#""finished":false"#).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,10 +167,7 @@ async fn metrics_are_on_a_listener_of_their_own() {
         .to_owned();
     let line: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}/metrics", line["address"].as_str().unwrap());
-    let client = token_server::upstream::client_builder()
-        .unwrap()
-        .build()
-        .unwrap();
+    let client = crate::program::admin_client();
     let text = client.get(url).send().await.unwrap().text().await.unwrap();
     for expected in [
         r#"token_server_token_requests_total{outcome="ok",source="upstream"} 1"#,
@@ -190,7 +183,7 @@ async fn metrics_are_on_a_listener_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serving_other_machines_needs_a_flag() {
+async fn serving_other_machines_without_tls_needs_a_setting() {
     let refused = run(&[
         "serve",
         "--listen",
@@ -200,19 +193,21 @@ async fn serving_other_machines_needs_a_flag() {
     ]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(78), "{message}");
-    assert!(message.contains("--insecure-no-auth"), "{message}");
+    assert!(message.contains("server.plain_http"), "{message}");
     let folder = tempfile::tempdir().unwrap();
     let args = [
         "serve",
         "--listen",
         "0.0.0.0:0",
-        "--insecure-no-auth",
         "--metrics-listen",
         "off",
         "--database",
     ];
     let database = sqlite(&folder);
-    let mut program = Program::start(&[&args[..], &[&database]].concat(), &[]);
+    let args = [&args[..], &[&database]].concat();
+    let plain = [("TOKEN_SERVER__SERVER__PLAIN_HTTP", "true")];
+    let mut program = Program::start(&args, &plain);
+    program.wait_for_log("plain text").await;
     program.signal("INT");
     assert_eq!(program.end().await, Some(0));
 }

@@ -1,12 +1,15 @@
 //! Starting the program and talking to it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
+use token_server::api_key::ApiKey;
 
 /// The binary that this build made.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_token-server");
@@ -23,7 +26,43 @@ pub(crate) fn command(args: &[&str]) -> Command {
         .current_dir(std::env::temp_dir());
     // The providers of tests are on this machine.
     command.env("TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS", "loopback");
+    let (_, file) = admin_key();
+    command.env("TOKEN_SERVER__AUTH__ADMIN_KEY_FILE", file);
+    command.env("TOKEN_SERVER_API_KEY_FILE", file);
     command
+}
+
+/// The API key of role admin that servers of these tests know, and the file that it is in.
+pub(crate) fn admin_key() -> &'static (String, std::path::PathBuf) {
+    static KEY: OnceLock<(String, std::path::PathBuf)> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let key = ApiKey::generate().unwrap();
+        let text = key.text().expose_secret().to_owned();
+        let (mut file, path) = tempfile::NamedTempFile::new().unwrap().keep().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        (text, path)
+    })
+}
+
+/// A client that shows it.
+pub(crate) fn admin_client() -> reqwest::Client {
+    admin_client_builder().build().unwrap()
+}
+
+/// A client that shows no API key.
+pub(crate) fn plain_client() -> reqwest::Client {
+    let builder = token_server::upstream::client_builder().unwrap();
+    builder.timeout(PATIENCE).build().unwrap()
+}
+
+/// The same, to be changed.
+pub(crate) fn admin_client_builder() -> reqwest::ClientBuilder {
+    let mut bearer: HeaderValue = format!("Bearer {}", admin_key().0).parse().unwrap();
+    bearer.set_sensitive(true);
+    token_server::upstream::client_builder()
+        .unwrap()
+        .timeout(PATIENCE)
+        .default_headers([(AUTHORIZATION, bearer)].into_iter().collect())
 }
 
 /// Runs a command to its end.
@@ -93,11 +132,11 @@ impl Program {
                     .then(|| line["address"].as_str().unwrap().to_owned())
             })
             .unwrap_or_else(|| panic!("it does not listen: {:?}", log.lock().unwrap()));
-        let client = token_server::upstream::client_builder()
-            .unwrap()
-            .timeout(PATIENCE)
-            .build()
-            .unwrap();
+        // `dev` lets everybody in who shows no key.
+        let client = match args.first() {
+            Some(&"dev") => plain_client(),
+            _ => admin_client(),
+        };
         Self {
             child,
             url: format!("http://{address}"),

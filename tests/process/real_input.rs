@@ -22,10 +22,7 @@ async fn server() -> (tempfile::TempDir, Program) {
 }
 
 async fn get(url: &str) -> Value {
-    let client = token_server::upstream::client_builder()
-        .unwrap()
-        .build()
-        .unwrap();
+    let client = crate::program::admin_client();
     serde_json::from_str(&client.get(url).send().await.unwrap().text().await.unwrap()).unwrap()
 }
 

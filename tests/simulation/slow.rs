@@ -13,7 +13,7 @@ use token_server::config::{Config, Environment};
 use token_server::failure::Failure;
 use token_server::realm::{RawResponse, Request};
 use token_server::secret::SecretId;
-use token_server::service::{RealmEdit, Refused, SecretEdit};
+use token_server::service::{RealmEdit, Refused, Requester, SecretEdit};
 use token_server::store::MemoryStore;
 use token_server::upstream::{TokenSource, timed_out};
 use tokio::time::Instant;
@@ -75,7 +75,7 @@ impl Slowed {
         });
         let wait = [("renewal.wait_seconds", PATIENCE.as_secs().to_string())];
         let config = Config::load_without_file(&Environment::of(&[]), &wait).unwrap();
-        let services = Services::over(&config, Arc::new(store), clock, provider.clone());
+        let services = Services::over(&config, Arc::new(store), clock, provider.clone(), None);
         services.sync.look(None).await.unwrap();
         let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
             "token_path": "access_token", "expires_in_path": "expires_in", "policy": policy}});
@@ -136,7 +136,7 @@ async fn all_that_is_done_for_a_caller_is_done_in_its_time() {
     tokens.forget(&slowed.id);
     slowed.slow("*", Duration::from_secs(2));
     let began = Instant::now();
-    let reported = tokens.report(slowed.id.borrowed(), &Refused::Version(1));
+    let reported = tokens.report(slowed.id.borrowed(), &Refused::Version(1), by());
     let answer = reported.await.unwrap();
     assert!(began.elapsed() <= PATIENCE + SLACK, "{:?}", began.elapsed());
     assert_eq!((answer.token.expose(), answer.renewed), ("t-1", false));
@@ -154,9 +154,9 @@ async fn a_held_token_is_answered_to_whoever_wants_another_while_the_database_ha
     let began = Instant::now();
     let version = Refused::Version(1);
     let (flushed, reported, longer) = tokio::join!(
-        tokens.flush(id()),
-        tokens.report(id(), &version),
-        tokens.get_living(id(), 7_000_000 + 190_000)
+        tokens.flush(id(), by()),
+        tokens.report(id(), &version, by()),
+        tokens.get_living(id(), 7_000_000 + 190_000, by())
     );
     assert!(began.elapsed() <= PATIENCE + SLACK, "{:?}", began.elapsed());
     for answer in [flushed, reported, longer] {
@@ -166,4 +166,8 @@ async fn a_held_token_is_answered_to_whoever_wants_another_while_the_database_ha
         assert!(warning.contains("was not done within 10s"), "{warning}");
     }
     assert_eq!(slowed.calls(), 1);
+}
+
+fn by() -> Requester {
+    Requester::new("test")
 }

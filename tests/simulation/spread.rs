@@ -43,7 +43,13 @@ async fn dues(keys: impl Iterator<Item = String>) -> Vec<f64> {
     let clock = Arc::new(ManualClock::at(Timestamp::from_epoch_ms(1_795_478_400_000)));
     let store = Arc::new(MemoryStore::new(clock.clone()));
     let config = Config::load_without_file(&Environment::of(&[]), &[]).unwrap();
-    let services = Services::over(&config, store.clone(), clock.clone(), Arc::new(Instantly));
+    let services = Services::over(
+        &config,
+        store.clone(),
+        clock.clone(),
+        Arc::new(Instantly),
+        None,
+    );
     let realm = json!({"id": "r", "config": {"url": "http://provider.invalid/token", "method": "GET",
         "token_path": "access_token", "expires_in_path": "expires_in"}});
     services

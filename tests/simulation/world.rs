@@ -89,6 +89,7 @@ impl World {
             self.store.clone(),
             clock.clone(),
             self.provider.clone(),
+            None,
         );
         keep_on_store_time(clock, self.store.clone(), &services.tasks);
         services.upkeep.follow(config.renewal.sync_interval());

@@ -11,6 +11,7 @@ use crate::book::Wish;
 use crate::cluster::{Address, Cluster};
 use crate::dice::Dice;
 use crate::judge::{Asked, Judge, Kind};
+use crate::program::admin_client_builder;
 use crate::realms::Secret;
 
 /// Callers of a cluster who ask on and on.
@@ -37,8 +38,7 @@ pub(crate) struct Callers {
 
 impl Callers {
     pub(crate) fn new(judge: Arc<Judge>) -> Self {
-        let client = token_server::upstream::client_builder().unwrap();
-        let client = client
+        let client = admin_client_builder()
             .timeout(GIVES_UP)
             .pool_idle_timeout(KEPT)
             .build()

@@ -117,7 +117,7 @@ async fn the_last_use_of_an_api_key_goes_forward_and_is_no_change(store: Instanc
     assert!(store.insert_api_key(&plain('a')).await.unwrap());
     let used = |at_ms, from: [u8; 4]| LastUse {
         at: at(at_ms),
-        from: IpAddr::from(from),
+        from: Some(IpAddr::from(from)),
     };
     for (one, expected) in [
         (used(2000, [10, 0, 0, 1]), used(2000, [10, 0, 0, 1])),

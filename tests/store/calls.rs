@@ -2,7 +2,7 @@
 
 use token_server::secret::SecretId;
 use token_server::store::{
-    CallFilter, CallOutcome, CallRow, Commit, DueToken, DueWindow, Page, Usage,
+    CallFilter, CallOutcome, CallRow, Commit, DueToken, DueWindow, Page, Usage, UsageOf,
 };
 
 use crate::databases::Instances;
@@ -12,6 +12,8 @@ crate::on_every_store!(
     a_call_reads_back_with_its_outcome,
     calls_are_listed_latest_first_and_filtered,
     usage_counts_a_window_of_a_secret_or_a_realm,
+    what_a_caller_forced_is_counted_apart,
+    only_calls_of_its_scopes_are_listed,
     old_calls_are_removed_in_batches,
     due_tokens_are_paged_soonest_first,
     only_what_was_asked_for_is_due,
@@ -28,6 +30,7 @@ pub(crate) fn call(number: i64, key: &str, at_ms: i64) -> CallRow {
         provider_message: None,
         duration_ms: None,
         instance: "one".to_owned(),
+        caller: None,
     }
 }
 
@@ -155,18 +158,18 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
     ] {
         assert_eq!(
             store
-                .call_usage("r", key, at(since), at(5000))
+                .call_usage(UsageOf {
+                    key,
+                    ..UsageOf::realm("r", at(since), at(5000))
+                })
                 .await
                 .unwrap(),
             expected,
             "{key:?} since {since}"
         );
     }
-    assert_eq!(
-        store.call_usage("other", None, at(0), at(0)).await.unwrap(),
-        usage(0, None)
-    );
-    let with_asking = store.call_usage("r", None, at(0), at(4999)).await.unwrap();
+    assert_eq!(used(&store, "other", 0).await, usage(0, None));
+    let with_asking = used(&store, "r", 4999).await;
     assert_eq!(
         with_asking,
         Usage {
@@ -176,10 +179,64 @@ async fn usage_counts_a_window_of_a_secret_or_a_realm(store: Instances) {
         "what asks counts for a while"
     );
     store.withdraw_call("id-005").await.unwrap();
-    assert_eq!(
-        store.call_usage("r", None, at(0), at(0)).await.unwrap(),
-        usage(3, Some(1000))
-    );
+    assert_eq!(used(&store, "r", 0).await, usage(3, Some(1000)));
+}
+
+async fn used(store: &Instances, realm: &str, asking_since: i64) -> Usage {
+    let of = UsageOf::realm(realm, at(0), at(asking_since));
+    store.call_usage(of).await.unwrap()
+}
+
+async fn what_a_caller_forced_is_counted_apart(store: Instances) {
+    let forced = |number, cause: &str, caller: &str| CallRow {
+        cause: cause.to_owned(),
+        caller: Some(caller.to_owned()),
+        ..call(number, "k", number)
+    };
+    for row in [
+        call(1, "k", 1),
+        forced(2, "flush", "one"),
+        forced(3, "report", "one"),
+        forced(4, "flush", "two"),
+    ] {
+        store.insert_call(&row).await.unwrap();
+    }
+    for (caller, cause, made) in [
+        (None, None, 4),
+        (Some("one"), None, 2),
+        (Some("one"), Some("flush"), 1),
+        (None, Some("flush"), 2),
+        (Some("three"), None, 0),
+    ] {
+        let of = UsageOf {
+            caller,
+            cause,
+            ..UsageOf::realm("r", at(0), at(0))
+        };
+        let usage = store.call_usage(of).await.unwrap();
+        assert_eq!(usage.made, made, "{caller:?} {cause:?}");
+    }
+}
+
+async fn only_calls_of_its_scopes_are_listed(store: Instances) {
+    for (number, key) in [(1, "app-1"), (2, "App-1"), (3, "a%p-1"), (4, "other")] {
+        store.insert_call(&call(number, key, number)).await.unwrap();
+    }
+    for (scopes, expected) in [
+        (&["r:app-*"][..], &["id-001"][..]),
+        (&["r:a%*", "r:ot*er"], &["id-004", "id-003"]),
+        (&["r:a_p-1", "R:*", "r:[a]*", "r:?ther"], &[]),
+        (&["*:*-1"], &["id-003", "id-002", "id-001"]),
+        (&[], &[]),
+    ] {
+        let filter = CallFilter {
+            scopes: crate::scopes(scopes),
+            ..CallFilter::default()
+        };
+        let (ids, total) = listed(&store, &filter, ALL).await;
+        assert_eq!(ids, expected, "{scopes:?}");
+        assert_eq!(total, expected.len() as u64, "{scopes:?}");
+    }
 }
 
 async fn old_calls_are_removed_in_batches(store: Instances) {

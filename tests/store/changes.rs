@@ -2,7 +2,7 @@
 
 use token_server::clock::{Clock as _, MachineClock};
 use token_server::secret::SecretId;
-use token_server::store::{Changes, Commit, RealmRow, SecretRow};
+use token_server::store::{Changes, Commit, RealmFilter, RealmRow, SecretRow};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, commit, realm, secret};
@@ -264,7 +264,14 @@ async fn only_old_tombstones_are_removed(store: Instances) {
         store.insert_realm(&realm("old")).await.unwrap(),
         "its id is free again"
     );
-    assert_eq!(store.list_realms(None, ALL).await.unwrap().total, 2);
+    assert_eq!(
+        store
+            .list_realms(&RealmFilter::default(), ALL)
+            .await
+            .unwrap()
+            .total,
+        2
+    );
 }
 
 async fn the_counters_of_a_token_outlive_its_tombstone(store: Instances) {

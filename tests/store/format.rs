@@ -6,7 +6,7 @@ use token_server::secret::SecretId;
 use token_server::store::{
     CallFilter, CallRow, CallStore as _, ChangeStore as _, Commit, DueWindow, Grant,
     GrantStore as _, Intent, LeaseStore as _, NextCredentials, SecretFilter, SecretRow,
-    SecretStore as _, SqlStore, StoreError, StoreResult, TokenStore as _,
+    SecretStore as _, SqlStore, StoreError, StoreResult, TokenStore as _, UsageOf,
 };
 use token_server::token::TokenText;
 
@@ -223,7 +223,7 @@ async fn what_only_names_and_versions_need_is_read_past_sealed_columns(scratch: 
     );
     let current = store.list_current(&[id()]).await.unwrap();
     assert_eq!(current.secrets, [(id(), Some(1))]);
-    let usage = store.call_usage("r", None, at(0), at(0)).await;
+    let usage = store.call_usage(UsageOf::realm("r", at(0), at(0))).await;
     assert_eq!(usage.unwrap().made, 1);
     assert!(
         store

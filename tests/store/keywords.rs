@@ -1,6 +1,6 @@
 //! The keyword of the realm list: anywhere in comment or id, whatever its case, no pattern.
 
-use token_server::store::RealmRow;
+use token_server::store::{RealmFilter, RealmRow};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, realm};
@@ -26,7 +26,11 @@ async fn insert(store: &Instances, realms: &[(&str, &str)]) {
 
 /// The ids found, in order; the total is theirs.
 async fn found(store: &Instances, keyword: &str) -> Vec<String> {
-    let listed = store.list_realms(Some(keyword), ALL).await.unwrap();
+    let filter = RealmFilter {
+        keyword: Some(keyword.to_owned()),
+        ..RealmFilter::default()
+    };
+    let listed = store.list_realms(&filter, ALL).await.unwrap();
     assert_eq!(listed.total, listed.items.len() as u64, "{keyword}");
     listed.items.into_iter().map(|row| row.id).collect()
 }

@@ -29,3 +29,9 @@ mod realms;
 mod rows;
 mod secrets;
 mod sqlite_file;
+
+/// Scopes as they are written.
+fn scopes(texts: &[&str]) -> token_server::api_key::Scopes {
+    let read = texts.iter().map(|text| text.parse().unwrap());
+    token_server::api_key::Scopes::Only(read.collect())
+}

@@ -42,6 +42,7 @@ async fn assert_is_nowhere(store: &Instances, realm: &str, key: &str) {
     let filter = SecretFilter {
         realm: Some(realm.to_owned()),
         key: Some(key.to_owned()),
+        ..SecretFilter::default()
     };
     let listed = store.list_secrets(&filter, ALL).await.unwrap();
     assert_eq!((listed.total, listed.items.len()), (0, 0), "{id:?}");

@@ -1,6 +1,6 @@
 //! Realm rows: written once, changed by revision, deleted into tombstones, listed.
 
-use token_server::store::{Page, RealmRow};
+use token_server::store::{Page, RealmFilter, RealmRow};
 
 use crate::databases::Instances;
 use crate::rows::{ALL, at, realm};
@@ -17,6 +17,7 @@ crate::on_every_store!(
     realms_are_listed_newest_first_and_by_id_where_that_is_the_same,
     realms_are_paged_with_the_total_of_all_pages,
     ids_that_differ_in_case_or_accent_only_are_two_realms,
+    only_realms_of_its_scopes_are_listed,
 );
 
 fn full(id: &str) -> RealmRow {
@@ -135,7 +136,7 @@ async fn a_deleted_realm_is_found_but_not_listed_and_keeps_its_id(store: Instanc
     assert!(store.update_realm(&gone, 9).await.unwrap());
     assert_eq!(store.find_realm("gone").await.unwrap(), Some(gone));
     for keyword in [None, Some("gone"), Some("公众号")] {
-        let listed = store.list_realms(keyword, ALL).await.unwrap();
+        let listed = store.list_realms(&about(keyword), ALL).await.unwrap();
         assert!(
             listed.items.iter().all(|row| row.id == "kept"),
             "{keyword:?}"
@@ -145,9 +146,38 @@ async fn a_deleted_realm_is_found_but_not_listed_and_keeps_its_id(store: Instanc
     assert!(!store.insert_realm(&realm("gone")).await.unwrap());
 }
 
+fn about(keyword: Option<&str>) -> RealmFilter {
+    RealmFilter {
+        keyword: keyword.map(str::to_owned),
+        ..RealmFilter::default()
+    }
+}
+
+async fn only_realms_of_its_scopes_are_listed(store: Instances) {
+    for id in ["wxgzh", "Wxgzh", "wecom"] {
+        assert!(store.insert_realm(&realm(id)).await.unwrap());
+    }
+    for (scopes, expected) in [
+        (&["wx*:any"][..], &["wxgzh"][..]),
+        (&["we*:a", "W*:*"], &["Wxgzh", "wecom"]),
+        (&["w_gzh:*"], &[]),
+        (&[], &[]),
+    ] {
+        let filter = RealmFilter {
+            scopes: crate::scopes(scopes),
+            ..RealmFilter::default()
+        };
+        let listed = store.list_realms(&filter, ALL).await.unwrap();
+        let mut ids: Vec<_> = listed.items.into_iter().map(|row| row.id).collect();
+        ids.sort();
+        assert_eq!(ids, expected, "{scopes:?}");
+        assert_eq!(listed.total, expected.len() as u64, "{scopes:?}");
+    }
+}
+
 /// The ids of a page.
 async fn ids(store: &Instances, page: Page) -> (Vec<String>, u64) {
-    let listed = store.list_realms(None, page).await.unwrap();
+    let listed = store.list_realms(&about(None), page).await.unwrap();
     (
         listed.items.into_iter().map(|row| row.id).collect(),
         listed.total,

@@ -248,6 +248,7 @@ async fn names(
     let filter = SecretFilter {
         realm: realm.map(str::to_owned),
         key: key.map(str::to_owned),
+        ..SecretFilter::default()
     };
     let listed = store.list_secrets(&filter, page).await.unwrap();
     for outline in &listed.items {

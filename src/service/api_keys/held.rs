@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use governor::DefaultDirectRateLimiter;
 use governor::Quota;
 
-use crate::api_key::{ApiKey, ApiKeyId, Rate, Role, Scopes};
+use crate::api_key::{ApiKey, ApiKeyId, KeyHash, Rate, Role, Scopes};
 use crate::clock::Timestamp;
 use crate::store::{ApiKeyRow, LastUse};
 
@@ -50,13 +50,19 @@ struct Used {
 const HOUR_MS: i64 = 3_600_000;
 
 impl HeldKey {
-    /// Notes a use; takes a lock once an hour.
-    pub fn note_use(&self, now: Timestamp, from: IpAddr) {
+    /// How fast it may call, if that is bounded.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        self.pace.as_ref().map(|pace| pace.rate)
+    }
+
+    /// Notes a use; takes a lock, and asks where from, once an hour.
+    pub fn note_use(&self, now: Timestamp, from: impl FnOnce() -> Option<IpAddr>) {
         let hour_ms = now.epoch_ms() - now.epoch_ms().rem_euclid(HOUR_MS);
         if self.used.hour_ms.swap(hour_ms, Ordering::Relaxed) == hour_ms {
             return;
         }
-        let at = Timestamp::from_epoch_ms(hour_ms);
+        let (at, from) = (Timestamp::from_epoch_ms(hour_ms), from());
         *self
             .used
             .untold
@@ -82,6 +88,10 @@ impl HeldKey {
 /// All keys, as of one moment.
 struct Snapshot {
     keys: HashMap<ApiKeyId, Stored>,
+    /// Keys of the configuration.
+    fixed: Arc<HashMap<ApiKeyId, Stored>>,
+    /// The keys that client certificates stand for.
+    by_certificate: HashMap<KeyHash, ApiKeyId>,
     /// By the keyed hash of what a caller showed.
     verified: papaya::HashMap<[u64; 2], Verified>,
     is_loaded: bool,
@@ -100,14 +110,23 @@ struct Verified {
 }
 
 impl Snapshot {
-    fn of(keys: HashMap<ApiKeyId, Stored>, is_loaded: bool) -> Self {
+    fn of(keys: HashMap<ApiKeyId, Stored>, fixed: Fixed, is_loaded: bool) -> Self {
+        let certificate = |stored: &Stored| Some((stored.row.certificate?, stored.row.id.clone()));
         Self {
+            by_certificate: keys.values().filter_map(certificate).collect(),
             keys,
+            fixed,
             verified: papaya::HashMap::new(),
             is_loaded,
         }
     }
+
+    fn find(&self, id: &ApiKeyId) -> Option<&Stored> {
+        self.keys.get(id).or_else(|| self.fixed.get(id))
+    }
 }
+
+type Fixed = Arc<HashMap<ApiKeyId, Stored>>;
 
 /// The keys of this process.
 pub(super) struct Held {
@@ -120,15 +139,26 @@ pub(super) struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::of(HashMap::new(), false)),
-            turn: Mutex::default(),
-            hashers: [RandomState::new(), RandomState::new()],
-        }
+        Self::with(Vec::new())
     }
 }
 
 impl Held {
+    /// With these keys beside those of the store.
+    pub(super) fn with(fixed: Vec<ApiKeyRow>) -> Self {
+        let none = HashMap::new();
+        let fixed = fixed
+            .into_iter()
+            .map(|row| (row.id.clone(), store(row, &none)))
+            .collect();
+        let first = Snapshot::of(HashMap::new(), Arc::new(fixed), false);
+        Self {
+            snapshot: ArcSwap::from_pointee(first),
+            turn: Mutex::default(),
+            hashers: [RandomState::new(), RandomState::new()],
+        }
+    }
+
     /// Whether all keys of the store are known.
     pub(super) fn is_loaded(&self) -> bool {
         self.snapshot.load().is_loaded
@@ -147,6 +177,32 @@ impl Held {
         let key = Arc::clone(&known.key);
         verified.insert(print, known);
         Some(key)
+    }
+
+    /// The key that a client certificate stands for, if it works.
+    pub(super) fn find_by_certificate(
+        &self,
+        certificate: &KeyHash,
+        now: Timestamp,
+    ) -> Option<Arc<HeldKey>> {
+        let snapshot = self.snapshot.load();
+        let id = snapshot.by_certificate.get(certificate)?;
+        let stored = snapshot.keys.get(id)?;
+        stored.row.works_at(now).then(|| Arc::clone(&stored.held))
+    }
+
+    /// Whether any key of role `admin` works.
+    pub(super) fn has_admin(&self, now: Timestamp) -> bool {
+        let snapshot = self.snapshot.load();
+        let mut all = snapshot.keys.values().chain(snapshot.fixed.values());
+        all.any(|stored| stored.row.role == Role::Admin && stored.row.works_at(now))
+    }
+
+    /// Whether a key of the configuration is of role `admin`.
+    pub(super) fn has_fixed_admin(&self) -> bool {
+        let snapshot = self.snapshot.load();
+        let mut all = snapshot.fixed.values();
+        all.any(|stored| stored.row.role == Role::Admin)
     }
 
     /// Takes over rows; `all`: what is not among them is gone.
@@ -173,8 +229,11 @@ impl Held {
             let stored = newest.cloned().unwrap_or_else(|| store(row, &before.keys));
             keys.insert(stored.row.id.clone(), stored);
         }
-        self.snapshot
-            .store(Arc::new(Snapshot::of(keys, before.is_loaded || all)));
+        self.snapshot.store(Arc::new(Snapshot::of(
+            keys,
+            Arc::clone(&before.fixed),
+            before.is_loaded || all,
+        )));
     }
 
     /// The uses that the store has not been told of.
@@ -197,7 +256,7 @@ fn verify_anew(snapshot: &Snapshot, shown: &str, now: Timestamp) -> Option<Verif
     let shown = ApiKey::read(shown)?;
     // A key that is not there takes as long as one that is.
     let hash = shown.hash();
-    let Stored { row, held } = snapshot.keys.get(shown.id())?;
+    let Stored { row, held } = snapshot.find(shown.id())?;
     if !row.works_at(now) {
         return None;
     }
@@ -326,20 +385,20 @@ mod tests {
         let (held, key) = (Held::default(), ApiKey::generate().unwrap());
         held.take(vec![row(&key, 1)], true);
         let known = held.verify(key.text().expose_secret(), at(0)).unwrap();
-        let from = IpAddr::from([127, 0, 0, 1]);
+        let from = Some(IpAddr::from([127, 0, 0, 1]));
         for ms in [HOUR_MS + 5, HOUR_MS + 6, 2 * HOUR_MS - 1] {
-            known.note_use(at(ms), from);
+            known.note_use(at(ms), || from);
         }
         let expected = LastUse {
             at: at(HOUR_MS),
             from,
         };
         assert_eq!(held.untold(), [(key.id().clone(), expected)]);
-        known.note_use(at(HOUR_MS + 9), from);
+        known.note_use(at(HOUR_MS + 9), || from);
         assert_eq!(held.untold(), []);
         // A new snapshot goes on with it.
         held.take(vec![row(&key, 2)], false);
-        known.note_use(at(2 * HOUR_MS), from);
+        known.note_use(at(2 * HOUR_MS), || from);
         assert_eq!(held.untold().len(), 1);
     }
 

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{Renewal, View};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::BaseName;
 use crate::secret::SecretId;
 use crate::service::cause::Cause;
-use crate::service::{ServiceError, TokenAnswer};
+use crate::service::{ServiceError, Stale, TokenAnswer};
 use crate::token::TokenText;
 
 /// The deepest chain of secrets that depend on each other.
@@ -61,7 +62,39 @@ impl View {
     }
 }
 
+/// When a token that it depends on is tried again, where that one's own pause is not known.
+const BASE_PAUSE: Duration = Duration::from_secs(5);
+
 impl Renewal {
+    /// A token that it depends on cannot be had: the held one, while it is good.
+    pub(super) fn without_bases(
+        &self,
+        id: &SecretId,
+        view: &View,
+        cause: Cause,
+        failure: Failure,
+    ) -> Result<TokenAnswer, ServiceError> {
+        let now = self.parts.clock.now();
+        let wait = failure.retry_after.unwrap_or(BASE_PAUSE);
+        let until = now.plus(wait);
+        if cause == Cause::Due {
+            self.plan(id, until);
+        }
+        let Some(held) = view.usable(now) else {
+            return Err(ServiceError::Fetch(failure));
+        };
+        let stale = Stale {
+            since: now,
+            warning: format!("the last renewal failed: {failure}"),
+        };
+        let answer = self.hand_out(id, view, held, Some(until), Some(stale));
+        Ok(TokenAnswer {
+            renewed: false,
+            retry_after: Some(wait),
+            ..answer
+        })
+    }
+
     /// The tokens that a secret's token is made from.
     ///
     /// # Errors

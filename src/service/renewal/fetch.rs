@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::decide::Usable;
 use super::exchange::Exchanged;
-use super::ledger::Admission;
+use super::ledger::{Admission, Ask};
 use super::turn::{Broken, Turn, Turned, nothing_to_fetch};
 use super::{Renewal, View, stale_after};
 use crate::clock::Timestamp;
@@ -63,7 +63,7 @@ impl Renewal {
                     .map(Turned::Answer);
             }
         };
-        let call = match self.admit(&lease.id, view, cause).await {
+        let call = match self.admit(Ask::of(turn, started)).await {
             Ok(Admission::Go(call)) => call,
             Ok(Admission::Withheld(until)) => return self.on_used_up_quota(turn, until).await,
             Err(error) => {

@@ -40,6 +40,7 @@ impl Renewal {
                     view: &next,
                     bases: &bases,
                     cause: Cause::Next,
+                    by: None,
                     seen_version,
                     // A quota that is used up is noted: nobody waits.
                     give_up_at: tokio::time::Instant::now(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::ledger::Admission;
+use super::ledger::{Admission, Ask};
 use super::{Renewal, View};
 use crate::clock::millis;
 use crate::failure::{Failure, FailureKind};
@@ -146,7 +146,13 @@ impl Renewal {
 
     /// A call with stored credentials counts like any other.
     async fn admit_trial(&self, id: &SecretId, view: &View) -> Result<String, ServiceError> {
-        match self.admit(id, view, Cause::Trial).await? {
+        let ask = Ask {
+            id,
+            view,
+            cause: Cause::Trial,
+            by: None,
+        };
+        match self.admit(ask).await? {
             Admission::Go(call) => Ok(call),
             Admission::Withheld(until) => {
                 let detail = "a quota of the provider, as the realm's policy tells it, is used up; no call was made";

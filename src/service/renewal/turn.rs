@@ -4,8 +4,8 @@ use super::View;
 use super::bases::Bases;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
-use crate::service::TokenAnswer;
 use crate::service::cause::Cause;
+use crate::service::{Requester, TokenAnswer};
 use crate::store::{Lease, StoreError};
 
 /// A fetch that may be made: under which lease, by which rows, why.
@@ -15,6 +15,8 @@ pub(super) struct Turn<'a> {
     pub(super) view: &'a View,
     pub(super) bases: &'a Bases,
     pub(super) cause: Cause,
+    /// Who asked for another token than the one held.
+    pub(super) by: Option<&'a Requester>,
     /// The token's version when it was asked for.
     pub(super) seen_version: i64,
     /// Until when the caller waits.

@@ -4,25 +4,29 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::super::{CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage};
+use super::super::{
+    CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage, UsageOf,
+};
 use super::{MemoryStore, page_of};
 use crate::clock::Timestamp;
 
 type Calls = BTreeMap<String, CallRow>;
 
-fn usage(
-    calls: &Calls,
-    (realm, key): (&str, Option<&str>),
-    since: Timestamp,
-    asking_since: Timestamp,
-) -> Usage {
-    let is_of =
-        |row: &&CallRow| row.secret.realm == realm && key.is_none_or(|key| key == row.secret.key);
+fn usage(calls: &Calls, of: UsageOf<'_>) -> Usage {
+    let is = |wanted: Option<&str>, value: &str| wanted.is_none_or(|wanted| wanted == value);
+    let is_of = |row: &&CallRow| {
+        row.secret.realm == of.realm
+            && is(of.key, &row.secret.key)
+            && is(of.cause, &row.cause)
+            && of
+                .caller
+                .is_none_or(|caller| row.caller.as_deref() == Some(caller))
+    };
     let mut usage = Usage::default();
-    for row in calls.values().filter(is_of).filter(|row| row.at > since) {
+    for row in calls.values().filter(is_of).filter(|row| row.at > of.since) {
         match row.outcome.as_str() {
             CallRow::WITHHELD => {}
-            CallRow::ASKING => usage.count += u64::from(row.at > asking_since),
+            CallRow::ASKING => usage.count += u64::from(row.at > of.asking_since),
             _ => {
                 usage.made += 1;
                 usage.count += 1;
@@ -41,6 +45,7 @@ fn matching(calls: &Calls, filter: &CallFilter) -> Vec<CallRow> {
     let matches = |row: &&CallRow| {
         is(&filter.realm, &row.secret.realm)
             && is(&filter.key, &row.secret.key)
+            && filter.scopes.allow(row.secret.borrowed())
             && is(&filter.outcome, &row.outcome)
             && filter.from.is_none_or(|from| row.at >= from)
             && filter.to.is_none_or(|to| row.at < to)
@@ -68,19 +73,8 @@ impl CallStore for MemoryStore {
         Ok(())
     }
 
-    async fn call_usage(
-        &self,
-        realm: &str,
-        key: Option<&str>,
-        since: Timestamp,
-        asking_since: Timestamp,
-    ) -> StoreResult<Usage> {
-        Ok(usage(
-            &self.enter("call_usage").await?.calls,
-            (realm, key),
-            since,
-            asking_since,
-        ))
+    async fn call_usage(&self, of: UsageOf<'_>) -> StoreResult<Usage> {
+        Ok(usage(&self.enter("call_usage").await?.calls, of))
     }
 
     async fn withdraw_call(&self, id: &str) -> StoreResult<()> {

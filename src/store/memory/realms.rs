@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::super::{Listed, Page, RealmRow, RealmStore, StoreResult};
+use super::super::{Listed, Page, RealmFilter, RealmRow, RealmStore, StoreResult};
 use super::{MemoryStore, page_of};
 
 #[async_trait]
@@ -11,16 +11,12 @@ impl RealmStore for MemoryStore {
         Ok(self.enter("find_realm").await?.realms.get(id).cloned())
     }
 
-    async fn list_realms(
-        &self,
-        keyword: Option<&str>,
-        page: Page,
-    ) -> StoreResult<Listed<RealmRow>> {
-        let keyword = keyword.unwrap_or_default().to_lowercase();
+    async fn list_realms(&self, filter: &RealmFilter, page: Page) -> StoreResult<Listed<RealmRow>> {
+        let keyword = filter.keyword.as_deref().unwrap_or_default().to_lowercase();
         let mentions = |text: &str| text.to_lowercase().contains(&keyword);
         let matches = |row: &&RealmRow| {
             let found = mentions(&row.id) || row.comment.as_deref().is_some_and(mentions);
-            row.deleted_at.is_none() && found
+            row.deleted_at.is_none() && found && filter.scopes.touch_realm(&row.id)
         };
         let rows = self
             .enter("list_realms")

@@ -17,6 +17,7 @@ fn matching(state: &State, filter: &SecretFilter, page: Page) -> Listed<SecretRo
         row.deleted_at.is_none()
             && wanted(&filter.realm, &row.id.realm)
             && wanted(&filter.key, &row.id.key)
+            && filter.scopes.allow(row.id.borrowed())
     };
     let order = |row: &SecretRow| {
         (

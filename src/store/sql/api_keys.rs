@@ -64,7 +64,7 @@ impl ApiKeyStore for SqlStore {
             .col_expr(Column::LastUsedAt, Expr::value(Some(at_ms)))
             .col_expr(
                 Column::LastUsedFrom,
-                Expr::value(Some(used.from.to_string())),
+                Expr::value(used.from.map(|from| from.to_string())),
             )
             .filter(Column::Id.eq(id.as_str()))
             .filter(is_later);
@@ -95,9 +95,7 @@ fn read(model: &Model) -> StoreResult<ApiKeyRow> {
         |text: &Option<String>, column| text.as_deref().map(|text| hash(text, column)).transpose();
     let previous = optional(&model.previous_hash, "previous_hash")?;
     let from = model.last_used_from.as_deref();
-    let last_used = model
-        .last_used_at
-        .zip(from.and_then(|from| from.parse().ok()));
+    let from = from.and_then(|from| from.parse().ok());
     Ok(ApiKeyRow {
         id: ApiKeyId::read(&model.id).ok_or_else(|| corrupt("id"))?,
         hash: hash(&model.hash, "hash")?,
@@ -114,8 +112,8 @@ fn read(model: &Model) -> StoreResult<ApiKeyRow> {
         created_at: Timestamp::from_epoch_ms(model.created_at),
         expires_at: model.expires_at.map(Timestamp::from_epoch_ms),
         disabled_at: model.disabled_at.map(Timestamp::from_epoch_ms),
-        last_used: last_used.map(|(at, from)| LastUse {
-            at: Timestamp::from_epoch_ms(at),
+        last_used: model.last_used_at.map(|at_ms| LastUse {
+            at: Timestamp::from_epoch_ms(at_ms),
             from,
         }),
         revision: model.revision,
@@ -153,7 +151,10 @@ fn write(row: &ApiKeyRow) -> Model {
         expires_at: row.expires_at.map(Timestamp::epoch_ms),
         disabled_at: row.disabled_at.map(Timestamp::epoch_ms),
         last_used_at: row.last_used.map(|used| used.at.epoch_ms()),
-        last_used_from: row.last_used.map(|used| used.from.to_string()),
+        last_used_from: row
+            .last_used
+            .and_then(|used| used.from)
+            .map(|from| from.to_string()),
         revision: row.revision,
         changed_at: row.changed_at.epoch_ms(),
         deleted_at: row.deleted_at.map(Timestamp::epoch_ms),

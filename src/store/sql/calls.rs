@@ -8,10 +8,12 @@ use sea_orm::{
     QueryOrder as _, QuerySelect as _,
 };
 
-use super::super::{CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage};
+use super::super::{
+    CallFilter, CallOutcome, CallRow, CallStore, Listed, Page, StoreResult, Usage, UsageOf,
+};
 use super::entities::call::{ActiveModel, Column, Entity, Model};
 use super::stored::SealedRow;
-use super::{SqlStore, is_nowhere};
+use super::{SqlStore, dialect, is_nowhere};
 use crate::clock::Timestamp;
 use crate::secret::SecretId;
 
@@ -29,6 +31,7 @@ impl CallStore for SqlStore {
             provider_message: Set(self.seal_words(&row.id, row.provider_message.as_deref())),
             duration_ms: Set(row.duration_ms),
             instance: Set(row.instance.clone()),
+            caller: Set(row.caller.clone()),
         };
         // The id is new: a taken one means that an earlier try did succeed.
         self.insert(model).await.map(|_| ())
@@ -48,28 +51,29 @@ impl CallStore for SqlStore {
             .map(|_| ())
     }
 
-    async fn call_usage(
-        &self,
-        realm: &str,
-        key: Option<&str>,
-        since: Timestamp,
-        asking_since: Timestamp,
-    ) -> StoreResult<Usage> {
+    async fn call_usage(&self, of: UsageOf<'_>) -> StoreResult<Usage> {
         let is_alive = Condition::any()
             .add(Column::Outcome.ne(CallRow::ASKING))
-            .add(Column::At.gt(asking_since.epoch_ms()));
+            .add(Column::At.gt(of.asking_since.epoch_ms()));
         let mut query = Entity::find()
             .select_only()
             .column(Column::Outcome)
             .column_as(Column::Id.count(), "count")
             .column_as(Expr::col(Column::At).min(), "oldest_at")
-            .filter(Column::Realm.eq(realm))
-            .filter(Column::At.gt(since.epoch_ms()))
+            .filter(Column::Realm.eq(of.realm))
+            .filter(Column::At.gt(of.since.epoch_ms()))
             .filter(Column::Outcome.ne(CallRow::WITHHELD))
             .filter(is_alive)
             .group_by(Column::Outcome);
-        if let Some(key) = key {
-            query = query.filter(Column::Key.eq(key));
+        let narrower = [
+            (Column::Key, of.key),
+            (Column::Caller, of.caller),
+            (Column::Cause, of.cause),
+        ];
+        for (column, wanted) in narrower {
+            if let Some(wanted) = wanted {
+                query = query.filter(column.eq(wanted));
+            }
         }
         let rows = self
             .run(|| {
@@ -120,7 +124,12 @@ impl CallStore for SqlStore {
             .add_option(equals(Column::Key, &filter.key))
             .add_option(equals(Column::Outcome, &filter.outcome))
             .add_option(filter.from.map(|from| Column::At.gte(from.epoch_ms())))
-            .add_option(filter.to.map(|to| Column::At.lt(to.epoch_ms())));
+            .add_option(filter.to.map(|to| Column::At.lt(to.epoch_ms())))
+            .add(dialect::reached(
+                self.db.get_database_backend(),
+                &filter.scopes,
+                (Column::Realm, Some(Column::Key)),
+            ));
         let query = Entity::find().filter(wanted);
         let rows = query
             .clone()
@@ -180,6 +189,7 @@ impl SqlStore {
             provider_message,
             duration_ms: model.duration_ms,
             instance: model.instance,
+            caller: model.caller,
         })
     }
 }

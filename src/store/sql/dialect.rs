@@ -5,10 +5,12 @@
     reason = "the library's enum may grow; these are the three we have drivers for"
 )]
 
-use sea_orm::sea_query::{Alias, ColumnDef, ColumnType, IntoIden};
+use sea_orm::sea_query::{Alias, BinOper, ColumnDef, ColumnType, Expr, ExprTrait as _, IntoIden};
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
-use sea_orm::{DbBackend, DbErr, RuntimeErr, sqlx};
+use sea_orm::{ColumnTrait, Condition, DbBackend, DbErr, RuntimeErr, sqlx};
+
+use crate::api_key::Scopes;
 
 /// A text that names something: compared byte for byte. MySQL's default collation takes `WeChat`
 /// for `wechat`.
@@ -38,6 +40,49 @@ pub(super) fn blob_column(backend: DbBackend, name: &'static str) -> ColumnDef {
         _ => "BLOB",
     };
     custom(name, sql.to_owned())
+}
+
+/// Rows that scopes reach: by the column of the realm, and that of the key if there is one.
+pub(super) fn reached<C: ColumnTrait>(
+    backend: DbBackend,
+    scopes: &Scopes,
+    (realm, key): (C, Option<C>),
+) -> Condition {
+    let Some(patterns) = scopes.patterns() else {
+        return Condition::all();
+    };
+    // None of no scopes: an empty `any` would be left out.
+    let nothing = Condition::any().add(Expr::value(false));
+    patterns
+        .into_iter()
+        .fold(nothing, |any, (of_realm, of_key)| {
+            let both = Condition::all()
+                .add(matches_pattern(backend, realm, of_realm))
+                .add_option(key.map(|key| matches_pattern(backend, key, of_key)));
+            any.add(both)
+        })
+}
+
+/// Whether a column matches a pattern of a scope, byte by byte; `*` is any run of characters. LIKE
+/// of SQLite does not mind the case, its GLOB does.
+fn matches_pattern<C: ColumnTrait>(backend: DbBackend, column: C, pattern: &str) -> Expr {
+    let (operator, escaped) = match backend {
+        DbBackend::Sqlite => {
+            let escaped = pattern.replace('[', "[[]").replace('?', "[?]");
+            return Expr::col((column.entity_name(), column))
+                .binary(BinOper::Custom("GLOB"), escaped);
+        }
+        _ => (
+            BinOper::Like,
+            pattern
+                .replace('!', "!!")
+                .replace('%', "!%")
+                .replace('_', "!_")
+                .replace('*', "%"),
+        ),
+    };
+    let escape = Expr::val(escaped).binary(BinOper::Escape, Expr::Constant('!'.into()));
+    Expr::col((column.entity_name(), column)).binary(operator, escape)
 }
 
 fn custom(name: &'static str, sql: String) -> ColumnDef {

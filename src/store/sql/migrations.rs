@@ -2,6 +2,7 @@
 
 mod m0001_initial;
 mod m0002_api_keys;
+mod m0003_callers;
 
 use sea_orm::sea_query::{Alias, IntoIden};
 use sea_orm::{DbErr, DynIden};
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrations {
         vec![
             Box::new(m0001_initial::Migration),
             Box::new(m0002_api_keys::Migration),
+            Box::new(m0003_callers::Migration),
         ]
     }
 

@@ -7,9 +7,9 @@ use sea_orm::{
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
-use super::super::{Listed, Page, RealmRow, RealmStore, StoreResult};
+use super::super::{Listed, Page, RealmFilter, RealmRow, RealmStore, StoreResult};
 use super::entities::realm::{ActiveModel, Column, Entity, Model};
-use super::{SqlStore, is_nowhere};
+use super::{SqlStore, dialect, is_nowhere};
 use crate::clock::Timestamp;
 
 #[async_trait]
@@ -22,11 +22,8 @@ impl RealmStore for SqlStore {
         Ok(found.map(RealmRow::from))
     }
 
-    async fn list_realms(
-        &self,
-        keyword: Option<&str>,
-        page: Page,
-    ) -> StoreResult<Listed<RealmRow>> {
+    async fn list_realms(&self, filter: &RealmFilter, page: Page) -> StoreResult<Listed<RealmRow>> {
+        let keyword = filter.keyword.as_deref();
         // PostgreSQL refuses the sign, SQLite ends a pattern with it.
         if keyword.is_some_and(|keyword| keyword.contains('\0')) {
             return Ok(Listed {
@@ -36,7 +33,12 @@ impl RealmStore for SqlStore {
         }
         let query = Entity::find()
             .filter(Column::DeletedAt.is_null())
-            .filter(mentions(keyword));
+            .filter(mentions(keyword))
+            .filter(dialect::reached(
+                self.db.get_database_backend(),
+                &filter.scopes,
+                (Column::Id, None),
+            ));
         let rows = query
             .clone()
             .order_by_desc(Column::UpdatedAt)

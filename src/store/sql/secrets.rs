@@ -21,7 +21,7 @@ use super::super::{
 };
 use super::entities::secret::{ActiveModel, Column, Entity, Model};
 use super::stored::SealedRow;
-use super::{SqlStore, is_nowhere};
+use super::{SqlStore, dialect, is_nowhere};
 use crate::clock::Timestamp;
 use crate::failure::FailureKind;
 use crate::secret::{Credentials, SecretId};
@@ -44,7 +44,7 @@ impl SecretStore for SqlStore {
         filter: &SecretFilter,
         page: Page,
     ) -> StoreResult<Listed<SecretOutline>> {
-        let Some(query) = live(filter) else {
+        let Some(query) = live(filter, self.db.get_database_backend()) else {
             return Ok(Listed::default());
         };
         let rows = newest_first(query.clone(), page)
@@ -160,7 +160,7 @@ impl SecretStore for SqlStore {
 }
 
 /// The live secrets that a filter lets through; `None`: there cannot be any.
-fn live(filter: &SecretFilter) -> Option<Select<Entity>> {
+fn live(filter: &SecretFilter, backend: sea_orm::DbBackend) -> Option<Select<Entity>> {
     if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
         return None;
     }
@@ -169,7 +169,12 @@ fn live(filter: &SecretFilter) -> Option<Select<Entity>> {
     let wanted = Condition::all()
         .add(Column::DeletedAt.is_null())
         .add_option(equals(Column::Realm, &filter.realm))
-        .add_option(equals(Column::Key, &filter.key));
+        .add_option(equals(Column::Key, &filter.key))
+        .add(dialect::reached(
+            backend,
+            &filter.scopes,
+            (Column::Realm, Some(Column::Key)),
+        ));
     Some(Entity::find().filter(wanted))
 }
 

@@ -21,6 +21,8 @@ pub struct Model {
     pub provider_message: Option<Vec<u8>>,
     pub duration_ms: Option<i64>,
     pub instance: String,
+    /// Who forced it; null: nobody did.
+    pub caller: Option<String>,
 }
 
 impl std::fmt::Debug for Model {
