@@ -3,11 +3,27 @@
 mod lifecycle;
 mod services;
 
+use std::sync::Arc;
+
 use crate::config::{Config, ConfigError};
 use crate::http::{Api, Door, Gate, Keyless};
 
 pub use lifecycle::{Server, StartError, open_store};
 pub use services::Services;
+
+/// What callers without an API key may do in `serve`.
+///
+/// # Errors
+/// When a setting is wrong.
+pub fn keyless(config: &Config) -> Result<Keyless, ConfigError> {
+    let anonymous = config.auth.anonymous()?;
+    Ok(
+        anonymous.map_or(Keyless::Nothing, |anonymous| Keyless::Tokens {
+            networks: anonymous.networks,
+            scopes: Arc::new(anonymous.scopes),
+        }),
+    )
+}
 
 /// The way in to these services, as the configuration has it; `dev` lets callers without an API key
 /// do everything on this machine.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Types that everyone may use; they use only each other.
-const ROOT_TYPES: [&str; 5] = ["api_key", "clock", "failure", "secret", "token"];
+const ROOT_TYPES: [&str; 6] = ["api_key", "clock", "failure", "networks", "secret", "token"];
 
 /// Every other module, and what it may use besides itself and the root types: a module, or one item
 /// of it.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ConfigFlags, Exit};
-use crate::app::Server;
+use crate::app::{Server, keyless};
 use crate::telemetry::logs;
 
 /// Run the server.
@@ -30,8 +30,7 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     );
     let config = args.config.load(flags)?;
     logs::start(&config.log).map_err(Exit::config)?;
-    let anonymous = config.auth.anonymous();
-    let keyless = anonymous.map_err(|error| Exit::config(error.0))?.into();
+    let keyless = keyless(&config).map_err(|error| Exit::config(error.0))?;
     let server = Server::bind(config, keyless).await.map_err(Exit::start)?;
     let ended = server.run(|_| async { Ok(()) }).await;
     Ok(ended.map_err(Exit::start)?)

@@ -19,7 +19,6 @@ use super::peer::{Origin, Peer, origin};
 use super::{Problem, guard};
 use crate::api_key::Scopes;
 use crate::clock::Clock;
-use crate::config::Anonymous;
 use crate::networks::Networks;
 use crate::service::ApiKeys;
 use crate::telemetry::{Metrics, SignIn};
@@ -38,15 +37,6 @@ pub enum Keyless {
         /// Which tokens.
         scopes: Arc<Scopes>,
     },
-}
-
-impl From<Option<Anonymous>> for Keyless {
-    fn from(anonymous: Option<Anonymous>) -> Self {
-        anonymous.map_or(Self::Nothing, |Anonymous { networks, scopes }| {
-            let scopes = Arc::new(scopes);
-            Self::Tokens { networks, scopes }
-        })
-    }
 }
 
 /// What stands before every answer: of the hit path and of the router.

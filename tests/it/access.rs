@@ -398,7 +398,7 @@ async fn callers_of_a_named_network_need_no_key() {
         ("auth.anonymous.scopes", "r:*"),
         ("server.trusted_proxies", "127.0.0.9"),
     ];
-    let anonymous = |config: &Config| Keyless::from(config.auth.anonymous().unwrap());
+    let anonymous = |config: &Config| token_server::app::keyless(config).unwrap();
     let server = world.serve_keyless(&settings, anonymous).await;
     let admin = key(&server, Role::Admin, &[]).await;
     server

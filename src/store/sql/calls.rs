@@ -126,7 +126,7 @@ impl CallStore for SqlStore {
             .add_option(filter.from.map(|from| Column::At.gte(from.epoch_ms())))
             .add_option(filter.to.map(|to| Column::At.lt(to.epoch_ms())))
             .add(dialect::reached(
-                self.db.get_database_backend(),
+                &self.db,
                 &filter.scopes,
                 (Column::Realm, Some(Column::Key)),
             ));

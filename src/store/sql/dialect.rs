@@ -8,7 +8,7 @@
 use sea_orm::sea_query::{Alias, BinOper, ColumnDef, ColumnType, Expr, ExprTrait as _, IntoIden};
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
-use sea_orm::{ColumnTrait, Condition, DbBackend, DbErr, RuntimeErr, sqlx};
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbBackend, DbErr, RuntimeErr, sqlx};
 
 use crate::api_key::Scopes;
 
@@ -44,13 +44,14 @@ pub(super) fn blob_column(backend: DbBackend, name: &'static str) -> ColumnDef {
 
 /// Rows that scopes reach: by the column of the realm, and that of the key if there is one.
 pub(super) fn reached<C: ColumnTrait>(
-    backend: DbBackend,
+    db: &DatabaseConnection,
     scopes: &Scopes,
     (realm, key): (C, Option<C>),
 ) -> Condition {
     let Some(patterns) = scopes.patterns() else {
         return Condition::all();
     };
+    let backend = db.get_database_backend();
     // None of no scopes: an empty `any` would be left out.
     let nothing = Condition::any().add(Expr::value(false));
     patterns

@@ -35,7 +35,7 @@ impl RealmStore for SqlStore {
             .filter(Column::DeletedAt.is_null())
             .filter(mentions(keyword))
             .filter(dialect::reached(
-                self.db.get_database_backend(),
+                &self.db,
                 &filter.scopes,
                 (Column::Id, None),
             ));

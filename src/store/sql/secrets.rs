@@ -44,7 +44,7 @@ impl SecretStore for SqlStore {
         filter: &SecretFilter,
         page: Page,
     ) -> StoreResult<Listed<SecretOutline>> {
-        let Some(query) = live(filter, self.db.get_database_backend()) else {
+        let Some(query) = live(filter, &self.db) else {
             return Ok(Listed::default());
         };
         let rows = newest_first(query.clone(), page)
@@ -160,7 +160,7 @@ impl SecretStore for SqlStore {
 }
 
 /// The live secrets that a filter lets through; `None`: there cannot be any.
-fn live(filter: &SecretFilter, backend: sea_orm::DbBackend) -> Option<Select<Entity>> {
+fn live(filter: &SecretFilter, db: &sea_orm::DatabaseConnection) -> Option<Select<Entity>> {
     if is_nowhere(filter.realm.as_deref(), filter.key.as_deref()) {
         return None;
     }
@@ -171,7 +171,7 @@ fn live(filter: &SecretFilter, backend: sea_orm::DbBackend) -> Option<Select<Ent
         .add_option(equals(Column::Realm, &filter.realm))
         .add_option(equals(Column::Key, &filter.key))
         .add(dialect::reached(
-            backend,
+            db,
             &filter.scopes,
             (Column::Realm, Some(Column::Key)),
         ));
