@@ -134,6 +134,12 @@ impl Config {
                 "providers are called without a proxy",
             ),
             (
+                self.upstream.ca_file.is_none(),
+                "upstream",
+                "ca_file",
+                "the public certificate authorities and the machine's are trusted",
+            ),
+            (
                 self.inputs.file_root.is_none(),
                 "inputs",
                 "file_root",
@@ -379,6 +385,46 @@ mod tests {
         ] {
             let error = load(&[(name, value)], &[]).unwrap_err();
             assert!(error.0.contains(named), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_read_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = |name: &str, text: &str| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file.to_str().unwrap().to_owned()
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::default();
+        let good = params.self_signed(&key).unwrap().pem();
+        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (file, wrong) in [
+            (made("good", &format!("{good}{good}")), None),
+            (made("empty", ""), Some("holds no certificate")),
+            (
+                made("key", &key.serialize_pem()),
+                Some("holds no certificate"),
+            ),
+            (
+                made("rubbish", &format!("{good}{rubbish}")),
+                Some("certificate 2"),
+            ),
+            (
+                directory.path().join("absent").display().to_string(),
+                Some("No such file"),
+            ),
+        ] {
+            let loaded = load(&[("TOKEN_SERVER__UPSTREAM__CA_FILE", &file)], &[]);
+            let error = loaded.err().map(|error| error.0);
+            assert_eq!(error.is_some(), wrong.is_some(), "{file}: {error:?}");
+            assert!(
+                error.is_none_or(|error| error.contains("upstream.ca_file")
+                    && error.contains(&file)
+                    && error.contains(wrong.unwrap_or_default())),
+                "{file}"
+            );
         }
     }
 }

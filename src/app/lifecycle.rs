@@ -79,6 +79,9 @@ impl Server {
         let services = Services::build(&config, Arc::new(store.clone()), clock.clone())?;
         let listener = bind(address, "server.listen", "--listen gives another").await?;
         let metrics = bind_metrics(&config).await?;
+        for listener in [Some(&listener), metrics.as_ref()].into_iter().flatten() {
+            services.own_listeners.note(listener.local_addr()?);
+        }
         Ok(Self {
             config,
             listener,

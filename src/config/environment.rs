@@ -18,6 +18,8 @@ impl std::fmt::Debug for Environment {
 
 const PREFIX: &str = "TOKEN_SERVER__";
 const FILE_SUFFIX: &str = "_FILE";
+/// Settings whose own name ends so: the variable holds the path, not the name of a file with it.
+const PATHS: [&str; 1] = ["UPSTREAM__CA_FILE"];
 
 impl Environment {
     /// Of this process; variables that are not UTF-8 are left out.
@@ -62,7 +64,8 @@ impl Environment {
             let Some(setting) = name.strip_prefix(PREFIX) else {
                 continue;
             };
-            let (setting, value) = match setting.strip_suffix(FILE_SUFFIX) {
+            let suffixed = setting.strip_suffix(FILE_SUFFIX);
+            let (setting, value) = match suffixed.filter(|_| !PATHS.contains(&setting)) {
                 Some(setting) => (setting, contents(name, value)?),
                 None => (setting, value.clone()),
             };

@@ -310,7 +310,10 @@ fn the_configuration_is_shown_without_secrets() {
         .envs([
             ("MYSQL_HOST", "db"),
             ("MYSQL_PASSWORD", "hush"),
-            ("TOKEN_SERVER__UPSTREAM__PROXY_URL", "http://u:hush@p:1"),
+            (
+                "TOKEN_SERVER__UPSTREAM__PROXY_URL",
+                "http://u:hush@p:1/?key=hush",
+            ),
         ])
         .output()
         .unwrap();
@@ -325,7 +328,12 @@ fn the_configuration_is_shown_without_secrets() {
 #[test]
 fn settings_without_a_value_are_shown_too() {
     let shown = output_of(&["config", "show"]);
-    for name in ["metrics.listen", "upstream.proxy_url", "inputs.file_root"] {
+    for name in [
+        "metrics.listen",
+        "upstream.proxy_url",
+        "upstream.ca_file",
+        "inputs.file_root",
+    ] {
         assert!(
             shown.contains(&format!("# {name} is not set: ")),
             "{name}: {shown}"
