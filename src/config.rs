@@ -12,6 +12,7 @@ mod metrics;
 mod renewal;
 mod server;
 mod upstream;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ pub use metrics::MetricsSettings;
 pub use renewal::RenewalSettings;
 pub use server::ServerSettings;
 pub use upstream::UpstreamSettings;
+pub use warnings::ConfigWarning;
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -44,6 +46,9 @@ pub struct Config {
     pub metrics: MetricsSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// The file that was read, if it contains a password.
+    #[serde(skip)]
+    pub confidential_file: Option<PathBuf>,
 }
 
 /// A setting that cannot be used. Names it, says what was expected; never holds a secret.
@@ -88,8 +93,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         let mut given = Vec::new();
+        let mut confidential_file = None;
         if let Some(file) = file {
             let text = read_toml(&file)?;
+            confidential_file = warnings::has_password(&text).then(|| file.clone());
             given.extend(
                 text.lines()
                     .filter_map(|line| line.split_once('='))
@@ -107,9 +114,12 @@ impl Config {
                 .map_err(|error| wrong(&error, &given))?;
         }
         let merged = builder.build().map_err(|error| wrong(&error, &given))?;
-        let config: Self = merged
-            .try_deserialize()
-            .map_err(|error| wrong(&error, &given))?;
+        let config = Self {
+            confidential_file,
+            ..merged
+                .try_deserialize()
+                .map_err(|error| wrong(&error, &given))?
+        };
         config.check()?;
         Ok(config)
     }

@@ -79,6 +79,7 @@ impl Server {
         let services = Services::build(&config, Arc::new(store.clone()), clock.clone())?;
         let listener = bind(address, "server.listen", "--listen gives another").await?;
         let metrics = bind_metrics(&config).await?;
+        warn(&config, &services);
         for listener in [Some(&listener), metrics.as_ref()].into_iter().flatten() {
             services.own_listeners.note(listener.local_addr()?);
         }
@@ -149,6 +150,14 @@ impl Server {
         store.close().await;
         tracing::info!(finished, "ended");
         failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Tells of settings that work and should be changed; only the log has the names of files.
+fn warn(config: &Config, services: &Services) {
+    for warning in config.warnings() {
+        tracing::warn!(code = warning.code, "{warning}");
+        services.readiness.warn(warning.code, warning.detail);
     }
 }
 

@@ -143,8 +143,8 @@ pub(super) struct Input {
     secret: Option<bool>,
     /// `stored` (default): the operator stores it. `pushed`: another process writes it (`PUT
     /// /api/secret/{key}/inputs/{name}`). `rotating`: the provider replaces it with each use; the
-    /// operator stores the first. `file`: the operator stores the name of a file below
-    /// `inputs.file_root`, which is read anew for each fetch.
+    /// operator stores the first. `file`: the operator stores the name of a file in the realm's
+    /// folder below `inputs.file_root`, which is read anew for each fetch.
     #[schemars(example = &"pushed")]
     from: Option<String>,
 }

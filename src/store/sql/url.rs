@@ -1,7 +1,10 @@
 //! The database's URL, checked and never printed with its password.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -102,6 +105,57 @@ impl DatabaseUrl {
             }
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+
+    /// The files of a SQLite database that are there: the database itself and its side files.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let options = self.expose().parse::<SqliteConnectOptions>().ok();
+        let is_file = self.expose().starts_with("sqlite:") && !self.is_private_memory();
+        let Some(options) = options.filter(|_| is_file) else {
+            return Vec::new();
+        };
+        let of = |suffix: &str| {
+            let mut name = options.get_filename().as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let files = ["", "-wal", "-shm", "-journal"].map(of);
+        files.into_iter().filter(|file| file.exists()).collect()
+    }
+
+    /// Whether somebody between here and the server could read and change all that is sent: the
+    /// server is on another machine, and its certificate is not verified.
+    #[must_use]
+    pub fn is_unverified(&self) -> bool {
+        let is_here = |host: &str, socket: Option<&PathBuf>| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let address = host.parse::<std::net::IpAddr>();
+            socket.is_some()
+                || host.starts_with('/')
+                || host.eq_ignore_ascii_case("localhost")
+                || address.is_ok_and(|address| address.to_canonical().is_loopback())
+        };
+        // What the driver makes of it: the environment counts too, e.g. PGSSLMODE.
+        if self.is_mysql() {
+            let Ok(options) = self.expose().parse::<MySqlConnectOptions>() else {
+                return false;
+            };
+            let mode = options.get_ssl_mode();
+            let is_verified = matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
+            return !is_verified && !is_here(options.get_host(), options.get_socket());
+        }
+        if self.expose().starts_with("sqlite:") {
+            return false;
+        }
+        let Ok(options) = self.expose().parse::<PgConnectOptions>() else {
+            return false;
+        };
+        let is_verified = matches!(
+            options.get_ssl_mode(),
+            PgSslMode::VerifyCa | PgSslMode::VerifyFull
+        );
+        !is_verified && !is_here(options.get_host(), options.get_socket())
     }
 
     /// Whether it names a SQLite file that is not there.
@@ -217,6 +271,38 @@ mod tests {
                 )
             });
             assert_eq!(told, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_elsewhere_must_show_its_certificate() {
+        for (text, is_unverified) in [
+            ("sqlite:ts.db", false),
+            ("mysql://u:p@db/ts", true),
+            ("mysql://u:p@db/ts?ssl-mode=disabled", true),
+            ("mysql://u:p@db/ts?ssl-mode=REQUIRED", true),
+            ("mysql://u:p@db/ts?sslmode=verify_ca", false),
+            ("mysql://u:p@db/ts?ssl-mode=VERIFY_IDENTITY", false),
+            (
+                "mysql://u:p@db/ts?ssl-mode=verify_ca&ssl-mode=disabled",
+                true,
+            ),
+            ("mariadb://u:p@10.0.0.7:3307/ts", true),
+            ("mysql://u:p@127.0.0.1/ts", false),
+            ("mysql://u:p@[::1]/ts", false),
+            ("mysql://u:p@localhost/ts", false),
+            ("mysql://u:p@db/ts?socket=/run/mysqld.sock", false),
+            ("postgres://u:p@db/ts", true),
+            ("postgres://u:p@db/ts?sslmode=require", true),
+            ("postgresql://u:p@db/ts?sslmode=verify-ca", false),
+            ("postgres://u:p@db/ts?ssl-mode=verify-full", false),
+            ("postgres://u:p@localhost/ts", false),
+            ("postgres://u:p@%2Frun%2Fpostgresql/ts", false),
+            ("postgres://u:p@localhost/ts?host=/run/postgresql", false),
+            ("postgres://u:p@localhost/ts?host=db", true),
+        ] {
+            let url = DatabaseUrl::read(text).unwrap();
+            assert_eq!(url.is_unverified(), is_unverified, "{text}");
         }
     }
 
