@@ -116,9 +116,9 @@ impl Upstream {
     }
 
     async fn exchange(&self, request: &Request) -> Result<RawResponse, Failure> {
-        self.egress.demand(&request.url, self.by_proxy)?;
-        let own_port = self.egress.own_port(&request.url);
-        let client = self.clients.of(request.tls.as_ref(), own_port)?;
+        let route = self.egress.route(&request.url, request.may_be_plain);
+        self.egress.demand(&request.url, route, self.by_proxy)?;
+        let client = self.clients.of(request.tls.as_ref(), route)?;
         let response = match send(&client, request).await {
             // A second connection; where the first was refused for a reason, it tells the reason.
             Err(error) if is_unsent(&error) => send(&client, request).await,

@@ -32,6 +32,9 @@ pub struct UpstreamSettings {
     /// What may be called beside public addresses, separated by commas: `loopback`, `private`,
     /// `shared`, `any`, networks like `10.1.0.0/16`. Default none. `TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS`
     pub allow_networks: String,
+    /// Whether secrets may go over `http://` to public addresses. Only `dev` sets it.
+    #[serde(skip)]
+    pub plain_http: bool,
 }
 
 impl Default for UpstreamSettings {
@@ -43,6 +46,7 @@ impl Default for UpstreamSettings {
             proxy_url: None,
             ca_file: None,
             allow_networks: String::new(),
+            plain_http: false,
         }
     }
 }
@@ -68,7 +72,8 @@ impl UpstreamSettings {
     /// # Errors
     /// The setting is no list of networks.
     pub fn egress(&self) -> Result<Egress, ConfigError> {
-        let read = self.allow_networks.parse();
+        let read = self.allow_networks.parse::<Egress>();
+        let read = read.map(|egress| egress.with_plain_http(self.plain_http));
         read.map_err(|wrong: String| ConfigError(format!("upstream.allow_networks: {wrong}")))
     }
 

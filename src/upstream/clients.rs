@@ -1,6 +1,5 @@
 //! HTTP clients: one for all, and one for each client certificate or CA, since a connection is made
-//! with it; and one for each port on which this process listens itself, whose resolver leaves this
-//! machine's addresses out.
+//! with it; and one for each route, whose resolver leaves out what must not be called on it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +8,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, Identity, Proxy};
 
 use super::authorities::Authorities;
+use super::egress::Route;
 use super::{Egress, SetupError, client_builder, setup};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::TlsMaterial;
@@ -33,8 +33,8 @@ pub(super) struct Parts {
     pub(super) authorities: Authorities,
 }
 
-/// What a client is for: a certificate or CA, and a port of a listener of this process.
-type Purpose = (Option<TlsMaterial>, Option<u16>);
+/// What a client is for: a certificate or CA, and what addresses must be.
+type Purpose = (Option<TlsMaterial>, Route);
 
 /// So many are kept; beyond that all are made anew.
 const MOST_KEPT: usize = 256;
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Clients {
 
 impl Clients {
     pub(super) fn new(parts: Parts) -> Result<Self, SetupError> {
-        let plain = parts.builder(None)?.build();
+        let plain = parts.builder(Route::default())?.build();
         Ok(Self {
             plain: plain.map_err(|error| setup(&error))?,
             parts: Arc::new(parts),
@@ -55,25 +55,25 @@ impl Clients {
         })
     }
 
-    /// The client for a request with this certificate, to a port that this process listens on
-    /// itself; the plain one without either.
+    /// The client for a request with this certificate on this route; the plain one where both are
+    /// the usual.
     ///
     /// # Errors
     /// `Config` when certificate, key or CA cannot be used.
     pub(super) fn of(
         &self,
         material: Option<&TlsMaterial>,
-        own_port: Option<u16>,
+        route: Route,
     ) -> Result<Client, Failure> {
-        if material.is_none() && own_port.is_none() {
+        if material.is_none() && route == Route::default() {
             return Ok(self.plain.clone());
         }
-        let purpose = (material.cloned(), own_port);
+        let purpose = (material.cloned(), route);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = made.get(&purpose) {
             return Ok(client.clone());
         }
-        let client = self.make(material, own_port)?;
+        let client = self.make(material, route)?;
         if made.len() >= MOST_KEPT {
             made.clear();
         }
@@ -81,18 +81,14 @@ impl Clients {
         Ok(client)
     }
 
-    fn make(
-        &self,
-        material: Option<&TlsMaterial>,
-        own_port: Option<u16>,
-    ) -> Result<Client, Failure> {
+    fn make(&self, material: Option<&TlsMaterial>, route: Route) -> Result<Client, Failure> {
         let unusable = |what: &str| {
             Failure::new(
                 FailureKind::Config,
                 format!("/config/tls: the {what} is not usable: expected PEM"),
             )
         };
-        let builder = self.parts.builder(own_port);
+        let builder = self.parts.builder(route);
         let mut builder = builder.map_err(|_| unusable("HTTP client"))?;
         let identity =
             material.and_then(|material| material.certificate.as_ref().zip(material.key.as_ref()));
@@ -113,7 +109,7 @@ impl Clients {
 }
 
 impl Parts {
-    fn builder(&self, own_port: Option<u16>) -> Result<reqwest::ClientBuilder, SetupError> {
+    fn builder(&self, route: Route) -> Result<reqwest::ClientBuilder, SetupError> {
         let builder = client_builder()?
             .connect_timeout(self.connect)
             .tls_certs_merge(self.authorities.certificates())
@@ -121,7 +117,7 @@ impl Parts {
         match &self.proxy {
             // The proxy resolves names, and may be anywhere.
             Some(proxy) => Ok(builder.proxy(Proxy::all(proxy).map_err(|error| setup(&error))?)),
-            None => Ok(builder.dns_resolver(Arc::new(self.egress.resolver(own_port)))),
+            None => Ok(builder.dns_resolver(Arc::new(self.egress.resolver(route)))),
         }
     }
 }

@@ -31,6 +31,17 @@ pub struct Egress {
     any: bool,
     allowed: Arc<Vec<IpNet>>,
     own: OwnListeners,
+    /// Whether secrets may go over `http://` to public addresses without the realm saying so.
+    plain_http: bool,
+}
+
+/// What an address must be besides allowed, to be called for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Route {
+    /// The port that is connected to, if a listener of this process has the same: not this machine.
+    own_port: Option<u16>,
+    /// Not public: a secret goes over `http://`.
+    only_private: bool,
 }
 
 /// Networks that have a name in the setting.
@@ -130,38 +141,53 @@ impl Egress {
         }
     }
 
+    /// The same, which lets secrets go over `http://` to public addresses.
+    #[must_use]
+    pub fn with_plain_http(self, plain_http: bool) -> Self {
+        Self { plain_http, ..self }
+    }
+
+    /// What the address must be for a request to this URL.
+    pub(super) fn route(&self, url: &Url, may_be_plain: bool) -> Route {
+        let port = url.port_or_known_default();
+        Route {
+            own_port: port.filter(|port| self.own.has_port(*port)),
+            only_private: url.scheme() == "http" && !may_be_plain && !self.plain_http,
+        }
+    }
+
     /// Refuses a URL whose host is an address that may not be called. A name is checked when it is
     /// resolved; if a proxy does that, names of local networks are refused here.
     ///
     /// # Errors
     /// `Config`. The address is not in the text: a part of it may have come from a secret.
-    pub(super) fn demand(&self, url: &Url, by_proxy: bool) -> Result<(), Failure> {
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+    pub(super) fn demand(&self, url: &Url, route: Route, by_proxy: bool) -> Result<(), Failure> {
+        let checked = match url.host() {
+            Some(Host::Ipv4(address)) => self.check_on(route, address.into()),
+            Some(Host::Ipv6(address)) => self.check_on(route, address.into()),
             Some(Host::Domain(name)) if by_proxy && is_local_name(name) => {
-                return Err(NotAllowed::LocalName.into());
+                Err(NotAllowed::LocalName)
             }
-            Some(Host::Domain(_)) | None => return Ok(()),
+            Some(Host::Domain(_)) if by_proxy && route.only_private => Err(NotAllowed::PlainHttp),
+            Some(Host::Domain(_)) | None => Ok(()),
         };
+        checked.map_err(Failure::from)
+    }
+
+    fn check_on(&self, route: Route, address: IpAddr) -> Result<(), NotAllowed> {
         self.check(address)?;
-        match url.port_or_known_default() {
-            Some(port) if self.own.has(address, port) => Err(NotAllowed::Own.into()),
+        match route.own_port {
+            Some(port) if self.own.has(address, port) => Err(NotAllowed::Own),
+            _ if route.only_private && is_public(unmapped(address)) => Err(NotAllowed::PlainHttp),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// The port of a URL, if a listener of this process has the same.
-    pub(super) fn own_port(&self, url: &Url) -> Option<u16> {
-        let port = url.port_or_known_default()?;
-        self.own.has_port(port).then_some(port)
-    }
-
-    /// The system's resolver for connections to this port, if a listener of this process has it.
-    pub(super) fn resolver(&self, own_port: Option<u16>) -> Resolver {
+    /// The system's resolver for such requests.
+    pub(super) fn resolver(&self, route: Route) -> Resolver {
         Resolver {
             egress: self.clone(),
-            own_port,
+            route,
         }
     }
 }
@@ -180,6 +206,7 @@ pub(super) enum NotAllowed {
     Metadata,
     Own,
     LocalName,
+    PlainHttp,
 }
 
 impl fmt::Display for NotAllowed {
@@ -200,6 +227,10 @@ impl fmt::Display for NotAllowed {
                 "the provider's host is a name of a local network (localhost, *.localhost, *.internal, *.local or \
                  a name without a dot), which is not called through upstream.proxy_url: use the full name of a \
                  public host, or an address that upstream.allow_networks allows"
+            }
+            Self::PlainHttp => {
+                "the request would send a secret over http:// to a public address, where anybody on the way can read \
+                 it: use https://, or set \"insecure_http\": true beside its URL if the provider has no https"
             }
         })
     }
@@ -224,29 +255,18 @@ pub(super) fn refusal_in(error: &(dyn std::error::Error + 'static)) -> Option<Fa
 /// The system's resolver; only addresses that may be called come out.
 pub(super) struct Resolver {
     egress: Egress,
-    /// The port that is connected to, if a listener of this process has the same.
-    own_port: Option<u16>,
-}
-
-impl Resolver {
-    fn check(egress: &Egress, address: IpAddr, own_port: Option<u16>) -> Result<(), NotAllowed> {
-        egress.check(address)?;
-        match own_port {
-            Some(port) if egress.own.has(address, port) => Err(NotAllowed::Own),
-            Some(_) | None => Ok(()),
-        }
-    }
+    route: Route,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (egress, own_port) = (self.egress.clone(), self.own_port);
+        let (egress, route) = (self.egress.clone(), self.route);
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let mut refused = None;
             let allowed: Vec<SocketAddr> = found
                 .filter(|address| {
-                    let checked = Self::check(&egress, address.ip(), own_port);
+                    let checked = egress.check_on(route, address.ip());
                     refused = refused.or(checked.err());
                     checked.is_ok()
                 })
@@ -369,7 +389,8 @@ mod tests {
     }
 
     fn refusal(egress: &Egress, url: &str, by_proxy: bool) -> Option<String> {
-        let refused = egress.demand(&url.parse().unwrap(), by_proxy);
+        let url = url.parse().unwrap();
+        let refused = egress.demand(&url, egress.route(&url, true), by_proxy);
         refused.err().map(|failure| failure.detail)
     }
 
@@ -444,9 +465,58 @@ mod tests {
                 "{url}"
             );
         }
-        let check = |ip, port| Resolver::check(&egress, ip, port);
-        let here = IpAddr::from([127, 0, 0, 1]);
-        assert_eq!(check(here, Some(8080)), Err(NotAllowed::Own), "of a name");
-        assert_eq!(check(here, None), Ok(()));
+        let on = |url: &str| egress.check_on(egress.route(&url.parse().unwrap(), true), here());
+        assert_eq!(
+            on("http://a.example:8080/"),
+            Err(NotAllowed::Own),
+            "of a name"
+        );
+        assert_eq!(on("http://a.example:8081/"), Ok(()));
+    }
+
+    fn here() -> IpAddr {
+        IpAddr::from([127, 0, 0, 1])
+    }
+
+    #[test]
+    fn secrets_go_over_plain_http_only_where_it_is_not_public() {
+        let egress: Egress = "loopback, private".parse().unwrap();
+        for (url, is_refused) in [
+            ("http://1.1.1.1/", true),
+            ("http://[2606:4700::1]/", true),
+            ("http://[::ffff:1.1.1.1]/", true),
+            ("https://1.1.1.1/", false),
+            ("http://127.0.0.1/", false),
+            ("http://10.0.0.1/", false),
+            ("http://[fd00::1]/", false),
+        ] {
+            let url: Url = url.parse().unwrap();
+            let demand = |egress: &Egress, may_be_plain| {
+                let route = egress.route(&url, may_be_plain);
+                let refused = egress.demand(&url, route, false).err();
+                refused.map(|failure| failure.detail)
+            };
+            let refused = demand(&egress, false);
+            assert_eq!(refused.is_some(), is_refused, "{url}");
+            assert!(refused.is_none_or(|words| words.contains("insecure_http")));
+            assert_eq!(demand(&egress, true), None, "{url}: no secret, or said so");
+            let dev = egress.clone().with_plain_http(true);
+            assert_eq!(demand(&dev, false), None, "{url}: dev");
+        }
+        let name: Url = "http://api.example.com/".parse().unwrap();
+        let route = egress.route(&name, false);
+        assert!(
+            egress.demand(&name, route, true).is_err(),
+            "a proxy resolves it"
+        );
+        assert!(
+            egress.demand(&name, route, false).is_ok(),
+            "checked when resolved"
+        );
+        assert_eq!(
+            egress.check_on(route, [1, 1, 1, 1].into()),
+            Err(NotAllowed::PlainHttp)
+        );
+        assert_eq!(egress.check_on(route, here()), Ok(()));
     }
 }

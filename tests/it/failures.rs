@@ -472,6 +472,29 @@ async fn addresses_that_are_not_public_are_called_only_where_they_are_allowed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_does_not_go_over_http_to_a_public_address() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let mut realm = world.realm();
+    realm["config"]["url"] = "http://1.1.1.1:9/".into();
+    let saved = server.post("/api/realm", &realm).await.ok();
+    let warnings = saved["warnings"].to_string();
+    assert!(warnings.contains("over http://"), "{saved}");
+    server.post("/api/secret", &secret()).await.ok();
+    let reply = server.token().await;
+    assert_eq!(reply.problem(), (503, "config"));
+    let detail = reply.body["detail"].as_str().unwrap();
+    assert!(detail.contains("insecure_http"), "{reply:?}");
+    let mut insecure = realm.clone();
+    insecure["config"]["insecure_http"] = true.into();
+    let saved = server.post("/api/realm", &insecure).await.ok();
+    assert!(
+        !saved["warnings"].to_string().contains("over http://"),
+        "{saved}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_servers_own_listeners_are_never_called() {
     let world = World::new().await;
     let server = world.serve().await;
