@@ -128,34 +128,35 @@ impl DatabaseUrl {
     /// server is on another machine, and its certificate is not verified.
     #[must_use]
     pub fn is_unverified(&self) -> bool {
-        let is_here = |host: &str, socket: Option<&PathBuf>| {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let address = host.parse::<std::net::IpAddr>();
-            socket.is_some()
-                || host.starts_with('/')
-                || host.eq_ignore_ascii_case("localhost")
-                || address.is_ok_and(|address| address.to_canonical().is_loopback())
-        };
         // What the driver makes of it: the environment counts too, e.g. PGSSLMODE.
-        if self.is_mysql() {
-            let Ok(options) = self.expose().parse::<MySqlConnectOptions>() else {
-                return false;
-            };
+        if let Some(options) = self.mysql_elsewhere() {
             let mode = options.get_ssl_mode();
-            let is_verified = matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
-            return !is_verified && !is_here(options.get_host(), options.get_socket());
+            return !matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
         }
-        if self.expose().starts_with("sqlite:") {
+        if self.is_mysql() || self.expose().starts_with("sqlite:") {
             return false;
         }
         let Ok(options) = self.expose().parse::<PgConnectOptions>() else {
             return false;
         };
-        let is_verified = matches!(
-            options.get_ssl_mode(),
-            PgSslMode::VerifyCa | PgSslMode::VerifyFull
-        );
-        !is_verified && !is_here(options.get_host(), options.get_socket())
+        let mode = options.get_ssl_mode();
+        !matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
+            && !is_here(options.get_host(), options.get_socket())
+    }
+
+    /// Whether the driver speaks without TLS to a MySQL server on another machine where that offers
+    /// none, although the URL does not say so.
+    pub(super) fn may_fall_back_to_plain(&self) -> bool {
+        let options = self.mysql_elsewhere();
+        options.is_some_and(|options| matches!(options.get_ssl_mode(), MySqlSslMode::Preferred))
+    }
+
+    fn mysql_elsewhere(&self) -> Option<MySqlConnectOptions> {
+        let options = self
+            .is_mysql()
+            .then(|| self.expose().parse::<MySqlConnectOptions>())?;
+        let options = options.ok()?;
+        (!is_here(options.get_host(), options.get_socket())).then_some(options)
     }
 
     /// Whether it names a SQLite file that is not there.
@@ -209,6 +210,16 @@ impl DatabaseUrl {
             self.expose().contains(":memory:") || self.expose().contains("mode=memory");
         self.expose().starts_with("sqlite:") && is_in_memory
     }
+}
+
+/// Whether a server is on this machine.
+fn is_here(host: &str, socket: Option<&PathBuf>) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<std::net::IpAddr>();
+    socket.is_some()
+        || host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -303,6 +314,22 @@ mod tests {
         ] {
             let url = DatabaseUrl::read(text).unwrap();
             assert_eq!(url.is_unverified(), is_unverified, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_an_unsaid_mode_falls_back_to_plain() {
+        for (text, expected) in [
+            ("mysql://u:p@db/ts", true),
+            ("mariadb://u:p@db/ts?ssl-mode=preferred", true),
+            ("mysql://u:p@db/ts?ssl-mode=disabled", false),
+            ("mysql://u:p@db/ts?ssl-mode=required", false),
+            ("mysql://u:p@127.0.0.1/ts", false),
+            ("postgres://u:p@db/ts", false),
+            ("sqlite:ts.db", false),
+        ] {
+            let url = DatabaseUrl::read(text).unwrap();
+            assert_eq!(url.may_fall_back_to_plain(), expected, "{text}");
         }
     }
 
