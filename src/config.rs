@@ -14,6 +14,7 @@ mod metrics;
 mod renewal;
 mod server;
 mod upstream;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub use metrics::MetricsSettings;
 pub use renewal::RenewalSettings;
 pub use server::ServerSettings;
 pub use upstream::UpstreamSettings;
+pub use warnings::ConfigWarning;
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -49,6 +51,9 @@ pub struct Config {
     pub metrics: MetricsSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// The file that was read, if it contains a password.
+    #[serde(skip)]
+    pub confidential_file: Option<PathBuf>,
 }
 
 /// A setting that cannot be used. Names it, says what was expected; never holds a secret.
@@ -93,8 +98,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         let mut given = Vec::new();
+        let mut confidential_file = None;
         if let Some(file) = file {
             let text = read_toml(&file)?;
+            confidential_file = warnings::has_password(&text).then(|| file.clone());
             given.extend(
                 text.lines()
                     .filter_map(|line| line.split_once('='))
@@ -112,9 +119,12 @@ impl Config {
                 .map_err(|error| wrong(&error, &given))?;
         }
         let merged = builder.build().map_err(|error| wrong(&error, &given))?;
-        let config: Self = merged
-            .try_deserialize()
-            .map_err(|error| wrong(&error, &given))?;
+        let config = Self {
+            confidential_file,
+            ..merged
+                .try_deserialize()
+                .map_err(|error| wrong(&error, &given))?
+        };
         config.check()?;
         Ok(config)
     }
@@ -144,6 +154,12 @@ impl Config {
                 "upstream",
                 "proxy_url",
                 "providers are called without a proxy",
+            ),
+            (
+                self.upstream.ca_file.is_none(),
+                "upstream",
+                "ca_file",
+                "the public certificate authorities and the machine's are trusted",
             ),
             (
                 self.inputs.file_root.is_none(),
@@ -391,6 +407,46 @@ mod tests {
         ] {
             let error = load(&[(name, value)], &[]).unwrap_err();
             assert!(error.0.contains(named), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_read_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = |name: &str, text: &str| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file.to_str().unwrap().to_owned()
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::default();
+        let good = params.self_signed(&key).unwrap().pem();
+        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (file, wrong) in [
+            (made("good", &format!("{good}{good}")), None),
+            (made("empty", ""), Some("holds no certificate")),
+            (
+                made("key", &key.serialize_pem()),
+                Some("holds no certificate"),
+            ),
+            (
+                made("rubbish", &format!("{good}{rubbish}")),
+                Some("certificate 2"),
+            ),
+            (
+                directory.path().join("absent").display().to_string(),
+                Some("No such file"),
+            ),
+        ] {
+            let loaded = load(&[("TOKEN_SERVER__UPSTREAM__CA_FILE", &file)], &[]);
+            let error = loaded.err().map(|error| error.0);
+            assert_eq!(error.is_some(), wrong.is_some(), "{file}: {error:?}");
+            assert!(
+                error.is_none_or(|error| error.contains("upstream.ca_file")
+                    && error.contains(&file)
+                    && error.contains(wrong.unwrap_or_default())),
+                "{file}"
+            );
         }
     }
 }

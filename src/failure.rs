@@ -7,7 +7,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Credentials;
+use crate::secret::{Credentials, is_invisible};
 
 /// The class of a failure; decides the HTTP status and what may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -179,7 +179,7 @@ fn shapes_of(value: &str) -> impl Iterator<Item = String> {
     });
     let printable = value
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_invisible(c) { ' ' } else { c })
         .collect();
     [
         value.to_owned(),

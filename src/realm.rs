@@ -17,6 +17,7 @@ mod margin;
 mod oauth2;
 mod outcome;
 mod path;
+mod plain_http;
 mod policy;
 mod quota;
 mod recipe;
@@ -42,4 +43,4 @@ pub use response::RawResponse;
 pub use run::{BaseName, Body, Facts, Request, Run, Saved, Shown, TlsMaterial};
 
 use definition::{check_header_name, http_url};
-use general::{read_url, values as general_values};
+use general::{flag, read_url, values as general_values};

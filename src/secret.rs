@@ -7,6 +7,8 @@ use std::hash::{Hash, Hasher};
 use papaya::Equivalent;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
 use crate::clock::Timestamp;
 use crate::token::TokenText;
 
@@ -17,6 +19,25 @@ pub const MASK: &str = "******************";
 #[must_use]
 pub fn is_mask(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte == b'*')
+}
+
+/// Whether a character does not show, or changes how others show: control and format characters
+/// (direction marks among them), separators of lines and paragraphs, private use, unassigned.
+///
+/// Names have none, so that two that differ look different, and provider's words are shown without.
+///
+/// Source: the general categories Cc, Cf, Zl, Zp, Co and Cn of Unicode.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c.general_category(),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::PrivateUse
+            | GeneralCategory::Unassigned
+    )
 }
 
 /// The name of a secret: its realm's id and its own key.
@@ -193,6 +214,35 @@ pub struct SecretContent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_show_is_known() {
+        for c in [
+            '\0',
+            '\n',
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200e}',
+            '\u{202e}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{e000}',
+            '\u{e0041}',
+            '\u{ffff}',
+            '\u{378}',
+        ] {
+            assert!(is_invisible(c), "{c:?}");
+        }
+        for c in [
+            'a', ' ', '/', 'é', '微', '＠', 'ё', '\u{301}', '🔑', '\u{a0}',
+        ] {
+            assert!(!is_invisible(c), "{c:?}");
+        }
+    }
 
     #[test]
     fn numbered_names_are_exact() {

@@ -44,7 +44,7 @@ pub(crate) use edit::{
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
 pub use input_files::InputFiles;
-pub use readiness::Readiness;
+pub use readiness::{Readiness, StandingWarning};
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
 pub use renewal::{

@@ -5,6 +5,7 @@
 //! since a second fetch may kill the first one's token. Only a request of which nothing was written
 //! is tried again here, once.
 
+mod authorities;
 mod cause;
 mod clients;
 mod egress;
@@ -20,9 +21,10 @@ use reqwest::{Client, Response, redirect};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::{RawResponse, Request};
 
+pub use authorities::Authorities;
 use cause::cause;
-use clients::Clients;
-pub use egress::Egress;
+use clients::{Clients, Parts};
+pub use egress::{Egress, OwnListeners};
 pub use limits::Limits;
 
 /// Where tokens come from.
@@ -42,6 +44,8 @@ pub struct Upstream {
     clients: Clients,
     egress: Egress,
     limits: Limits,
+    /// Whether a proxy resolves names.
+    by_proxy: bool,
 }
 
 /// The client could not be set up.
@@ -86,21 +90,35 @@ pub fn client_builder() -> Result<reqwest::ClientBuilder, SetupError> {
 }
 
 impl Upstream {
-    /// A client with these limits, for these addresses.
+    /// A client with these limits, for these addresses, that trusts these authorities beside the
+    /// usual ones.
     ///
     /// # Errors
     /// When TLS cannot be set up, or the proxy's URL is wrong.
-    pub fn new(limits: Limits, egress: Egress, proxy: Option<&str>) -> Result<Self, SetupError> {
+    pub fn new(
+        limits: Limits,
+        egress: Egress,
+        proxy: Option<&str>,
+        authorities: Authorities,
+    ) -> Result<Self, SetupError> {
+        let parts = Parts {
+            connect: limits.connect,
+            egress: egress.clone(),
+            proxy: proxy.map(str::to_owned),
+            authorities,
+        };
         Ok(Self {
-            clients: Clients::new(limits.connect, &egress, proxy)?,
+            clients: Clients::new(parts)?,
             egress,
             limits,
+            by_proxy: proxy.is_some(),
         })
     }
 
     async fn exchange(&self, request: &Request) -> Result<RawResponse, Failure> {
-        self.egress.demand(&request.url)?;
-        let client = self.clients.of(request.tls.as_ref())?;
+        let route = self.egress.route(&request.url, request.may_be_plain);
+        self.egress.demand(&request.url, route, self.by_proxy)?;
+        let client = self.clients.of(request.tls.as_ref(), route)?;
         let response = match send(&client, request).await {
             // A second connection; where the first was refused for a reason, it tells the reason.
             Err(error) if is_unsent(&error) => send(&client, request).await,

@@ -20,7 +20,12 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("upstream", &["realm"]),
     (
         "config",
-        &["store::DatabaseUrl", "upstream::Limits", "upstream::Egress"],
+        &[
+            "store::DatabaseUrl",
+            "upstream::Authorities",
+            "upstream::Egress",
+            "upstream::Limits",
+        ],
     ),
     ("telemetry", &["config"]),
     (

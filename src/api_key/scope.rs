@@ -114,8 +114,8 @@ impl FromStr for Scope {
         if realm.is_empty() || key.is_empty() {
             return Err(wrong("one part is empty"));
         }
-        if text.chars().any(char::is_control) {
-            return Err(wrong("a control character"));
+        if text.chars().any(crate::secret::is_invisible) {
+            return Err(wrong("a control character, or one that does not show"));
         }
         if text.chars().count() > LONGEST_SCOPE {
             return Err(format!("a scope has at most {LONGEST_SCOPE} characters"));

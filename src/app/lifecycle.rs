@@ -82,6 +82,10 @@ impl Server {
         )?;
         let listener = bind(address, "server.listen", "--listen gives another").await?;
         let metrics = bind_metrics(&config).await?;
+        warn(&config, &services);
+        for listener in [Some(&listener), metrics.as_ref()].into_iter().flatten() {
+            services.own_listeners.note(listener.local_addr()?);
+        }
         Ok(Self {
             config,
             listener,
@@ -120,7 +124,6 @@ impl Server {
             keyless,
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
-        warn_of(&config, &keyless);
         let needs_keys = !matches!(keyless, Keyless::Everything);
         let door = door(&services, &config, keyless).map_err(wrong)?;
         let (fatal, mut failed) = mpsc::channel(1);
@@ -155,6 +158,14 @@ impl Server {
         store.close().await;
         tracing::info!(finished, "ended");
         failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Tells of settings that work and should be changed; only the log has the names of files.
+fn warn(config: &Config, services: &Services) {
+    for warning in config.warnings() {
+        tracing::warn!(code = warning.code, "{warning}");
+        services.readiness.warn(warning.code, warning.detail);
     }
 }
 
@@ -294,27 +305,6 @@ impl StartUp {
 
 fn wrong(error: ConfigError) -> StartError {
     StartError::Config(error.0)
-}
-
-/// Says what weakens the protection of what is served.
-fn warn_of(config: &Config, keyless: &Keyless) {
-    if config.server.plain_http {
-        tracing::warn!(
-            "server.plain_http is set: API keys and tokens cross the network in plain text unless something before \
-             this server ends TLS"
-        );
-    }
-    if let Keyless::Tokens { .. } = keyless {
-        let (networks, scopes) = (
-            &config.auth.anonymous.networks,
-            &config.auth.anonymous.scopes,
-        );
-        tracing::warn!(
-            networks,
-            scopes,
-            "auth.anonymous is set: callers in these networks read these tokens without an API key"
-        );
-    }
 }
 
 async fn bind(address: SocketAddr, setting: &str, mend: &str) -> Result<TcpListener, StartError> {

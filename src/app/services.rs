@@ -18,7 +18,7 @@ use crate::service::{
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::upstream::{SetupError, TokenSource, Upstream};
+use crate::upstream::{OwnListeners, SetupError, TokenSource, Upstream};
 
 /// All that a process can do, whoever asks: HTTP, a function's event, a command.
 #[derive(Clone)]
@@ -49,6 +49,8 @@ pub struct Services {
     pub tasks: Tasks,
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// What this process listens on: note each listener here, so that no realm calls it.
+    pub own_listeners: OwnListeners,
 }
 
 /// A lease outlives the fetch it is for by this much.
@@ -70,12 +72,18 @@ impl Services {
             .upstream
             .egress()
             .map_err(|wrong| SetupError::of(wrong.0))?;
+        let authorities = config.upstream.authorities();
+        let own_listeners = OwnListeners::default();
         let upstream = Upstream::new(
             config.upstream.limits(),
-            egress,
+            egress.sparing(&own_listeners),
             config.upstream.proxy_url.as_deref(),
+            authorities.map_err(|wrong| SetupError::of(wrong.0))?,
         )?;
-        Ok(Self::over(config, store, clock, Arc::new(upstream), admin))
+        Ok(Self {
+            own_listeners,
+            ..Self::over(config, store, clock, Arc::new(upstream), admin)
+        })
     }
 
     /// The same over any source of tokens.
@@ -143,6 +151,7 @@ impl Services {
             tasks,
             store,
             tokens,
+            own_listeners: OwnListeners::default(),
         }
     }
 }

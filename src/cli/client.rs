@@ -23,6 +23,7 @@ pub(super) struct ServerFlags {
         global = true,
         value_name = "URL",
         env = "TOKEN_SERVER_URL",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8080"
     )]
     server: String,
@@ -51,16 +52,7 @@ pub(super) struct Client {
 impl ServerFlags {
     /// A client of that server.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let wrong = || {
-            Exit::config(format!(
-                "--server: expected a URL like http://HOST:PORT, found {:?}",
-                self.server
-            ))
-        };
-        let base = Url::parse(&self.server).map_err(|_| wrong())?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(wrong().into());
-        }
+        let base = read_base(&self.server)?;
         let key = self.api_key()?;
         if key.is_some() {
             demand_private(&base)?;
@@ -132,6 +124,23 @@ fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate>> {
     let read = Certificate::from_pem_bundle(&text).ok();
     let read = read.filter(|found| !found.is_empty());
     Ok(read.ok_or_else(|| wrong("holds no certificate in PEM".to_owned()))?)
+}
+
+/// A server's URL. What was given is never repeated: it may hold a password.
+fn read_base(given: &str) -> Result<Url, Exit> {
+    let expected = "--server or TOKEN_SERVER_URL: expected a URL like http://HOST:PORT";
+    let url = Url::parse(given).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| Exit::config(expected))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Exit::usage(format!(
+            "{expected}, without a user and a password: token-server does not use them"
+        )));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Exit::usage(format!("{expected}, without ? and #")));
+    }
+    Ok(url)
 }
 
 impl Client {
@@ -242,4 +251,32 @@ fn health(body: &Value) -> String {
     format!(": {status} {}", reasons.join("; "))
         .trim_end()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_url_holds_no_password_and_is_never_repeated() {
+        for (given, words) in [
+            ("http://127.0.0.1:8080", None),
+            ("https://tokens.example.com/base/", None),
+            ("http://u:hush@127.0.0.1:1", Some("password")),
+            ("http://hush@127.0.0.1:1", Some("password")),
+            ("http://127.0.0.1:1/?key=hush", Some("without ?")),
+            ("http://127.0.0.1:1/#hush", Some("without ?")),
+            ("ftp://u:hush@127.0.0.1", Some("http://HOST:PORT")),
+            ("u:hush@127.0.0.1", Some("http://HOST:PORT")),
+        ] {
+            let wrong = read_base(given).err().map(|exit| exit.to_string());
+            assert_eq!(wrong.is_some(), words.is_some(), "{given}: {wrong:?}");
+            let wrong = wrong.unwrap_or_default();
+            assert!(
+                wrong.contains(words.unwrap_or_default()),
+                "{given}: {wrong}"
+            );
+            assert!(!wrong.contains("hush"), "{wrong}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::output::{Output, print};
+use super::output::{Output, note, print};
 use super::{ConfigFlags, Exit};
 use crate::config::Config;
 
@@ -19,7 +19,7 @@ pub(super) struct ConfigArgs {
 enum Action {
     /// Print the effective settings, secrets redacted.
     Show,
-    /// Check the settings and print nothing but what is wrong.
+    /// Check the settings, and print what is wrong and what should be changed.
     Check,
 }
 
@@ -27,7 +27,12 @@ enum Action {
 pub(super) fn run(args: &ConfigArgs, output: Output) -> anyhow::Result<()> {
     let config = args.config.load(Vec::new())?;
     match (args.action, output) {
-        (Action::Check, _) => Ok(()),
+        (Action::Check, _) => {
+            for warning in config.warnings() {
+                note(&format!("warning: {warning}"));
+            }
+            Ok(())
+        }
         (Action::Show, output) => {
             let shown = config.redacted().map_err(|error| Exit::config(error.0))?;
             match output {

@@ -90,7 +90,9 @@ fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, Config
     ];
     let environment =
         Environment::of_process().only(&["TOKEN_SERVER__LOG__", "TOKEN_SERVER__METRICS__"]);
-    Config::load_without_file(&environment, &flags)
+    let mut config = Config::load_without_file(&environment, &flags)?;
+    config.upstream.plain_http = true;
+    Ok(config)
 }
 
 /// Answers the fake provider's URL.

@@ -130,13 +130,7 @@ fn is_path(setting: &str) -> bool {
 }
 
 /// The settings whose own name ends in `file`.
-const PATHS: [&str; 5] = [
-    "admin_key_file",
-    "certificate_file",
-    "key_file",
-    "client_ca_file",
-    "ca_file",
-];
+const PATHS: [&str; 4] = ["admin_key_file", "certificate_file", "key_file", "ca_file"];
 
 fn contents(name: &str, file: &str) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(file)

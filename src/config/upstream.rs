@@ -1,11 +1,12 @@
 //! `[upstream]`
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, within};
-use crate::upstream::{Egress, Limits};
+use crate::upstream::{Authorities, Egress, Limits};
 
 /// What a provider may cost.
 #[derive(Clone, PartialEq, Deserialize, Serialize)]
@@ -23,9 +24,17 @@ pub struct UpstreamSettings {
     /// `HTTPS_PROXY` is not read. `TOKEN_SERVER__UPSTREAM__PROXY_URL`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_url: Option<String>,
+    /// A PEM file of certificate authorities that are trusted for all calls of providers, beside
+    /// the public ones and the machine's. Default none; certificates are always verified.
+    /// `TOKEN_SERVER__UPSTREAM__CA_FILE`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
     /// What may be called beside public addresses, separated by commas: `loopback`, `private`,
-    /// `any`, networks like `10.1.0.0/16`. Default none. `TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS`
+    /// `shared`, `any`, networks like `10.1.0.0/16`. Default none. `TOKEN_SERVER__UPSTREAM__ALLOW_NETWORKS`
     pub allow_networks: String,
+    /// Whether secrets may go over `http://` to public addresses. Only `dev` sets it.
+    #[serde(skip)]
+    pub plain_http: bool,
 }
 
 impl Default for UpstreamSettings {
@@ -35,7 +44,9 @@ impl Default for UpstreamSettings {
             timeout_seconds: 10.0,
             max_response_bytes: 1 << 20,
             proxy_url: None,
+            ca_file: None,
             allow_networks: String::new(),
+            plain_http: false,
         }
     }
 }
@@ -61,8 +72,23 @@ impl UpstreamSettings {
     /// # Errors
     /// The setting is no list of networks.
     pub fn egress(&self) -> Result<Egress, ConfigError> {
-        let read = self.allow_networks.parse();
+        let read = self.allow_networks.parse::<Egress>();
+        let read = read.map(|egress| egress.with_plain_http(self.plain_http));
         read.map_err(|wrong: String| ConfigError(format!("upstream.allow_networks: {wrong}")))
+    }
+
+    /// The authorities of `ca_file`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate that can be used.
+    pub fn authorities(&self) -> Result<Authorities, ConfigError> {
+        let Some(file) = &self.ca_file else {
+            return Ok(Authorities::default());
+        };
+        let wrong =
+            |why: String| ConfigError(format!("upstream.ca_file: {}: {why}", file.display()));
+        let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+        Authorities::read(&pem).map_err(wrong)
     }
 
     /// Time for the whole fetch, where a realm's policy names none.
@@ -90,6 +116,7 @@ impl UpstreamSettings {
             ));
         }
         self.egress()?;
+        self.authorities()?;
         let is_usable = |text: &String| {
             let url = url::Url::parse(text);
             url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -103,15 +130,20 @@ impl UpstreamSettings {
         ))
     }
 
-    /// The same without the proxy's password.
+    /// The same without the proxy's password and query.
     pub(super) fn redacted(&self) -> Self {
         let redact = |text: &String| match url::Url::parse(text) {
-            Ok(mut url) if url.password().is_some() => {
-                // A URL with a password can have another.
-                let _ = url.set_password(Some("***"));
+            Ok(mut url) => {
+                if url.password().is_some() {
+                    // A URL with a password can have another.
+                    let _ = url.set_password(Some("***"));
+                }
+                if url.query().is_some() {
+                    url.set_query(Some("***"));
+                }
+                url.set_fragment(None);
                 url.to_string()
             }
-            Ok(url) => url.to_string(),
             Err(_) => "***".to_owned(),
         };
         Self {

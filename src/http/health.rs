@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::error::ProblemBody;
 use super::query::Query;
 use super::{Api, Problem};
+use crate::service::StandingWarning;
 
 /// The process's health.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -18,15 +19,39 @@ pub(super) struct HealthBody {
     /// Why it is not `ok`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
+    /// What should be changed in the configuration; `status` does not depend on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningBody>,
     /// The program's version.
     version: &'static str,
 }
 
+/// A setting or a file that should be changed.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(title = "StandingWarning")]
+pub(super) struct WarningBody {
+    /// Stable, e.g. `database_tls_unverified`.
+    code: &'static str,
+    /// What is the matter and what to do.
+    detail: String,
+}
+
 impl HealthBody {
     fn of(status: &'static str, reasons: Vec<String>) -> Json<Self> {
+        Self::with(status, reasons, Vec::new())
+    }
+
+    fn with(
+        status: &'static str,
+        reasons: Vec<String>,
+        warnings: Vec<StandingWarning>,
+    ) -> Json<Self> {
+        let warnings = warnings.into_iter();
+        let body = |StandingWarning { code, detail }| WarningBody { code, detail };
         Json(Self {
             status,
             reasons,
+            warnings: warnings.map(body).collect(),
             version: env!("CARGO_PKG_VERSION"),
         })
     }
@@ -42,7 +67,7 @@ pub(super) async fn healthz() -> Json<HealthBody> {
 ///
 /// 503 before the first contact with the database, before its migrations, and while draining. Later
 /// 200 `degraded` while the database is away or refuses to write, since tokens in memory are still
-/// served; `strict=1` makes that 503.
+/// served; `strict=1` makes that 503. `warnings` name settings and files that should be changed.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("strict" = Option<bool>, Query, description = "degraded is 503")),
     responses((status = 200, body = HealthBody), (status = 400, body = ProblemBody),
@@ -57,15 +82,19 @@ pub(super) async fn readyz(
     if api.readiness.is_draining() {
         return Ok((unready, HealthBody::of("draining", Vec::new())));
     }
+    let warnings = api.readiness.warnings();
     if let Some(reason) = api.readiness.starting() {
-        return Ok((unready, HealthBody::of("starting", vec![reason])));
+        return Ok((
+            unready,
+            HealthBody::with("starting", vec![reason], warnings),
+        ));
     }
     let reasons = degraded(&api);
     if reasons.is_empty() {
-        return Ok((StatusCode::OK, HealthBody::of("ok", reasons)));
+        return Ok((StatusCode::OK, HealthBody::with("ok", reasons, warnings)));
     }
     let status = if is_strict { unready } else { StatusCode::OK };
-    Ok((status, HealthBody::of("degraded", reasons)))
+    Ok((status, HealthBody::with("degraded", reasons, warnings)))
 }
 
 /// What does not work, although tokens in memory are served.

@@ -172,7 +172,7 @@ fn read_code(value: Option<&Value>, issues: &mut Issues) -> Option<String> {
     };
     Some(
         text.chars()
-            .filter(|c| !c.is_control())
+            .filter(|c| !crate::secret::is_invisible(*c))
             .take(LONGEST_CODE)
             .collect(),
     )

@@ -166,7 +166,8 @@ impl Line {
         };
         let parts = [Some(&self.realm), self.key.as_ref()];
         let shows = |part: &String| part.trim() == part && !part.is_empty();
-        let is_plain = !name.contains(char::is_control) && parts.into_iter().flatten().all(shows);
+        let is_plain =
+            !name.contains(crate::secret::is_invisible) && parts.into_iter().flatten().all(shows);
         if is_plain { name } else { format!("{name:?}") }
     }
 }

@@ -6,7 +6,7 @@ use url::Url;
 use super::recipe::templates::request_templates;
 use super::recipe::{Form, Input, Origin, Recipe};
 use super::template::Template;
-use super::{Policy, general, inherited};
+use super::{Policy, general, inherited, plain_http};
 use crate::json::Issue;
 use crate::json::{Issues, pointer};
 use crate::secret::{Credentials, SecretId, numbered};
@@ -241,10 +241,10 @@ impl Definition {
     /// What is allowed, but worth a second look.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.recipe().map(plain_http::warnings).unwrap_or_default();
         let Self::Config(recipe) = self else {
-            return Vec::new();
+            return warnings;
         };
-        let mut warnings = Vec::new();
         if recipe.tells_no_expiry() {
             let member = if recipe.form == Form::Inherited {
                 "expires_in_path"

@@ -10,6 +10,7 @@ pub(super) mod values;
 
 use serde_json::Value as Json;
 
+pub(super) use inputs::flag;
 pub(super) use requests::read_url;
 
 use super::recipe::{Form, Recipe};

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::location::Location;
 use super::recipe::{BodyTemplate, Expires, Form, Recipe, RequestTemplate, Tree, Unit};
 use super::template::Template;
-use super::{Path, Policy, check_header_name, http_url, is_name};
+use super::{Path, Policy, check_header_name, flag, http_url, is_name};
 use crate::json::{Issues, Object, kind};
 
 /// Where an argument goes.
@@ -45,6 +45,7 @@ pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
     let expires_in_path =
         expires_in_path.map(|path| read_path(path, "/config/expires_in_path", issues));
     let policy = Policy::read(object.member("policy"), issues);
+    let insecure_http = flag(&mut object, "insecure_http", issues).unwrap_or(false);
     object.finish(&[], |_| false, issues);
     let expires = match expires_in_path {
         Some(path) => Expires::Told {
@@ -55,8 +56,12 @@ pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
         },
         None => Expires::Untold,
     };
+    let request = request(url?.as_str(), method?, arguments?, content_type?);
     Some(Recipe {
-        requests: vec![request(url?.as_str(), method?, arguments?, content_type?)],
+        requests: vec![RequestTemplate {
+            insecure_http,
+            ..request
+        }],
         token: vec![Location::of_path(token_path?)],
         expires,
         policy: policy?,
@@ -89,6 +94,7 @@ fn request(
         } else {
             BodyTemplate::None
         },
+        insecure_http: false,
         response: None,
         success_when: Vec::new(),
     }

@@ -11,7 +11,7 @@ use super::recipe::{
     Tls, Tree, Unit, Var, VarValue,
 };
 use super::template::{JwtAlgorithm, Template};
-use super::{Path, duration, read_url};
+use super::{Path, duration, flag, read_url};
 use crate::json::suggestion;
 use crate::json::{Issues, Object};
 
@@ -74,6 +74,7 @@ pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Recipe> {
         issues,
     ));
     let headers = read_auth(&mut object, endpoint, &mut recipe, &mut body, issues);
+    let insecure_http = flag(&mut object, "insecure_http", issues);
     object.finish(&[], |_| false, issues);
     fill_in(&mut recipe);
     let request = RequestTemplate {
@@ -83,6 +84,7 @@ pub(super) fn read(value: &Json, issues: &mut Issues) -> Option<Recipe> {
         query: Vec::new(),
         headers,
         body: BodyTemplate::Form(body),
+        insecure_http: insecure_http.unwrap_or(false),
         response: None,
         success_when: Vec::new(),
     };

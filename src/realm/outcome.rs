@@ -207,7 +207,13 @@ pub(super) fn words(value: &Value) -> Option<String> {
             return None;
         }
     };
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let printable = text.chars().map(|c| {
+        if crate::secret::is_invisible(c) {
+            ' '
+        } else {
+            c
+        }
+    });
     Some(printable.collect())
 }
 

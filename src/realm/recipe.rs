@@ -117,6 +117,8 @@ pub(super) struct RequestTemplate {
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(String, Template)>,
     pub(super) body: BodyTemplate,
+    /// Whether secrets may go over `http://` to a public address.
+    pub(super) insecure_http: bool,
     /// Overrides that of the whole.
     pub(super) response: Option<ResponseRules>,
     pub(super) success_when: Vec<Condition>,
@@ -341,6 +343,7 @@ impl Recipe {
             query: Vec::new(),
             headers: Vec::new(),
             body: BodyTemplate::Secret,
+            insecure_http: false,
             response: None,
             success_when: Vec::new(),
         };

@@ -85,6 +85,10 @@ pub(super) struct Inherited {
     /// Where the seconds left are. Without it each token is taken to live 300 s.
     #[schemars(example = &"expires_in")]
     expires_in_path: Option<String>,
+    /// Whether secrets may be sent over `http://` to a public address. Default false: `serve` refuses
+    /// to send such a request. Only for providers that have no https.
+    #[schemars(example = true)]
+    insecure_http: Option<bool>,
     /// What a re-fetch does to the token held, and what the provider allows.
     #[schemars(example = json!({"reissue": "replaces", "overlap": "5m"}))]
     policy: Option<Policy>,

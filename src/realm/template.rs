@@ -147,6 +147,20 @@ impl Template {
         }
     }
 
+    /// Whether its text begins so, in upper or lower case, as far as it is not worked out.
+    pub(super) fn begins_with(&self, begin: &str) -> bool {
+        let text = match &self.parts {
+            Parts::Literal(value) => value.as_str(),
+            Parts::Mixed(parts) => match parts.first() {
+                Some(Part::Text(text)) => Some(text.as_str()),
+                Some(Part::Expression(_)) | None => None,
+            },
+            Parts::Dollar(_) => None,
+        };
+        let text = text.and_then(|text| text.get(..begin.len()));
+        text.is_some_and(|text| text.eq_ignore_ascii_case(begin))
+    }
+
     /// Checks that it does not end in bytes, for a place where text is sent.
     ///
     /// # Errors

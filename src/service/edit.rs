@@ -15,7 +15,7 @@ use super::ServiceError;
 use crate::clock::Timestamp;
 use crate::json::{Issues, Object};
 
-use crate::secret::numbered;
+use crate::secret::{is_invisible, numbered};
 
 /// A posted realm; the definition is checked after it is merged with what is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,8 +107,7 @@ fn check_comment(comment: &str, issues: &mut Issues) {
     }
 }
 
-/// Checks a realm id or key: 1 to `longest` characters, no control characters, no blanks at the
-/// ends.
+/// Checks a realm id or key: 1 to `longest` characters, all of which show, no blanks at the ends.
 ///
 /// MySQL takes names that differ in trailing blanks for one.
 pub(crate) fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut Issues) {
@@ -121,8 +120,11 @@ pub(crate) fn check_name(name: &str, pointer: &str, longest: usize, issues: &mut
             format!("must not be longer than {longest} characters"),
         );
     }
-    if name.chars().any(char::is_control) {
-        issues.add(pointer, "must not have control characters");
+    if name.chars().any(is_invisible) {
+        issues.add(
+            pointer,
+            "must not have control characters, direction marks or other characters that do not show",
+        );
     }
     if matches!(name, "." | "..") {
         issues.add(pointer, "must not be . or ..: a URL cannot name it");

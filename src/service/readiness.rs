@@ -13,15 +13,29 @@ enum Stage {
     Draining,
 }
 
+/// Something about the configuration that should be changed, although the process serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingWarning {
+    /// Stable, for monitoring: `database_tls_unverified`.
+    pub code: &'static str,
+    /// What is the matter and what to do. Anybody may read it: it holds no path and no address.
+    pub detail: String,
+}
+
 /// Shared by the start-up, the drain and `/readyz`.
 #[derive(Debug)]
-pub struct Readiness(Mutex<Stage>);
+pub struct Readiness {
+    stage: Mutex<Stage>,
+    warnings: Mutex<Vec<StandingWarning>>,
+}
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self(Mutex::new(Stage::Starting(
-            "the database has not been reached yet".to_owned(),
-        )))
+        let reason = "the database has not been reached yet".to_owned();
+        Self {
+            stage: Mutex::new(Stage::Starting(reason)),
+            warnings: Mutex::default(),
+        }
     }
 }
 
@@ -41,8 +55,27 @@ impl Readiness {
         self.set(Stage::Draining);
     }
 
+    /// Adds a warning that `/readyz` shows from now on; the same one only once.
+    pub fn warn(&self, code: &'static str, detail: impl Into<String>) {
+        let warning = StandingWarning {
+            code,
+            detail: detail.into(),
+        };
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// The warnings, oldest first.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<StandingWarning> {
+        let warnings = self.warnings.lock();
+        warnings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set(&self, stage: Stage) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*held, Stage::Draining) {
             *held = stage;
         }
@@ -51,7 +84,7 @@ impl Readiness {
     /// Why the start is not done; `None` when it is.
     #[must_use]
     pub fn starting(&self) -> Option<String> {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
             Stage::Starting(reason) => Some(reason.clone()),
             Stage::Serving | Stage::Draining => None,
         }
@@ -61,7 +94,7 @@ impl Readiness {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         matches!(
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            *self.stage.lock().unwrap_or_else(PoisonError::into_inner),
             Stage::Draining
         )
     }

@@ -10,6 +10,7 @@ mod clock;
 mod dialect;
 mod entities;
 mod grants;
+mod greeting;
 mod import;
 mod leases;
 mod migrate;
@@ -149,13 +150,33 @@ impl SqlStore {
         let unavailable = |why: String| StoreError::Unavailable(format!("{host}:{port}: {why}"));
         let connect = tokio::net::TcpStream::connect((host.as_str(), *port));
         match tokio::time::timeout(self.patience, connect).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(stream)) => self.demand_safe_login(stream).await,
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable(format!(
                 "no connection within {:?}",
                 self.patience
             ))),
         }
+    }
+
+    /// Refuses a server that would be sent the password encrypted with whatever key the connection
+    /// brings, unless the URL says that there is no TLS.
+    async fn demand_safe_login(&self, stream: tokio::net::TcpStream) -> StoreResult<()> {
+        if !self.url.may_fall_back_to_plain() {
+            return Ok(());
+        }
+        let greeting = greeting::wants_password_in_the_open(stream);
+        // A server that says nothing in time is left to the driver.
+        let is_open = tokio::time::timeout(self.patience, greeting).await;
+        if !is_open.unwrap_or(false) {
+            return Ok(());
+        }
+        Err(StoreError::BadUrl(format!(
+            "database.url: {} offers no TLS, and its default login would send the password encrypted with a key that \
+             is not verified; turn on TLS at the server, or write ssl-mode=disabled in the URL if nobody can be in \
+             between",
+            self.url
+        )))
     }
 
     /// Closes all connections.

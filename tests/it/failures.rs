@@ -472,6 +472,54 @@ async fn addresses_that_are_not_public_are_called_only_where_they_are_allowed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_does_not_go_over_http_to_a_public_address() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let mut realm = world.realm();
+    realm["config"]["url"] = "http://1.1.1.1:9/".into();
+    let saved = server.post("/api/realm", &realm).await.ok();
+    let warnings = saved["warnings"].to_string();
+    assert!(warnings.contains("over http://"), "{saved}");
+    server.post("/api/secret", &secret()).await.ok();
+    let reply = server.token().await;
+    assert_eq!(reply.problem(), (503, "config"));
+    let detail = reply.body["detail"].as_str().unwrap();
+    assert!(detail.contains("insecure_http"), "{reply:?}");
+    let mut insecure = realm.clone();
+    insecure["config"]["insecure_http"] = true.into();
+    let saved = server.post("/api/realm", &insecure).await.ok();
+    assert!(
+        !saved["warnings"].to_string().contains("over http://"),
+        "{saved}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_own_listeners_are_never_called() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let own = server.url.rsplit(':').next().unwrap().to_owned();
+    for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"] {
+        let mut realm = world.realm();
+        realm["config"]["url"] = format!("http://{host}:{own}/api/realm").into();
+        server.post("/api/realm", &realm).await.ok();
+        server.post("/api/secret", &secret()).await.ok();
+        let reply = server.post("/api/secret/k/retry?realm=r", &json!({})).await;
+        assert_eq!(reply.problem(), (503, "config"), "{host}: {reply:?}");
+        let detail = reply.body["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("token-server itself") || host == "0.0.0.0",
+            "{host}: {reply:?}"
+        );
+    }
+    server.post("/api/realm", &world.realm()).await.ok();
+    world
+        .provider
+        .script(Fault::Json(good("another-port", 7200)));
+    assert_eq!(server.token().await.ok()["token"], "another-port");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_out_of_an_answer_is_judged_too() {
     let world = World::new().await;
     let server = world.serve().await;
@@ -487,11 +535,10 @@ async fn an_address_out_of_an_answer_is_judged_too() {
     ));
     let reply = server.token().await;
     assert_eq!(reply.problem(), (503, "config"));
+    let detail = reply.body["detail"].as_str().unwrap();
+    assert!(detail.contains("metadata service"), "{reply:?}");
     assert!(
-        reply.body["detail"]
-            .as_str()
-            .unwrap()
-            .contains("169.254.169.254"),
-        "{reply:?}"
+        !detail.contains("169.254"),
+        "it came from the provider: {reply:?}"
     );
 }

@@ -207,7 +207,10 @@ async fn only_what_a_realm_declares_can_be_pushed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_read_anew_for_each_fetch() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), "file-1\n").unwrap();
+    let file = folder.path().join("g/token");
+    std::fs::create_dir_all(folder.path().join("g")).unwrap();
+    std::fs::create_dir_all(folder.path().join("other")).unwrap();
+    std::fs::write(folder.path().join("other/token"), "of another realm").unwrap();
     let world = World::new().await;
     let server = world
         .serve_with(&[("inputs.file_root", folder.path().to_str().unwrap())])
@@ -219,7 +222,7 @@ async fn a_file_is_read_anew_for_each_fetch() {
     let secret = json!({"realm": "g", "key": "k", "credentials": {"app": "a1", "secret": "token"}});
     server.post("/api/secret", &secret).await.ok();
     for content in ["file-1", "file-2"] {
-        std::fs::write(folder.path().join("token"), format!("{content}\n")).unwrap();
+        std::fs::write(&file, format!("{content}\n")).unwrap();
         world.provider.script(Fault::Json(answer(&world, content)));
         server.get("/api/token?realm=g&key=k&flush=true").await.ok();
         assert!(
@@ -232,16 +235,26 @@ async fn a_file_is_read_anew_for_each_fetch() {
                 .contains(content)
         );
     }
-    let outside = json!({"realm": "g", "key": "k", "credentials": {"secret": "/etc/hostname"}});
-    server.post("/api/secret", &outside).await.ok();
-    let reply = server.get("/api/token?realm=g&key=k").await;
-    assert_eq!(reply.problem(), (503, "config"));
+    let mut details = std::collections::BTreeSet::new();
+    for name in [
+        "/etc/hostname",
+        "../other/token",
+        "../absent/token",
+        "absent",
+    ] {
+        let outside = json!({"realm": "g", "key": "k", "credentials": {"secret": name}});
+        server.post("/api/secret", &outside).await.ok();
+        let reply = server.get("/api/token?realm=g&key=k").await;
+        assert_eq!(reply.problem(), (503, "config"), "{name}");
+        details.insert(reply.body["detail"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(details.len(), 1, "{details:?}");
     assert!(
-        reply.body["detail"]
-            .as_str()
+        details
+            .first()
             .unwrap()
-            .contains("not below inputs.file_root"),
-        "{reply:?}"
+            .contains("the realm's folder below inputs.file_root"),
+        "{details:?}"
     );
 }
 

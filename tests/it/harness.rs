@@ -239,6 +239,7 @@ impl World {
         services.sync.look(None).await.unwrap();
         services.readiness.set_serving();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        services.own_listeners.note(listener.local_addr().unwrap());
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = Serving {
             answers: door(&services, &config, keyless).unwrap(),

@@ -327,6 +327,14 @@ async fn memory_is_served_while_the_store_is_away_and_readyz_tells() {
     store.set_unavailable(false);
     server.look().await;
     assert_eq!(server.get("/readyz?strict=1").await.ok()["status"], "ok");
+    server.services.readiness.warn("some_code", "change it");
+    server.services.readiness.warn("some_code", "change it");
+    let ready = server.get("/readyz?strict=1").await.ok();
+    let warnings = json!([{"code": "some_code", "detail": "change it"}]);
+    assert_eq!(
+        (&ready["status"], &ready["warnings"]),
+        (&json!("ok"), &warnings)
+    );
     let reply = server.get("/readyz?strict=x").await;
     assert_eq!(
         (reply.problem(), reply.places()),

@@ -310,7 +310,10 @@ fn the_configuration_is_shown_without_secrets() {
         .envs([
             ("MYSQL_HOST", "db"),
             ("MYSQL_PASSWORD", "hush"),
-            ("TOKEN_SERVER__UPSTREAM__PROXY_URL", "http://u:hush@p:1"),
+            (
+                "TOKEN_SERVER__UPSTREAM__PROXY_URL",
+                "http://u:hush@p:1/?key=hush",
+            ),
         ])
         .output()
         .unwrap();
@@ -325,7 +328,12 @@ fn the_configuration_is_shown_without_secrets() {
 #[test]
 fn settings_without_a_value_are_shown_too() {
     let shown = output_of(&["config", "show"]);
-    for name in ["metrics.listen", "upstream.proxy_url", "inputs.file_root"] {
+    for name in [
+        "metrics.listen",
+        "upstream.proxy_url",
+        "upstream.ca_file",
+        "inputs.file_root",
+    ] {
         assert!(
             shown.contains(&format!("# {name} is not set: ")),
             "{name}: {shown}"
@@ -401,5 +409,43 @@ fn help_is_worth_reading() {
     ] {
         let help = output_of(&args);
         assert!(help.len() > 400, "{args:?}: {help}");
+    }
+}
+
+#[test]
+fn a_checked_configuration_is_warned_of_what_others_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.toml");
+    std::fs::write(&file, "[database]\nurl = 'mysql://u:hush@db.example/ts'\n").unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(folder.path(), 0o755);
+    mode(&file, 0o644);
+    let output = run(&["config", "check", "--config", file.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for words in [
+        "the configuration file contains a password",
+        "t.toml",
+        "is not verified",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("hush"), "{told}");
+}
+
+#[test]
+fn a_password_in_a_servers_url_is_refused_and_not_printed() {
+    for args in [&["healthcheck"][..], &["realm", "list", "--help"]] {
+        let output = command(args)
+            .env("TOKEN_SERVER_URL", "http://u:CLIPASSWORD@127.0.0.1:1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let expected = if args.contains(&"--help") { 0 } else { 2 };
+        assert_eq!(output.status.code(), Some(expected), "{told}");
+        assert!(!told.contains("CLIPASSWORD"), "{told}");
     }
 }

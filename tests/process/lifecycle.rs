@@ -335,3 +335,43 @@ async fn a_server_that_never_reached_its_database_says_why_and_ends_when_told() 
         "{log}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_own_sockets_are_never_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = sqlite(&folder);
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics_address = metrics.local_addr().unwrap().to_string();
+    drop(metrics);
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        &metrics_address,
+    ];
+    let args = [&["serve", "--database", &database][..], &listen].concat();
+    let program = Program::start(&args, &[]);
+    program.wait_for_status("/readyz", 200).await;
+    let metrics = format!("http://{metrics_address}/metrics");
+    for url in [program.at("/api/realm"), metrics] {
+        let config =
+            json!({"url": url, "method": "GET", "token_path": "t", "expires_in_path": "e"});
+        program
+            .post("/api/realm", &json!({"id": "r", "config": config}))
+            .await;
+        program
+            .post(
+                "/api/secret",
+                &json!({"realm": "r", "key": "k", "credentials": {"a": "b"}}),
+            )
+            .await;
+        let (status, problem) = program.token().await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (503, &json!("config")),
+            "{url}: {problem}"
+        );
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("token-server itself"), "{url}: {problem}");
+    }
+}

@@ -112,6 +112,39 @@ async fn a_provider_that_wants_a_client_certificate_gives_a_token_for_it() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_of_the_configuration_is_trusted_for_all_providers() {
+    let World {
+        provider,
+        program,
+        ca,
+        _folder: folder,
+    } = World::start().await;
+    drop(program);
+    let authorities = file(folder.path(), "authorities", &ca.pem);
+    let database = format!("sqlite:{}", folder.path().join("t.db").display());
+    let setting = (
+        "TOKEN_SERVER__UPSTREAM__CA_FILE",
+        authorities.to_str().unwrap(),
+    );
+    let program = Program::serve(&database, &[], &[setting]);
+    program.wait_for_status("/readyz", 200).await;
+    let Issued { certificate, key } = ca.issue("invented client", &[]);
+    let world = World {
+        provider,
+        program,
+        ca,
+        _folder: folder,
+    };
+    let mut realm = world.realm();
+    realm["tls"] = json!({"certificate": "{{ certificate }}", "key": "{{ client_key }}"});
+    realm["inputs"] = json!({"certificate": {}, "client_key": {"secret": true}});
+    let credentials = json!({"certificate": certificate, "client_key": key});
+    world.save(&realm, &credentials).await;
+    let (status, answer) = world.program.token().await;
+    assert_eq!(status, 200, "{answer}");
+}
+
 /// RFC 8705 §2.1: the certificate is all that proves who the client is.
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_client_auth_sends_the_certificate_and_the_client_id() {

@@ -181,7 +181,7 @@ impl Program {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 

@@ -112,7 +112,7 @@ fn check_label(label: Option<&Json>, at: &str, issues: &mut Issues) {
     }
 }
 
-pub(super) fn flag(
+pub(in crate::realm) fn flag(
     object: &mut Object<'_>,
     name: &'static str,
     issues: &mut Issues,

@@ -8,7 +8,7 @@ use crate::json::{Issues, Object, kind};
 use crate::realm::location::MOST_STEPS;
 use crate::realm::recipe::{BodyTemplate, Recipe, RequestTemplate, Tls};
 use crate::realm::template::Template;
-use crate::realm::{check_header_name, http_url};
+use crate::realm::{check_header_name, flag, http_url};
 
 /// Reads `requests` and `refresh_requests`.
 pub(super) fn read_all(object: &mut Object<'_>, recipe: &mut Recipe, issues: &mut Issues) {
@@ -62,6 +62,7 @@ fn unread(at: &str) -> RequestTemplate {
         query: Vec::new(),
         headers: Vec::new(),
         body: BodyTemplate::None,
+        insecure_http: false,
         response: None,
         success_when: Vec::new(),
     }
@@ -88,6 +89,7 @@ fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestTemplate> 
         }
     }
     let body = read_body(&mut object, at, issues);
+    let insecure_http = flag(&mut object, "insecure_http", issues);
     let response = object.member("response").filter(|value| !value.is_null());
     let response = response
         .and_then(|value| responses::read_response(value, &format!("{at}/response"), issues));
@@ -112,6 +114,7 @@ fn read(value: &Json, at: &str, issues: &mut Issues) -> Option<RequestTemplate> 
         query,
         headers,
         body,
+        insecure_http: insecure_http.unwrap_or(false),
         response,
         success_when,
     })

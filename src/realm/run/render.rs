@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Run;
 use crate::realm::encode::{form_component, pairs, rfc3986};
+use crate::realm::recipe::templates::request_templates;
 use crate::realm::recipe::{BodyTemplate, Jwt, RequestTemplate, Tree};
 use crate::realm::template::{Rendered, Template, sign_jwt};
 use crate::secret::{MASK, numbered};
@@ -28,6 +29,9 @@ pub struct Request {
     pub tls: Option<TlsMaterial>,
     /// Whether a rotating input goes into it: the provider may take it once only.
     pub spends: bool,
+    /// Whether it may go over `http://` to a public address: it carries no secret, or its
+    /// definition says so.
+    pub may_be_plain: bool,
 }
 
 /// The body of a request.
@@ -125,7 +129,15 @@ pub(super) fn request(
         shown,
         tls,
         spends,
+        may_be_plain: template.insecure_http || !has_secrets(run, template),
     })
+}
+
+/// Whether a secret, or what is made of one, goes into a request.
+fn has_secrets(run: &Run<'_>, template: &RequestTemplate) -> bool {
+    let templates = request_templates(template);
+    matches!(template.body, BodyTemplate::Secret)
+        || templates.iter().any(|template| template.is_secret(run))
 }
 
 fn url(run: &Run<'_>, template: &RequestTemplate) -> Result<(Url, String), Wrong> {

@@ -487,3 +487,51 @@ fn a_secret_is_masked_also_as_it_was_sent() {
     let shown = run.masked(failure).provider.message.unwrap();
     assert_eq!(shown, "Basic ****************** is wrong");
 }
+
+#[test]
+fn a_request_may_be_plain_if_it_carries_no_secret_or_says_so() {
+    let inputs = json!({"open": {"secret": false}, "hidden": {"secret": true}});
+    let general = |sent: &str, more: Value| {
+        let mut request = json!({"url": "http://a.example/", "query": {"q": sent}});
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"inputs": inputs, "token": "$.t", "expires": {"lifetime": 60}, "requests": [request],
+            "vars": {"made": "{{ hidden | sha256 | hex }}"}})
+    };
+    let values = [
+        ("open", "o"),
+        ("hidden", "h"),
+        ("key_1", "k"),
+        ("corp", "c"),
+    ];
+    let literal = json!({"url": "http://a.example", "method": "GET", "token_path": "t"});
+    for (config, expected) in [
+        (general("{{ open }}", json!({})), true),
+        (general("{{ hidden }}", json!({})), false),
+        (general("a{{ open }}{{ made }}", json!({})), false),
+        (
+            general("{{ hidden }}", json!({"insecure_http": true})),
+            true,
+        ),
+        (
+            general("{{ hidden }}", json!({"insecure_http": false})),
+            false,
+        ),
+        (
+            general("x", json!({"headers": {"X-Key": "{{ hidden }}"}})),
+            false,
+        ),
+        (general("x", json!({"json": {"a": ["{{ made }}"]}})), false),
+        (general("x", json!({"text": "{{ open }}"})), true),
+        (inherited("POST"), false),
+        (literal, true),
+    ] {
+        let request = first(&config, facts(&values)).unwrap();
+        assert_eq!(request.may_be_plain, expected, "{config}");
+    }
+    let function = Definition::read(None, Some("http://f.example/")).unwrap();
+    let mut run = function.recipe().unwrap().begin(facts(&values)).unwrap();
+    assert!(!run.next_request().unwrap().unwrap().may_be_plain);
+}

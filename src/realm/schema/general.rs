@@ -90,6 +90,10 @@ pub(super) struct OAuth2 {
     /// A template.
     #[schemars(example = &"https://login.microsoftonline.com/{{ tenant }}/oauth2/v2.0/token")]
     token_endpoint: String,
+    /// Whether secrets may be sent over `http://` to a public address. Default false: `serve` refuses
+    /// to send such a request. Only for providers that have no https.
+    #[schemars(example = true)]
+    insecure_http: Option<bool>,
     /// `client_credentials` (default), `refresh_token` (the input `refresh_token` rotates),
     /// `password` (inputs `username`, `password`), `jwt_bearer` (with `assertion`), or any URN.
     #[schemars(example = &"client_credentials")]
@@ -143,8 +147,8 @@ pub(super) struct Input {
     secret: Option<bool>,
     /// `stored` (default): the operator stores it. `pushed`: another process writes it (`PUT
     /// /api/secret/{key}/inputs/{name}`). `rotating`: the provider replaces it with each use; the
-    /// operator stores the first. `file`: the operator stores the name of a file below
-    /// `inputs.file_root`, which is read anew for each fetch.
+    /// operator stores the first. `file`: the operator stores the name of a file in the realm's
+    /// folder below `inputs.file_root`, which is read anew for each fetch.
     #[schemars(example = &"pushed")]
     from: Option<String>,
 }

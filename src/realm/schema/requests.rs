@@ -42,6 +42,10 @@ pub(super) struct Request {
     /// Sent byte for byte, as text/plain unless `headers` says otherwise.
     #[schemars(example = &"{{ payload }}")]
     text: Option<String>,
+    /// Whether secrets may be sent over `http://` to a public address. Default false: `serve` refuses
+    /// to send such a request. Only for providers that have no https.
+    #[schemars(example = true)]
+    insecure_http: Option<bool>,
     /// How its answer is read; overrides that of the whole.
     #[schemars(example = json!({"format": "text"}))]
     response: Option<Response>,

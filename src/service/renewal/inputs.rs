@@ -51,7 +51,8 @@ impl Renewal {
             let Some(name) = stored.get(&input.name).or(input.default.as_deref()) else {
                 continue;
             };
-            match self.parts.files.read(&input.name, name).await {
+            let realm = &secret.id.realm;
+            match self.parts.files.read(realm, &input.name, name).await {
                 Ok(content) => inputs.values.set(&input.name, content),
                 Err(failure) => inputs.failure = inputs.failure.take().or(Some(failure)),
             }

@@ -1,7 +1,10 @@
 //! The database's URL, checked and never printed with its password.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -104,6 +107,58 @@ impl DatabaseUrl {
         }
     }
 
+    /// The files of a SQLite database that are there: the database itself and its side files.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let options = self.expose().parse::<SqliteConnectOptions>().ok();
+        let is_file = self.expose().starts_with("sqlite:") && !self.is_private_memory();
+        let Some(options) = options.filter(|_| is_file) else {
+            return Vec::new();
+        };
+        let of = |suffix: &str| {
+            let mut name = options.get_filename().as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let files = ["", "-wal", "-shm", "-journal"].map(of);
+        files.into_iter().filter(|file| file.exists()).collect()
+    }
+
+    /// Whether somebody between here and the server could read and change all that is sent: the
+    /// server is on another machine, and its certificate is not verified.
+    #[must_use]
+    pub fn is_unverified(&self) -> bool {
+        // What the driver makes of it: the environment counts too, e.g. PGSSLMODE.
+        if let Some(options) = self.mysql_elsewhere() {
+            let mode = options.get_ssl_mode();
+            return !matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
+        }
+        if self.is_mysql() || self.expose().starts_with("sqlite:") {
+            return false;
+        }
+        let Ok(options) = self.expose().parse::<PgConnectOptions>() else {
+            return false;
+        };
+        let mode = options.get_ssl_mode();
+        !matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
+            && !is_here(options.get_host(), options.get_socket())
+    }
+
+    /// Whether the driver speaks without TLS to a MySQL server on another machine where that offers
+    /// none, although the URL does not say so.
+    pub(super) fn may_fall_back_to_plain(&self) -> bool {
+        let options = self.mysql_elsewhere();
+        options.is_some_and(|options| matches!(options.get_ssl_mode(), MySqlSslMode::Preferred))
+    }
+
+    fn mysql_elsewhere(&self) -> Option<MySqlConnectOptions> {
+        let options = self
+            .is_mysql()
+            .then(|| self.expose().parse::<MySqlConnectOptions>())?;
+        let options = options.ok()?;
+        (!is_here(options.get_host(), options.get_socket())).then_some(options)
+    }
+
     /// Whether it names a SQLite file that is not there.
     #[must_use]
     pub fn is_missing_file(&self) -> bool {
@@ -155,6 +210,16 @@ impl DatabaseUrl {
             self.expose().contains(":memory:") || self.expose().contains("mode=memory");
         self.expose().starts_with("sqlite:") && is_in_memory
     }
+}
+
+/// Whether a server is on this machine.
+fn is_here(host: &str, socket: Option<&PathBuf>) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<std::net::IpAddr>();
+    socket.is_some()
+        || host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -217,6 +282,54 @@ mod tests {
                 )
             });
             assert_eq!(told, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_elsewhere_must_show_its_certificate() {
+        for (text, is_unverified) in [
+            ("sqlite:ts.db", false),
+            ("mysql://u:p@db/ts", true),
+            ("mysql://u:p@db/ts?ssl-mode=disabled", true),
+            ("mysql://u:p@db/ts?ssl-mode=REQUIRED", true),
+            ("mysql://u:p@db/ts?sslmode=verify_ca", false),
+            ("mysql://u:p@db/ts?ssl-mode=VERIFY_IDENTITY", false),
+            (
+                "mysql://u:p@db/ts?ssl-mode=verify_ca&ssl-mode=disabled",
+                true,
+            ),
+            ("mariadb://u:p@10.0.0.7:3307/ts", true),
+            ("mysql://u:p@127.0.0.1/ts", false),
+            ("mysql://u:p@[::1]/ts", false),
+            ("mysql://u:p@localhost/ts", false),
+            ("mysql://u:p@db/ts?socket=/run/mysqld.sock", false),
+            ("postgres://u:p@db/ts", true),
+            ("postgres://u:p@db/ts?sslmode=require", true),
+            ("postgresql://u:p@db/ts?sslmode=verify-ca", false),
+            ("postgres://u:p@db/ts?ssl-mode=verify-full", false),
+            ("postgres://u:p@localhost/ts", false),
+            ("postgres://u:p@%2Frun%2Fpostgresql/ts", false),
+            ("postgres://u:p@localhost/ts?host=/run/postgresql", false),
+            ("postgres://u:p@localhost/ts?host=db", true),
+        ] {
+            let url = DatabaseUrl::read(text).unwrap();
+            assert_eq!(url.is_unverified(), is_unverified, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_an_unsaid_mode_falls_back_to_plain() {
+        for (text, expected) in [
+            ("mysql://u:p@db/ts", true),
+            ("mariadb://u:p@db/ts?ssl-mode=preferred", true),
+            ("mysql://u:p@db/ts?ssl-mode=disabled", false),
+            ("mysql://u:p@db/ts?ssl-mode=required", false),
+            ("mysql://u:p@127.0.0.1/ts", false),
+            ("postgres://u:p@db/ts", false),
+            ("sqlite:ts.db", false),
+        ] {
+            let url = DatabaseUrl::read(text).unwrap();
+            assert_eq!(url.may_fall_back_to_plain(), expected, "{text}");
         }
     }
 

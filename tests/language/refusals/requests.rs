@@ -10,6 +10,29 @@ fn nested(depth: usize) -> Value {
 }
 
 #[test]
+fn whether_secrets_may_go_over_http_is_yes_or_no() {
+    let url = "http://provider.example/token";
+    let wrong = "expected true or false";
+    assert_refused(vec![
+        (
+            with(json!({"requests": [{"url": url, "insecure_http": "yes"}]})),
+            "/config/requests/0/insecure_http",
+            wrong,
+        ),
+        (
+            json!({"oauth2": {"token_endpoint": url, "insecure_http": 1}}),
+            "/config/oauth2/insecure_http",
+            wrong,
+        ),
+        (
+            json!({"url": url, "method": "GET", "token_path": "t", "insecure_http": {}}),
+            "/config/insecure_http",
+            wrong,
+        ),
+    ]);
+}
+
+#[test]
 fn requests_are_what_http_can_carry() {
     let request = |request: Value| with(json!({"requests": [request]}));
     let url = "https://provider.example/token";
