@@ -1,6 +1,8 @@
 //! The only wiring: which part is given which, and the life of a process.
 
+mod error;
 mod lifecycle;
+mod listening;
 mod services;
 
 use std::sync::Arc;
@@ -8,7 +10,8 @@ use std::sync::Arc;
 use crate::config::{Config, ConfigError};
 use crate::http::{Api, Door, Gate, Keyless};
 
-pub use lifecycle::{Server, StartError, open_store};
+pub use error::StartError;
+pub use lifecycle::{Server, open_store};
 pub use services::Services;
 
 /// What callers without an API key may do in `serve`.

@@ -128,7 +128,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let output = cli.output;
     match cli.command {
         Command::Serve(args) => serve::run(&args).await,
-        Command::Dev(args) => dev::run(&args).await,
+        Command::Dev(args) => Box::pin(dev::run(&args)).await,
         Command::Realm(args) => realm::run(&args, output).await,
         Command::Secret(args) => secret::run(&args, output).await,
         Command::Token(args) => token::run(&args, output).await,

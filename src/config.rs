@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 mod renewal;
 mod server;
+mod tls;
 mod upstream;
 mod warnings;
 
@@ -28,6 +29,7 @@ pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
 pub use renewal::RenewalSettings;
 pub use server::ServerSettings;
+pub use tls::TlsSettings;
 pub use upstream::UpstreamSettings;
 pub use warnings::ConfigWarning;
 
@@ -143,6 +145,12 @@ impl Config {
     #[must_use]
     pub fn unset(&self) -> Vec<(&'static str, &'static str, &'static str)> {
         let optional = [
+            (
+                self.server.unix.is_none(),
+                "server",
+                "unix",
+                "no Unix socket",
+            ),
             (
                 self.auth.admin_key_file.is_none(),
                 "auth",

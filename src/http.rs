@@ -26,6 +26,7 @@ mod report;
 mod secrets;
 pub mod server;
 mod status;
+mod tls;
 mod tokens;
 mod trials;
 
@@ -50,6 +51,7 @@ pub use error::Problem;
 pub use gate::{Gate, Keyless};
 pub use metrics::metrics_router;
 pub use peer::Peer;
+pub use tls::{Tls, TlsFiles};
 
 /// What handlers work with.
 #[derive(Clone)]

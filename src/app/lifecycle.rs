@@ -9,38 +9,17 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::error::{StartError, wrong};
+use super::listening::{Listeners, timeouts};
 use super::{Services, door};
 use crate::clock::SystemClock;
-use crate::config::{Config, ConfigError};
-use crate::http::server::{Serving, serve};
+use crate::config::Config;
+use crate::http::server::{Listener, Serving, serve};
 use crate::http::{Door, Keyless, metrics_router};
 use crate::service::store_time::{compare, keep_on_store_time};
 use crate::store::{Migrated, SqlStore, StoreError};
-use crate::upstream::SetupError;
-
-/// Why a server did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting is wrong.
-    #[error("{0}")]
-    Config(String),
-    /// A port cannot be listened on.
-    #[error("{0}")]
-    Listen(String),
-    /// The database cannot be used, now or ever.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The HTTP client cannot be set up.
-    #[error(transparent)]
-    Upstream(#[from] SetupError),
-    /// What was to be done when the server was ready failed.
-    #[error("{0}")]
-    Ready(String),
-    /// The system refused.
-    #[error(transparent)]
-    System(#[from] std::io::Error),
-}
 
 /// Opens the configured store; does not connect yet.
 ///
@@ -55,8 +34,7 @@ pub async fn open_store(config: &Config) -> Result<SqlStore, StartError> {
 /// A server that listens, before it serves.
 pub struct Server {
     config: Config,
-    listener: TcpListener,
-    metrics: Option<TcpListener>,
+    listeners: Listeners,
     store: SqlStore,
     clock: Arc<SystemClock>,
     services: Services,
@@ -70,7 +48,6 @@ impl Server {
     /// # Errors
     /// When a setting is wrong, or a port is taken.
     pub async fn bind(config: Config, keyless: Keyless) -> Result<Self, StartError> {
-        let address = config.server.address().map_err(wrong)?;
         let store = open_store(&config).await?;
         let clock = Arc::new(SystemClock::default());
         let admin = config.auth.admin_key().map_err(wrong)?;
@@ -80,16 +57,11 @@ impl Server {
             clock.clone(),
             admin.as_ref(),
         )?;
-        let listener = bind(address, "server.listen", "--listen gives another").await?;
-        let metrics = bind_metrics(&config).await?;
+        let listeners = Listeners::bind(&config, &services).await?;
         warn(&config, &services);
-        for listener in [Some(&listener), metrics.as_ref()].into_iter().flatten() {
-            services.own_listeners.note(listener.local_addr()?);
-        }
         Ok(Self {
             config,
-            listener,
-            metrics,
+            listeners,
             store,
             clock,
             services,
@@ -102,7 +74,7 @@ impl Server {
     /// # Errors
     /// When the system does not tell.
     pub fn address(&self) -> Result<SocketAddr, StartError> {
-        Ok(self.listener.local_addr()?)
+        self.listeners.address()
     }
 
     /// Serves until TERM or Ctrl-C; `when_ready` runs once the store is, before `/readyz` says so.
@@ -116,14 +88,14 @@ impl Server {
     {
         let Self {
             config,
-            listener,
-            metrics,
+            mut listeners,
             store,
             clock,
             services,
             keyless,
         } = self;
-        tracing::info!(address = %listener.local_addr()?, "listening");
+        let (address, tls) = (listeners.address()?, listeners.has_tls());
+        tracing::info!(%address, tls, "listening");
         let needs_keys = !matches!(keyless, Keyless::Everything);
         let door = door(&services, &config, keyless).map_err(wrong)?;
         let (fatal, mut failed) = mpsc::channel(1);
@@ -141,7 +113,7 @@ impl Server {
                 let _ = fatal.send(error).await;
             }
         });
-        if let Some(listener) = metrics {
+        if let Some(listener) = listeners.metrics.take() {
             serve_metrics(listener, &config, &services);
         }
         let mut failure = None;
@@ -152,7 +124,7 @@ impl Server {
             }
         };
         let finished = tokio::select! {
-            finished = serve_and_drain(listener, (&config, door), &services, stop) => finished,
+            finished = serve_and_drain(listeners, (&config, door), &services, stop) => finished,
             () = told_twice() => false,
         };
         store.close().await;
@@ -172,23 +144,21 @@ fn warn(config: &Config, services: &Services) {
 /// Connections first, then background work, within one time: a caller that waits for a renewal
 /// would get an error from a loop that was told to end.
 async fn serve_and_drain(
-    listener: TcpListener,
+    listeners: Listeners,
     (config, door): (&Config, Door),
     services: &Services,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    let serving = Serving {
-        answers: door,
-        header_timeout: config.server.header_timeout(),
-        tasks: services.tasks.clone(),
-    };
     let patience = config.server.drain_timeout();
+    let closing = CancellationToken::new();
     let mut stopped_at = Instant::now();
     let stop = async {
         stop.await;
         stopped_at = Instant::now();
+        closing.cancel();
     };
-    let all_answered = serve(listener, serving, stop, patience).await;
+    let serving = listeners.serve(door, (config, services), &closing, patience);
+    let (all_answered, ()) = tokio::join!(serving, stop);
     let left = patience.saturating_sub(stopped_at.elapsed());
     services.tasks.stop(left.max(LEAST_FOR_TASKS)).await && all_answered
 }
@@ -198,14 +168,20 @@ async fn serve_and_drain(
 const LEAST_FOR_TASKS: Duration = Duration::from_secs(1);
 
 fn serve_metrics(listener: TcpListener, config: &Config, services: &Services) {
+    let router = metrics_router(services.metrics.clone());
     let serving = Serving {
-        answers: metrics_router(services.metrics.clone()),
-        header_timeout: config.server.header_timeout(),
-        tasks: services.tasks.clone(),
+        timeouts: timeouts(config),
+        ..Serving::usual(router, services.tasks.clone())
     };
     let tasks = services.tasks.clone();
     services.tasks.spawn("metrics", async move {
-        serve(listener, serving, tasks.stopping(), Duration::ZERO).await;
+        serve(
+            Listener::Plain(listener),
+            serving,
+            tasks.stopping(),
+            Duration::ZERO,
+        )
+        .await;
     });
 }
 
@@ -299,38 +275,6 @@ impl StartUp {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-}
-
-fn wrong(error: ConfigError) -> StartError {
-    StartError::Config(error.0)
-}
-
-async fn bind(address: SocketAddr, setting: &str, mend: &str) -> Result<TcpListener, StartError> {
-    let failed = |error| {
-        StartError::Listen(format!(
-            "{setting}: {address} cannot be listened on: {error}; {mend}"
-        ))
-    };
-    TcpListener::bind(address).await.map_err(failed)
-}
-
-async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, StartError> {
-    let address = config.metrics.address().map_err(wrong)?;
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let mend = "--metrics-listen or TOKEN_SERVER__METRICS__LISTEN gives another; off gives none";
-    match bind(address, "metrics.listen", mend).await {
-        Ok(listener) => {
-            tracing::info!(address = %listener.local_addr()?, "metrics");
-            Ok(Some(listener))
-        }
-        Err(error) if config.metrics.is_given() => Err(error),
-        Err(_) => {
-            tracing::warn!(%address, "the default address of metrics is taken: none are served; set metrics.listen");
-            Ok(None)
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::fake_provider::{
     WECOM_CORPID, WECOM_SECRET,
 };
 use crate::http::Keyless;
-use crate::http::server::{Serving, serve};
+use crate::http::server::{Listener, Serving, serve};
 use crate::service::{RealmEdit, SecretEdit};
 use crate::telemetry::logs;
 
@@ -99,15 +99,12 @@ fn dev_config(args: &DevArgs, folder: &std::path::Path) -> Result<Config, Config
 async fn start_fake_provider(services: &Services) -> anyhow::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let serving = Serving {
-        answers: FakeProvider::new(Arc::new(SystemClock::default())).router(),
-        header_timeout: std::time::Duration::from_secs(75),
-        tasks: services.tasks.clone(),
-    };
+    let provider = FakeProvider::new(Arc::new(SystemClock::default()));
+    let serving = Serving::usual(provider.router(), services.tasks.clone());
     let tasks = services.tasks.clone();
     services.tasks.spawn("fake provider", async move {
         serve(
-            listener,
+            Listener::Plain(listener),
             serving,
             tasks.stopping(),
             std::time::Duration::ZERO,

@@ -1,11 +1,12 @@
 //! `[server]`
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, within};
+use super::{ConfigError, TlsSettings, within};
 use crate::networks::Networks;
 
 /// Where and how to listen.
@@ -22,10 +23,28 @@ pub struct ServerSettings {
     /// `10.1.0.0/16`, `loopback`, `private`, `unix`, separated by commas. Default none.
     /// `TOKEN_SERVER__SERVER__TRUSTED_PROXIES`
     pub trusted_proxies: String,
-    /// Time a client has to send its request's head, the idle time of a kept connection included:
-    /// more than a load balancer keeps one (60 s is common), or it finds the connection closed
-    /// under its request. Default 75 s. `TOKEN_SERVER__SERVER__HEADER_TIMEOUT_SECONDS`
-    pub header_timeout_seconds: f64,
+    /// A Unix socket to listen on too, in plain HTTP. Default none. `TOKEN_SERVER__SERVER__UNIX`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unix: Option<PathBuf>,
+    /// The certificate of the listener.
+    pub tls: TlsSettings,
+    /// Time for the head of a request, from its first byte. Default 10 s.
+    /// `TOKEN_SERVER__SERVER__HEAD_TIMEOUT_SECONDS`
+    pub head_timeout_seconds: f64,
+    /// Time that a connection is kept without a request: more than a load balancer keeps one (60 s
+    /// is common), or it finds the connection closed under its request. Default 75 s.
+    /// `TOKEN_SERVER__SERVER__IDLE_TIMEOUT_SECONDS`
+    pub idle_timeout_seconds: f64,
+    /// Time for the body of a request, from the end of its head. Default 30 s.
+    /// `TOKEN_SERVER__SERVER__REQUEST_TIMEOUT_SECONDS`
+    pub request_timeout_seconds: f64,
+    /// The most connections at once; fewer where the system allows fewer descriptors. Beyond it
+    /// those that have been idle the longest are closed. Default 10000.
+    /// `TOKEN_SERVER__SERVER__MAX_CONNECTIONS`
+    pub max_connections: usize,
+    /// The most connections at once of one address. Default 5000.
+    /// `TOKEN_SERVER__SERVER__MAX_CONNECTIONS_PER_ADDRESS`
+    pub max_connections_per_address: usize,
     /// After TERM, time in which `/readyz` says 503 while requests are still taken, so that a load
     /// balancer notices. Default 2 s. `TOKEN_SERVER__SERVER__DRAIN_DELAY_SECONDS`
     pub drain_delay_seconds: f64,
@@ -40,7 +59,13 @@ impl Default for ServerSettings {
             listen: "127.0.0.1:8080".to_owned(),
             plain_http: false,
             trusted_proxies: String::new(),
-            header_timeout_seconds: 75.0,
+            unix: None,
+            tls: TlsSettings::default(),
+            head_timeout_seconds: 10.0,
+            idle_timeout_seconds: 75.0,
+            request_timeout_seconds: 30.0,
+            max_connections: 10_000,
+            max_connections_per_address: 5000,
             drain_delay_seconds: 2.0,
             drain_timeout_seconds: 15.0,
         }
@@ -68,7 +93,7 @@ impl ServerSettings {
                         "server.listen: expected ADDRESS:PORT like 127.0.0.1:8080, found {found:?}"
                     ))
                 })?;
-        if address.ip().is_loopback() || self.plain_http {
+        if address.ip().is_loopback() || self.plain_http || self.tls.files()?.is_some() {
             return Ok(address);
         }
         let why = "API keys and tokens would cross the network in plain text";
@@ -88,10 +113,15 @@ impl ServerSettings {
         read.map_err(|wrong: String| ConfigError(format!("server.trusted_proxies: {wrong}")))
     }
 
-    /// See the field.
+    /// For the head of a request, between requests, and for a body.
     #[must_use]
-    pub fn header_timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.header_timeout_seconds)
+    pub fn timeouts(&self) -> [Duration; 3] {
+        [
+            self.head_timeout_seconds,
+            self.idle_timeout_seconds,
+            self.request_timeout_seconds,
+        ]
+        .map(Duration::from_secs_f64)
     }
 
     /// See the field.
@@ -109,12 +139,28 @@ impl ServerSettings {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.address()?;
         self.trusted_proxies()?;
-        within(
-            "server.header_timeout_seconds",
-            self.header_timeout_seconds,
-            0.1,
-            3600.0,
-        )?;
+        self.tls.files()?;
+        for (name, seconds) in [
+            ("server.head_timeout_seconds", self.head_timeout_seconds),
+            ("server.idle_timeout_seconds", self.idle_timeout_seconds),
+            (
+                "server.request_timeout_seconds",
+                self.request_timeout_seconds,
+            ),
+        ] {
+            within(name, seconds, 0.1, 3600.0)?;
+        }
+        for (name, count) in [
+            ("server.max_connections", self.max_connections),
+            (
+                "server.max_connections_per_address",
+                self.max_connections_per_address,
+            ),
+        ] {
+            if !(1..=1_000_000).contains(&count) {
+                return Err(ConfigError(format!("{name}: expected 1 to 1000000")));
+            }
+        }
         within(
             "server.drain_delay_seconds",
             self.drain_delay_seconds,

@@ -77,7 +77,12 @@ impl Config {
             "key_file_shared",
             "auth.admin_key_file or server.tls.key_file: other users of this machine can read or write this key; \
              remove their permissions with chmod 600",
-            self.auth.admin_key_file.iter().cloned().collect(),
+            self.auth
+                .admin_key_file
+                .iter()
+                .chain(&self.server.tls.key_file)
+                .cloned()
+                .collect(),
         );
         let all = unverified.into_iter().chain(database).chain(configuration);
         all.chain(inputs)

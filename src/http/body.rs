@@ -1,10 +1,12 @@
 //! A request body that must be JSON.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
-use http::StatusCode;
+use http::{StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
 
+use super::server::BodyTimeout;
 use super::{LARGEST_BODY, Problem};
 use crate::json;
 
@@ -23,18 +25,53 @@ impl JsonBody {
     }
 }
 
+/// How much of a body that is too large is read and dropped, so that its sender gets the answer and
+/// not the end of the connection.
+const MOST_DROPPED: u64 = 64 << 20;
+
+/// All of a body, if it is not too large.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let announced = request.body().size_hint().lower();
+    if announced > LARGEST_BODY as u64 {
+        // Who waits for a word before sending gets it.
+        if !request.headers().contains_key(header::EXPECT) && announced <= MOST_DROPPED {
+            drop_all(request.into_body()).await;
+        }
+        return Err(Problem::too_large(LARGEST_BODY));
+    }
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, LARGEST_BODY);
+    let request = Request::from_parts(parts, Body::new(body));
+    let read = Bytes::from_request(request, state).await;
+    read.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(LARGEST_BODY),
+        _ if is_late(&rejection) => Problem::body_timeout(),
+        _ => Problem::invalid_at("", "the request body could not be read to its end"),
+    })
+}
+
+async fn drop_all(body: Body) {
+    let mut body = std::pin::pin!(body);
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// Whether the body did not come in time.
+fn is_late(rejection: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(rejection);
+    while let Some(error) = cause {
+        if error.is::<BodyTimeout>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    return Problem::too_large(LARGEST_BODY);
-                }
-                Problem::invalid_at("", "the request body could not be read to its end")
-            })?;
+        let bytes = read(request, state).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }

@@ -90,6 +90,23 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
+    /// Target and fields of the request are too long.
+    pub(super) fn head_too_large(limit: usize) -> Self {
+        let detail =
+            format!("the request's target and header fields are larger than {limit} bytes");
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head_too_large",
+            detail,
+        )
+    }
+
+    /// The body did not come in time.
+    pub(super) fn body_timeout() -> Self {
+        let detail = "the request body did not come within server.request_timeout_seconds";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    }
+
     /// A request that must not be answered.
     pub(super) fn forbidden(why: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)

@@ -94,6 +94,7 @@ impl Gate {
         request: &http::Request<B>,
         peer: &Peer,
     ) -> Result<Standing, Problem> {
+        demand_small_head(request)?;
         demand_one_host(request)?;
         let headers = request.headers();
         let caller = match shown(headers) {
@@ -204,6 +205,19 @@ fn bearer_token(value: &str) -> Option<&str> {
     scheme
         .eq_ignore_ascii_case("bearer")
         .then(|| token.trim_start_matches(' '))
+}
+
+/// The largest head, in bytes. hyper's own bound is on what it reads at once, and not exact.
+const LARGEST_HEAD: usize = 64 << 10;
+
+fn demand_small_head<B>(request: &http::Request<B>) -> Result<(), Problem> {
+    let target = request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    let fields = request.headers().iter();
+    let length = fields.map(|(name, value)| name.as_str().len() + value.len());
+    if target + length.sum::<usize>() <= LARGEST_HEAD {
+        return Ok(());
+    }
+    Err(Problem::head_too_large(LARGEST_HEAD))
 }
 
 /// RFC 9112 §3.2: a request names one host, and its target no other.

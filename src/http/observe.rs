@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
@@ -45,6 +45,7 @@ pub(super) async fn routed(
     let told = response.extensions();
     let route = told.get::<Route>().map_or("none", |route| route.0.as_str());
     let code = told.get::<Code>().map(|code| code.0);
+    let route_is_page = !route.starts_with("/api");
     let (took, status) = (began.elapsed(), response.status().as_u16());
     metrics.count_request(route, method.as_str(), status, took);
     if let Some(asked) = told.get::<Asked>() {
@@ -52,7 +53,35 @@ pub(super) async fn routed(
     }
     span.in_scope(|| tracing::info!(%method, route, status, code, ?took, "answered"));
     response.headers_mut().insert(REQUEST_ID, id);
+    add_security_headers(response.headers_mut(), route_is_page);
     response
+}
+
+/// What browsers are told of pages: nothing of another origin, no frames.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
+     font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+/// And of everything else.
+const DATA_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+fn add_security_headers(headers: &mut HeaderMap, is_page: bool) {
+    let policy = if is_page { PAGE_POLICY } else { DATA_POLICY };
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
+    ] {
+        headers.insert(name, value);
+    }
 }
 
 /// Around all routes: tells with the answer which route it was.
@@ -67,6 +96,10 @@ pub(super) async fn tell_route(request: Request, next: Next) -> Response {
 
 /// The answer of a hit: it has an id only if the client gave one.
 pub(super) fn with_given_id(request: &HeaderMap, mut response: Response) -> Response {
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     if let Some(id) = given_id(request) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }

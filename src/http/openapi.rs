@@ -94,6 +94,11 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
                     "413",
                     "`body_too_large`: the body is larger than 1 MiB",
                 );
+                declare(
+                    operation,
+                    "408",
+                    "`body_timeout`: the body did not come in time",
+                );
             }
             if needs_store {
                 declare(

@@ -97,6 +97,12 @@ impl ApiKeys {
         self.held.find_by_certificate(certificate, self.clock.now())
     }
 
+    /// Whether any client certificate stands for a key.
+    #[must_use]
+    pub fn has_certificates(&self) -> bool {
+        self.held.has_certificates()
+    }
+
     /// Whether anybody could manage keys now, as far as is known.
     #[must_use]
     pub fn has_admin(&self) -> bool {

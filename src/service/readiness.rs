@@ -67,6 +67,12 @@ impl Readiness {
         }
     }
 
+    /// Takes back the warnings of a code: what they were of is over.
+    pub fn settle(&self, code: &str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.retain(|warning| warning.code != code);
+    }
+
     /// The warnings, oldest first.
     #[must_use]
     pub fn warnings(&self) -> Vec<StandingWarning> {

@@ -102,6 +102,7 @@ pub struct Metrics {
     request_seconds: Histogram,
     /// In the order of [`SignIn::ALL`], looked up once.
     sign_ins: [Counter; 5],
+    refused_connections: Counter,
 }
 
 impl Default for Metrics {
@@ -135,6 +136,7 @@ impl Metrics {
             foreign_refreshes: Family::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(REQUEST_BUCKETS),
+            refused_connections: Counter::default(),
             sign_ins: SignIn::ALL
                 .map(|(_, outcome)| sign_ins.get_or_create_owned(&OutcomeLabel { outcome })),
         };
@@ -153,6 +155,11 @@ impl Metrics {
             "token_requests",
             "Asks for a token, by outcome and source",
             self.asks.clone(),
+        );
+        registry.register(
+            "refused_connections",
+            "Connections that were refused, as there were too many",
+            self.refused_connections.clone(),
         );
         let seconds = self.ask_seconds.clone();
         registry.register_with_unit(
@@ -191,6 +198,24 @@ impl Metrics {
             Unit::Seconds,
             seconds,
         );
+    }
+
+    /// Counts a connection that was refused, as there were too many.
+    pub fn count_refused_connection(&self) {
+        self.refused_connections.inc();
+    }
+
+    /// Adds how many connections there are, and the days left of the certificate, looked up at each
+    /// scrape; `None`: there is none.
+    pub fn watch_listener(
+        &self,
+        connections: impl Fn() -> usize + Send + Sync + 'static,
+        days_left: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) {
+        self.registry().register_collector(Box::new(Listening {
+            connections: Box::new(connections),
+            days_left: Box::new(days_left),
+        }));
     }
 
     /// Counts how a request showed who it comes from.
@@ -278,6 +303,37 @@ impl Metrics {
         self.registry
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct Listening {
+    connections: Box<dyn Fn() -> usize + Send + Sync>,
+    days_left: Box<dyn Fn() -> Option<f64> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listening")
+    }
+}
+
+impl Collector for Listening {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Connections of the API that are open";
+        let open = u64::try_from((self.connections)()).unwrap_or_default();
+        let gauge = encoder.encode_descriptor("connections", help, None, MetricType::Gauge)?;
+        ConstGauge::new(open).encode(gauge)?;
+        if let Some(days) = (self.days_left)() {
+            let help = "Days until the certificate of the listener expires";
+            let gauge = encoder.encode_descriptor(
+                "certificate_days_left",
+                help,
+                None,
+                MetricType::Gauge,
+            )?;
+            ConstGauge::new(days).encode(gauge)?;
+        }
+        Ok(())
     }
 }
 

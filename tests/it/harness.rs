@@ -9,7 +9,7 @@ use token_server::app::{Services, door};
 use token_server::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use token_server::config::{Config, Environment};
 use token_server::http::Keyless;
-use token_server::http::server::{Serving, serve};
+use token_server::http::server::{Listener, Serving, serve};
 use token_server::store::{DatabaseUrl, SqlStore, Store};
 use token_server::upstream::client_builder;
 
@@ -241,13 +241,11 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         services.own_listeners.note(listener.local_addr().unwrap());
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = Serving {
-            answers: door(&services, &config, keyless).unwrap(),
-            header_timeout: Duration::from_secs(10),
-            tasks: services.tasks.clone(),
-        };
+        let door = door(&services, &config, keyless).unwrap();
+        let serving = Serving::usual(door, services.tasks.clone());
         let tasks = services.tasks.clone();
         services.tasks.spawn("server", async move {
+            let listener = Listener::Plain(listener);
             serve(listener, serving, tasks.stopping(), Duration::from_secs(1)).await;
         });
         Server {

@@ -22,6 +22,7 @@ mod instances;
 mod issuer;
 mod keys;
 mod lifecycle;
+mod listening;
 mod logins;
 mod moving;
 mod mtls;

@@ -191,6 +191,11 @@ impl Held {
         stored.row.works_at(now).then(|| Arc::clone(&stored.held))
     }
 
+    /// Whether any client certificate stands for a key.
+    pub(super) fn has_certificates(&self) -> bool {
+        !self.snapshot.load().by_certificate.is_empty()
+    }
+
     /// Whether any key of role `admin` works.
     pub(super) fn has_admin(&self, now: Timestamp) -> bool {
         let snapshot = self.snapshot.load();
