@@ -139,6 +139,10 @@ impl From<ServiceError> for Problem {
             ServiceError::RealmInUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "realm_in_use", detail)
             }
+            ServiceError::TooManyTrials(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_trials", detail)
+                    .retry_after(soon)
+            }
             ServiceError::Fetch(failure) => Self::from(failure),
             ServiceError::Waited(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "renewal_pending", detail)

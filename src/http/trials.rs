@@ -83,7 +83,8 @@ impl From<TrialReport> for TrialReportBody {
 /// Run an unsaved definition once. It really asks the provider.
 #[utoipa::path(post, path = "/api/realm/test", tag = "realm", request_body = TrialBody,
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
-              (status = 400, description = "the definition is wrong", body = ProblemBody)))]
+              (status = 400, description = "the definition is wrong", body = ProblemBody),
+              (status = 429, description = "four trials are under way", body = ProblemBody)))]
 pub(super) async fn unsaved(
     State(api): State<Api>,
     body: JsonBody,
@@ -101,7 +102,8 @@ pub(super) async fn unsaved(
 /// provider.
 #[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = TrialBody, params(("id" = String, Path)),
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
-              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+              (status = 429, description = "four trials are under way", body = ProblemBody)))]
 pub(super) async fn saved(
     State(api): State<Api>,
     Name(id): Name,

@@ -10,20 +10,24 @@ mod bytes;
 mod check;
 mod crypto;
 mod expression;
+mod filter_names;
 mod filters;
 mod keys;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use minijinja::Value;
 use minijinja::value::ValueKind;
 use serde_json::Value as Json;
 
+use super::budget::Budget;
 use crate::secret::MASK;
 
 pub(super) use bytes::Bytes;
-pub(super) use check::StepUse;
+pub(super) use check::{Cost, StepUse};
 pub(super) use crypto::{JwtAlgorithm, sign_jwt};
+pub(crate) use keys::doubt;
 pub(super) use keys::pem;
 
 use expression::Expression;
@@ -71,6 +75,10 @@ pub(super) trait Names {
     /// Learns a text that was made of what may not be shown, to mask it where a provider repeats
     /// it.
     fn note_secret(&self, _text: &str) {}
+    /// What the filters may cost; `None`: they are not counted.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
 }
 
 /// Why a template made nothing: words for the operator, with its place and without any value.
@@ -187,6 +195,20 @@ impl Template {
             Part::Text(_) => &[],
             Part::Expression(expression) => expression.steps.as_slice(),
         })
+    }
+
+    /// What it costs, as far as can be told from how it is written.
+    pub(super) fn cost(&self) -> Cost {
+        let parts = if let Parts::Mixed(parts) = &self.parts {
+            parts.as_slice()
+        } else {
+            &[]
+        };
+        let costs = parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Expression(expression) => Some(expression.cost),
+        });
+        costs.fold(Cost::default(), Cost::plus)
     }
 
     /// The value: a single expression keeps its type (bytes too), everything else is text.

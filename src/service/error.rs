@@ -37,6 +37,11 @@ pub enum ServiceError {
         /// How many.
         secrets: u64,
     },
+    /// As many trials are under way as may be at once.
+    #[error(
+        "{0} trials are under way, and there may be no more at once: try again when one has ended"
+    )]
+    TooManyTrials(usize),
     /// No token came, and none is held.
     #[error("no token: {0}")]
     Fetch(Failure),

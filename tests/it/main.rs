@@ -5,6 +5,7 @@
 mod bad_input;
 mod bases;
 mod catalog;
+mod costs;
 mod description;
 mod failures;
 mod faulty_provider;

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod checking;
+mod costs;
 mod example;
 mod exchange;
 mod found;

@@ -23,6 +23,7 @@ mod issuer;
 mod keys;
 mod lifecycle;
 mod logins;
+mod memory;
 mod moving;
 mod mtls;
 mod oidc;

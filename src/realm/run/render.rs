@@ -358,7 +358,12 @@ pub(super) fn jwt(run: &Run<'_>, jwt: &Jwt) -> Result<String, Wrong> {
             .entry("exp")
             .or_insert_with(|| now.saturating_add(whole).into());
     }
-    sign_jwt(jwt.algorithm, &key, &header, &claims)
+    if !jwt.algorithm.is_symmetric() {
+        run.budget.charge_key_operation()?;
+    }
+    let signed = sign_jwt(jwt.algorithm, &key, &header, &claims)?;
+    run.budget.charge(2 * signed.len())?;
+    Ok(signed)
 }
 
 /// An element: `@name` are its attributes, `#text` its text, lists repeat it.

@@ -17,6 +17,9 @@ use crate::service::cause::Cause;
 use crate::store::CallRow;
 use crate::token::TokenText;
 
+/// The most trials at once: each may cost as much as a whole fetch.
+pub(super) const MOST_AT_ONCE: usize = 4;
+
 /// What to try.
 #[derive(Clone, Debug)]
 pub struct Trial {
@@ -63,12 +66,16 @@ impl Renewal {
     /// Runs a definition once.
     ///
     /// # Errors
-    /// `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
+    /// `TooManyTrials`; `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
     /// base token cannot be had.
     pub(in crate::service) async fn try_definition(
         &self,
         trial: Trial,
     ) -> Result<TrialReport, ServiceError> {
+        let _leave = self
+            .trials
+            .try_acquire()
+            .map_err(|_| ServiceError::TooManyTrials(MOST_AT_ONCE))?;
         let Some(recipe) = trial.definition.recipe() else {
             return Err(ServiceError::invalid(
                 "/config",
@@ -186,8 +193,13 @@ impl Renewal {
             failure: None,
             warnings,
         };
+        let end = tokio::time::Instant::now()
+            + recipe
+                .policy()
+                .timeout
+                .unwrap_or(self.settings.fetch_timeout);
         let mut run = match recipe.begin(facts) {
-            Ok(run) => run,
+            Ok(run) => run.within(self.exchange.limits(end)),
             Err(failure) => {
                 return TrialReport {
                     failure: Some(failure),
@@ -195,19 +207,27 @@ impl Renewal {
                 };
             }
         };
-        let outcome = self.send_all(&mut run, &mut report.steps).await;
-        report.findings = run.findings(outcome.as_ref().ok());
-        match outcome {
-            Ok(fetched) => report.token = Some(described(&fetched)),
-            Err(failure) => report.failure = Some(run.masked(failure)),
-        }
-        report
+        let outcome = self.send_all(&mut run, end, &mut report.steps).await;
+        self.exchange
+            .compute(&mut run, |run| {
+                report.findings = run.findings(outcome.as_ref().ok());
+                match outcome {
+                    Ok(fetched) => report.token = Some(described(&fetched)),
+                    Err(failure) => report.failure = Some(run.masked(failure)),
+                }
+                report
+            })
+            .await
     }
 
-    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Fetched, Failure> {
-        let timeout = run.timeout().unwrap_or(self.settings.fetch_timeout);
-        let end = tokio::time::Instant::now() + timeout;
-        while let Some(request) = run.next_request()? {
+    async fn send_all(
+        &self,
+        run: &mut Run<'_>,
+        end: tokio::time::Instant,
+        steps: &mut Vec<Json>,
+    ) -> Result<Fetched, Failure> {
+        let exchange = &self.exchange;
+        while let Some(request) = exchange.compute(run, Run::next_request).await? {
             let began = tokio::time::Instant::now();
             let shown = Rehearsed::of(&request, false);
             let sent = self
@@ -217,12 +237,13 @@ impl Renewal {
                 .await;
             let duration_ms = millis(began.elapsed());
             let came = sent.is_ok();
-            let taken = sent.and_then(|raw| run.take(raw));
-            let response = run.shown_response().filter(|_| came);
+            let taken = exchange.take(run, sent).await;
+            let response = exchange.compute(run, |run| run.shown_response()).await;
+            let response = response.filter(|_| came);
             steps.push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
             taken?;
         }
-        run.finish()
+        exchange.compute(run, Run::finish).await
     }
 }
 
