@@ -47,8 +47,8 @@ pub use readiness::Readiness;
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
 pub use renewal::{
-    GrantStatus, QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState, Trial,
-    TrialInputs, TrialReport,
+    GrantStatus, QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, Shows, TokenState,
+    Trial, TrialInputs, TrialReport,
 };
 pub(crate) use schedule::due_at;
 pub use secrets::{Secret, Secrets};

@@ -15,7 +15,7 @@ use super::{Api, Problem};
 use crate::json::{Issues, Object};
 use crate::realm::{Definition, RehearsalError};
 use crate::secret::{Credentials, SecretId};
-use crate::service::{Trial, TrialInputs, TrialReport};
+use crate::service::{Shows, Trial, TrialInputs, TrialReport};
 use crate::token::TokenText;
 
 /// What is tried, and with which values.
@@ -45,7 +45,8 @@ pub(super) struct TrialBody {
     forced: Option<bool>,
 }
 
-/// What happened; secrets are masked, nothing is stored, no token is handed out.
+/// What happened; nothing is stored, no token is handed out. Secrets are masked. Where anything stored was used (a stored secret, or
+/// a token of `depends_on` that was not given), there is no value at all: URLs as written, names of headers and members, kinds, sizes.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(title = "TrialReport")]
 pub(super) struct TrialReportBody {
@@ -57,7 +58,7 @@ pub(super) struct TrialReportBody {
     /// What was looked for, where, and whether it was found.
     #[schema(value_type = Vec<Object>)]
     findings: Vec<Value>,
-    /// Length, SHA-256, milliseconds to live and names of outputs of the token.
+    /// Length, SHA-256, milliseconds to live and names of outputs of the token; only the names where anything stored was used.
     #[schema(value_type = Option<Object>)]
     token: Option<Value>,
     /// `{"class", "code", "message", "detail"}`
@@ -140,7 +141,12 @@ async fn run(
         tokens: ask.tokens,
         forced: ask.forced,
     };
-    Ok(Json(api.tokens.try_definition(trial).await?.into()))
+    Ok(Json(
+        api.tokens
+            .try_definition(trial, Shows::Values)
+            .await?
+            .into(),
+    ))
 }
 
 struct Ask {

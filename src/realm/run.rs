@@ -7,6 +7,7 @@ mod evaluate;
 mod expiry;
 mod names;
 mod render;
+mod structure;
 mod trace;
 mod vars;
 
@@ -74,6 +75,8 @@ pub struct BaseName {
     pub alias: String,
     /// Whose token.
     pub secret: SecretId,
+    /// What it is called in messages: its name where the definition writes it out, else the place.
+    pub shown: String,
 }
 
 /// A fetch under way.
@@ -193,9 +196,17 @@ impl Recipe {
             rendered.ok_or_else(|| config(format!("{}: has no value", template.pointer())))
         };
         let bases = self.depends_on.iter().map(|base| {
+            let secret = SecretId::new(text(&base.realm)?, text(&base.key)?);
+            let is_written = base.realm.as_literal().and(base.key.as_literal()).is_some();
+            let named_at = || crate::json::pointer("named at /config/depends_on", &base.alias);
             Ok(BaseName {
                 alias: base.alias.clone(),
-                secret: SecretId::new(text(&base.realm)?, text(&base.key)?),
+                shown: if is_written {
+                    secret.to_string()
+                } else {
+                    named_at()
+                },
+                secret,
             })
         });
         bases.collect()
@@ -230,6 +241,26 @@ fn config(detail: String) -> Failure {
         FailureKind::Config
     };
     Failure::new(kind, detail)
+}
+
+/// Words without the addresses in them: what a host that was worked out means would tell what it was
+/// made of.
+fn without_addresses(detail: &str) -> String {
+    let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    let words = detail.split(' ').map(|word| {
+        let inside = word
+            .trim_matches(|c| !is_part(c))
+            .trim_end_matches([',', '.', ':']);
+        let is_address = [inside, word.trim_matches(['[', ']', ','])]
+            .iter()
+            .any(|text| text.parse::<std::net::IpAddr>().is_ok());
+        if is_address {
+            "(its address is not shown)"
+        } else {
+            word
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn too_large(status: u16) -> Failure {
@@ -381,7 +412,12 @@ impl<'a> Run<'a> {
         for (number, text) in self.secret_texts.borrow().iter().enumerate() {
             secrets.set(format!("sent.{number}"), text.as_str());
         }
-        failure.masked(&secrets)
+        let mut failure = failure.masked(&secrets);
+        let asked = self.requests.get(self.steps.len());
+        if asked.is_some_and(|request| !request.url.writes_host()) {
+            failure.detail = without_addresses(&failure.detail);
+        }
+        failure
     }
 
     /// Notes the size of a value that goes into a request, or into a var of JSON.

@@ -139,6 +139,42 @@ impl Template {
         &self.pointer
     }
 
+    /// As the definition writes it, no value in it.
+    pub(super) fn written(&self) -> String {
+        match &self.parts {
+            Parts::Literal(value) => value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+            Parts::Dollar(name) => format!("${name}"),
+            Parts::Mixed(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::Expression(expression) => format!("{{{{ {} }}}}", expression.source),
+                })
+                .collect(),
+        }
+    }
+
+    /// The text before its first expression.
+    pub(super) fn head(&self) -> &str {
+        match &self.parts {
+            Parts::Literal(value) => value.as_str().unwrap_or_default(),
+            Parts::Dollar(_) => "",
+            Parts::Mixed(parts) => match parts.first() {
+                Some(Part::Text(text)) => text,
+                Some(Part::Expression(_)) | None => "",
+            },
+        }
+    }
+
+    /// Whether it is a URL whose host is written out, whatever is made of the rest.
+    pub(super) fn writes_host(&self) -> bool {
+        let after_scheme = self.head().split_once("://").map(|(_, rest)| rest);
+        let ends = |rest: &str| rest.contains(['/', '?', '#']);
+        after_scheme.is_some_and(|rest| ends(rest) || self.as_literal().is_some())
+    }
+
     /// The name of the inherited form's `$name`.
     pub(super) fn dollar_name(&self) -> Option<&str> {
         match &self.parts {

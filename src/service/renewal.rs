@@ -47,7 +47,7 @@ pub(in crate::service) use inputs::Inputs;
 use inputs::settings_fingerprint;
 use ledger::UsedUp;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
-pub use trial::{Trial, TrialInputs, TrialReport};
+pub use trial::{Shows, Trial, TrialInputs, TrialReport};
 use turn::{Turn, Turned};
 
 /// Times of a renewal.

@@ -106,7 +106,7 @@ async fn what_is_wrong_with_the_base_is_told_and_a_held_token_goes_on() {
         reply.body["detail"]
             .as_str()
             .unwrap()
-            .contains("the token of r/k"),
+            .contains("the token of secret named at /config/depends_on/base"),
         "{reply:?}"
     );
     assert_eq!(tickets.calls(), 0);

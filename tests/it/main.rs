@@ -15,6 +15,7 @@ mod harness;
 mod hit_path;
 mod log;
 mod log_lines;
+mod marks;
 mod pauses;
 mod policy;
 mod realms;

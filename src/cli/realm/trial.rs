@@ -106,6 +106,17 @@ fn for_people(report: &Value) -> String {
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
             lines.push(format!("  {name}: {}", text(value)));
         }
+        // Of a trial with anything stored there are names only.
+        for (what, names) in [
+            ("query", &request["query"]),
+            ("headers", &request["headers"]),
+            ("body", &request["body"]["members"]),
+        ] {
+            let names: Vec<_> = names.as_array().into_iter().flatten().map(text).collect();
+            if !names.is_empty() {
+                lines.push(format!("  {what}: {}", names.join(", ")));
+            }
+        }
         lines.extend(request["body"].as_str().map(|body| format!("  {body}")));
         let answer = &step["answer"];
         lines.push(format!(

@@ -22,7 +22,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expression {
-    source: String,
+    pub(super) source: String,
     /// What is evaluated.
     meant: String,
     /// What it uses: `appid`, `tokens.base`, `steps`.

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::ledger::Admission;
 use super::{Renewal, View};
 use crate::clock::millis;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::realm::{Definition, Expiry, Facts, Fetched, Recipe, Rehearsed, Reissue, Run};
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
@@ -48,10 +48,14 @@ pub enum TrialInputs {
 }
 
 /// What happened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TrialReport {
     /// Each request with its response and how long it took.
     pub steps: Vec<Json>,
+    /// The same without values.
+    structures: Vec<Json>,
+    /// Whether the failure's code is the provider's.
+    has_provider_code: bool,
     /// What was looked for, where, and whether it was found.
     pub findings: Vec<Json>,
     /// A token came out; it is not handed out.
@@ -62,8 +66,42 @@ pub struct TrialReport {
     pub warnings: Vec<String>,
 }
 
+/// What of a trial is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// No value at all: what was asked, what came, and of which kinds.
+    Structure,
+    /// Values too, secrets masked: only of trials in which nothing stored was used.
+    Values,
+}
+
+impl TrialReport {
+    /// The report without any value that was stored, rendered or answered.
+    #[must_use]
+    pub fn structure(mut self) -> Self {
+        self.steps = std::mem::take(&mut self.structures);
+        for finding in &mut self.findings {
+            if let Some(finding) = finding.as_object_mut() {
+                finding.remove("value");
+            }
+        }
+        self.token = self
+            .token
+            .map(|token| json!({"outputs": token.get("outputs")}));
+        let has_code = self.has_provider_code;
+        self.failure = self.failure.map(|failure| Failure {
+            provider: ProviderSays {
+                code: failure.provider.code.filter(|_| has_code),
+                message: None,
+            },
+            ..failure
+        });
+        self
+    }
+}
+
 impl Renewal {
-    /// Runs a definition once.
+    /// Runs a definition once. Where anything stored is used, structure is all that is shown.
     ///
     /// # Errors
     /// `TooManyTrials`; `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
@@ -71,6 +109,7 @@ impl Renewal {
     pub(in crate::service) async fn try_definition(
         &self,
         trial: Trial,
+        shows: Shows,
     ) -> Result<TrialReport, ServiceError> {
         let _leave = self
             .trials
@@ -96,7 +135,7 @@ impl Renewal {
             return Err(ServiceError::invalid("/inputs", detail));
         }
         warnings.extend(trial.definition.warnings());
-        let facts = self.trial_facts(&trial, recipe, view.as_ref()).await?;
+        let (facts, uses_stored) = self.trial_facts(&trial, recipe, view.as_ref()).await?;
         let call = match &view {
             Some((id, view)) if recipe.calls() => Some(self.admit_trial(id, view).await?),
             _ => None,
@@ -107,15 +146,22 @@ impl Renewal {
             self.record_trial(&call, began.elapsed(), report.failure.as_ref())
                 .await;
         }
-        Ok(report)
+        Ok(if uses_stored || shows == Shows::Structure {
+            report.structure()
+        } else {
+            report
+        })
     }
+
+    /// What it starts from, and whether anything of it was stored.
 
     async fn trial_facts(
         &self,
         trial: &Trial,
         recipe: &Recipe,
         view: Option<&(SecretId, View)>,
-    ) -> Result<Facts, ServiceError> {
+    ) -> Result<(Facts, bool), ServiceError> {
+        let mut uses_stored = view.is_some();
         let (id, inputs, has_saved) = match (&trial.with, view) {
             (TrialInputs::Given { inputs, grant }, _) => {
                 let mut values = inputs.clone();
@@ -134,12 +180,14 @@ impl Renewal {
         };
         let mut tokens = trial.tokens.clone();
         for base in recipe.bases(&inputs).map_err(ServiceError::Fetch)? {
-            if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias) {
-                let answer = Box::pin(self.renew(&base.secret, Cause::Miss)).await?;
+            if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias.clone())
+            {
+                let answer = self.base(&id, &base, Cause::Miss).await?;
+                uses_stored = true;
                 e.insert(answer.token);
             }
         }
-        Ok(Facts {
+        let facts = Facts {
             secret: id,
             inputs,
             tokens,
@@ -148,7 +196,8 @@ impl Renewal {
             now: self.parts.clock.now(),
             uuid: uuid::Uuid::new_v4().to_string(),
             nonce: uuid::Uuid::new_v4().simple().to_string(),
-        })
+        };
+        Ok((facts, uses_stored))
     }
 
     /// A call with stored credentials counts like any other.
@@ -187,11 +236,9 @@ impl Renewal {
         warnings: Vec<String>,
     ) -> TrialReport {
         let mut report = TrialReport {
-            steps: Vec::new(),
-            findings: Vec::new(),
-            token: None,
-            failure: None,
+            has_provider_code: recipe.codes_come_from_answers(),
             warnings,
+            ..TrialReport::default()
         };
         let end = tokio::time::Instant::now()
             + recipe
@@ -207,7 +254,7 @@ impl Renewal {
                 };
             }
         };
-        let outcome = self.send_all(&mut run, end, &mut report.steps).await;
+        let outcome = self.send_all(&mut run, end, &mut report).await;
         self.exchange
             .compute(&mut run, |run| {
                 report.findings = run.findings(outcome.as_ref().ok());
@@ -224,12 +271,13 @@ impl Renewal {
         &self,
         run: &mut Run<'_>,
         end: tokio::time::Instant,
-        steps: &mut Vec<Json>,
+        report: &mut TrialReport,
     ) -> Result<Fetched, Failure> {
         let exchange = &self.exchange;
         while let Some(request) = exchange.compute(run, Run::next_request).await? {
             let began = tokio::time::Instant::now();
             let shown = Rehearsed::of(&request, false);
+            let written = run.request_structure();
             let sent = self
                 .parts
                 .upstream
@@ -238,9 +286,16 @@ impl Renewal {
             let duration_ms = millis(began.elapsed());
             let came = sent.is_ok();
             let taken = exchange.take(run, sent).await;
-            let response = exchange.compute(run, |run| run.shown_response()).await;
-            let response = response.filter(|_| came);
-            steps.push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
+            let (response, shape) = exchange
+                .compute(run, |run| (run.shown_response(), run.response_structure()))
+                .await;
+            let (response, shape) = (response.filter(|_| came), shape.filter(|_| came));
+            report
+                .steps
+                .push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
+            report
+                .structures
+                .push(json!({"request": written, "answer": shape, "duration_ms": duration_ms}));
             taken?;
         }
         exchange.compute(run, Run::finish).await
