@@ -142,7 +142,10 @@ fn shapes_of(value: &str) -> impl Iterator<Item = String> {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = value.bytes().fold(String::new(), |text, byte| {
+        let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+        text + digit(byte >> 4).encode_utf8(&mut [0; 4]) + digit(byte & 15).encode_utf8(&mut [0; 4])
+    });
     [
         value.to_owned(),
         value.to_uppercase(),

@@ -1,5 +1,6 @@
 //! A checked definition: what all forms of a realm's `config` are read into.
 
+mod carried;
 mod cost;
 pub(in crate::realm) mod templates;
 

@@ -156,6 +156,21 @@ impl Template {
         }
     }
 
+    /// The names whose values can be read off what it makes: those that no digest and no signature
+    /// hides.
+    pub(super) fn carried(&self) -> BTreeSet<&str> {
+        let parts = if let Parts::Mixed(parts) = &self.parts {
+            parts.as_slice()
+        } else {
+            &[]
+        };
+        let open = parts.iter().filter_map(|part| match part {
+            Part::Expression(expression) if expression.cost.digests == 0 => Some(&expression.names),
+            Part::Expression(_) | Part::Text(_) => None,
+        });
+        open.flatten().map(String::as_str).collect()
+    }
+
     /// The text before its first expression.
     pub(super) fn head(&self) -> &str {
         match &self.parts {

@@ -9,7 +9,7 @@ use crate::harness::{Server, World, good};
 async fn serve_ticket(world: &World, provider: &FaultyProvider) -> Server {
     let server = world.serve_realm().await;
     let realm = json!({"id": "ticket", "config": {
-        "inputs": {"app": {}}, "depends_on": {"base": {"realm": "r", "key": "{{ app }}"}},
+        "inputs": {"app": {"secret": false}}, "depends_on": {"base": {"realm": "r", "key": "{{ app }}"}},
         "requests": [{"url": provider.url(), "query": {"access_token": "{{ tokens.base }}"}}],
         "token": "$.ticket", "expires": {"path": "$.expires_in"},
         "errors": {"code": "$.errcode", "dependency": [40001]}}});
@@ -137,7 +137,7 @@ async fn what_is_wrong_with_the_base_is_told_and_a_held_token_goes_on() {
 }
 
 fn depending(id: &str, realm: &str, key: &str) -> Value {
-    json!({"id": id, "config": {"inputs": {"app": {}}, "depends_on": {"base": {"realm": realm, "key": key}}, "token": "var:t",
+    json!({"id": id, "config": {"inputs": {"app": {"secret": false}}, "depends_on": {"base": {"realm": realm, "key": key}}, "token": "var:t",
         "vars": {"t": "{{ tokens.base }}"}, "expires": {"lifetime": 600}}})
 }
 

@@ -18,6 +18,7 @@ mod providers;
 mod refusals;
 mod robust;
 mod schema;
+mod secrecy;
 mod signing;
 mod traps;
 mod xml;

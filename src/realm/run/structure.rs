@@ -81,7 +81,12 @@ fn shape(value: &Json, known: &[String], depth: usize) -> Json {
             .take(1)
             .map(|item| shape(item, known, depth + 1))
             .collect(),
-        other => kind(other).into(),
+        Json::Null
+        | Json::Bool(_)
+        | Json::Number(_)
+        | Json::String(_)
+        | Json::Array(_)
+        | Json::Object(_) => kind(value).into(),
     }
 }
 

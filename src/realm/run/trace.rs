@@ -171,11 +171,10 @@ impl Run<'_> {
                     Some((place, self.find(place).filter(|value| !value.is_null())?))
                 });
                 let from: Vec<_> = at.iter().map(Location::as_str).collect();
-                let known = self
-                    .steps
-                    .last()
-                    .map(|response| self.known_secrets(response))
-                    .unwrap_or_else(|| self.known_inputs());
+                let known = match self.steps.last() {
+                    Some(response) => self.known_secrets(response),
+                    None => self.known_inputs(),
+                };
                 let from = found
                     .as_ref()
                     .map_or(from.join(", "), |(place, _)| place.as_str().to_owned());

@@ -329,6 +329,8 @@ pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
 pub(in crate::realm) struct Cost {
     /// How many filters it has.
     pub(in crate::realm) filters: usize,
+    /// How many of them make what nothing can be read off.
+    pub(in crate::realm) digests: usize,
     /// How many of them may use a private key.
     pub(in crate::realm) key_operations: usize,
     /// How many operators that read whole values it has, `~` and comparisons among them.
@@ -340,6 +342,7 @@ impl Cost {
     pub(in crate::realm) fn plus(self, other: Self) -> Self {
         Self {
             filters: self.filters + other.filters,
+            digests: self.digests + other.digests,
             key_operations: self.key_operations + other.key_operations,
             operators: self.operators + other.operators,
         }
@@ -356,6 +359,7 @@ pub(super) fn cost(source: &str) -> Cost {
         }
         if before == "|" {
             cost.filters += 1;
+            cost.digests += usize::from(filter_names::HIDING.contains(&token));
             cost.key_operations += usize::from(filter_names::WITH_KEYS.contains(&token));
         } else if matches!(token, "~" | "=" | "<" | ">" | "!" | "in" | "+") {
             cost.operators += 1;

@@ -106,3 +106,25 @@ pub(super) const WITH_KEYS: &[&str] = &[
     "rsa_sha512",
     "spki_sha256",
 ];
+
+/// Those that make what their input cannot be read off: digests, signatures, encryption.
+pub(super) const HIDING: &[&str] = &[
+    "ecdsa_sha256",
+    "ed25519",
+    "hmac_md5",
+    "hmac_sha1",
+    "hmac_sha256",
+    "hmac_sha384",
+    "hmac_sha512",
+    "md5",
+    "rsa_encrypt",
+    "rsa_encrypt_oaep",
+    "rsa_pss_sha256",
+    "rsa_sha256",
+    "rsa_sha512",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "spki_sha256",
+];

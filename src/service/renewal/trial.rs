@@ -154,7 +154,6 @@ impl Renewal {
     }
 
     /// What it starts from, and whether anything of it was stored.
-
     async fn trial_facts(
         &self,
         trial: &Trial,
