@@ -13,6 +13,8 @@ mod definition;
 mod duration;
 mod encode;
 mod general;
+mod host;
+mod hosts;
 mod inherited;
 mod location;
 mod margin;

@@ -17,6 +17,7 @@ mod circuits;
 mod edit;
 mod error;
 mod flights;
+mod hosts;
 mod input_files;
 pub mod memory;
 mod permits;
@@ -37,6 +38,7 @@ pub use answer::{Refused, Stale, TokenAnswer};
 pub use api_keys::{ApiKeyEdit, ApiKeys, HeldKey, MadeApiKey, NewApiKey};
 pub use calls::Calls;
 pub use cause::Cause;
+pub(crate) use edit::read_confirmed;
 pub(crate) use edit::{
     LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name,
 };

@@ -138,7 +138,7 @@ pub(super) async fn run(args: &SecretArgs, output: Output) -> anyhow::Result<()>
 
 async fn apply_secrets(client: &Client, args: &ApplyArgs, output: Output) -> anyhow::Result<()> {
     let Some((realm, key)) = args.realm.as_ref().zip(args.key.as_ref()) else {
-        return apply(client, "secret", &args.files, output).await;
+        return apply(client, "secret", (&args.files, &[]), output).await;
     };
     let mut credentials = Map::new();
     for pair in &args.set {

@@ -15,6 +15,7 @@ use super::{Api, Problem};
 use crate::json::{Issues, Object};
 use crate::realm::{Definition, RehearsalError};
 use crate::secret::{Credentials, SecretId};
+use crate::service::read_confirmed;
 use crate::service::{Shows, Trial, TrialInputs, TrialReport};
 use crate::token::TokenText;
 
@@ -43,6 +44,8 @@ pub(super) struct TrialBody {
     realm: Option<String>,
     /// Send what a forced refresh sends.
     forced: Option<bool>,
+    /// Hosts that what is stored may go to in this trial; only of `/api/realm/test`.
+    confirm_hosts: Option<Vec<String>>,
 }
 
 /// What happened; nothing is stored, no token is handed out. Secrets are masked. Where anything stored was used (a stored secret, or
@@ -85,6 +88,7 @@ impl From<TrialReport> for TrialReportBody {
 #[utoipa::path(post, path = "/api/realm/test", tag = "realm", request_body = TrialBody,
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
               (status = 400, description = "the definition is wrong", body = ProblemBody),
+              (status = 409, description = "what is stored would go to other hosts: `hosts_changed`", body = ProblemBody),
               (status = 429, description = "four trials are under way", body = ProblemBody)))]
 pub(super) async fn unsaved(
     State(api): State<Api>,
@@ -96,7 +100,7 @@ pub(super) async fn unsaved(
         body.get("logic_code").and_then(Value::as_str),
     );
     let definition = definition.map_err(Problem::invalid)?;
-    run(&api, Ask::read(&body, None)?, definition).await
+    run(&api, Ask::read(&body, None)?, definition, false).await
 }
 
 /// Run a saved definition once, with given values or those of a stored secret. It really asks the
@@ -112,7 +116,7 @@ pub(super) async fn saved(
 ) -> Result<Json<TrialReportBody>, Problem> {
     let body = body.0.unwrap_or_else(|| Value::Object(Map::new()));
     let definition = api.realms.definition(&id).await?;
-    run(&api, Ask::read(&body, Some(&id))?, definition).await
+    run(&api, Ask::read(&body, Some(&id))?, definition, true).await
 }
 
 /// A realm may be called `test` too.
@@ -134,12 +138,15 @@ async fn run(
     api: &Api,
     ask: Ask,
     definition: Definition,
+    is_saved: bool,
 ) -> Result<Json<TrialReportBody>, Problem> {
     let trial = Trial {
         definition,
         with: ask.with,
         tokens: ask.tokens,
         forced: ask.forced,
+        is_saved,
+        confirm_hosts: ask.confirm_hosts,
     };
     Ok(Json(
         api.tokens
@@ -153,6 +160,7 @@ struct Ask {
     with: TrialInputs,
     tokens: BTreeMap<String, TokenText>,
     forced: bool,
+    confirm_hosts: Vec<String>,
 }
 
 impl Ask {
@@ -174,6 +182,7 @@ impl Ask {
             .member("forced")
             .and_then(Value::as_bool)
             .unwrap_or_default();
+        let confirm_hosts = read_confirmed(&mut object, &mut issues);
         object.member("config");
         object.member("logic_code");
         object.finish(&["id", "comment"], |_| false, &mut issues);
@@ -209,6 +218,7 @@ impl Ask {
             with,
             tokens,
             forced,
+            confirm_hosts,
         })
     }
 }

@@ -212,6 +212,12 @@ impl Recipe {
         bases.collect()
     }
 
+    /// Whether both use the tokens of the same secrets.
+    #[must_use]
+    pub fn depends_like(&self, other: &Self) -> bool {
+        self.depends_on == other.depends_on
+    }
+
     /// The aliases of the tokens that it is made from.
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
         self.depends_on.iter().map(|base| base.alias.as_str())
@@ -414,7 +420,7 @@ impl<'a> Run<'a> {
         }
         let mut failure = failure.masked(&secrets);
         let asked = self.requests.get(self.steps.len());
-        if asked.is_some_and(|request| !request.url.writes_host()) {
+        if asked.is_some_and(|request| !request.url.authority().names.is_empty()) {
             failure.detail = without_addresses(&failure.detail);
         }
         failure

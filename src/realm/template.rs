@@ -6,6 +6,7 @@
 //! was made from a secret is known: [`Rendered`] carries the text that is sent beside the text that
 //! may be shown.
 
+mod authority;
 mod bytes;
 mod check;
 mod crypto;
@@ -169,25 +170,6 @@ impl Template {
             Part::Expression(_) | Part::Text(_) => None,
         });
         open.flatten().map(String::as_str).collect()
-    }
-
-    /// The text before its first expression.
-    pub(super) fn head(&self) -> &str {
-        match &self.parts {
-            Parts::Literal(value) => value.as_str().unwrap_or_default(),
-            Parts::Dollar(_) => "",
-            Parts::Mixed(parts) => match parts.first() {
-                Some(Part::Text(text)) => text,
-                Some(Part::Expression(_)) | None => "",
-            },
-        }
-    }
-
-    /// Whether it is a URL whose host is written out, whatever is made of the rest.
-    pub(super) fn writes_host(&self) -> bool {
-        let after_scheme = self.head().split_once("://").map(|(_, rest)| rest);
-        let ends = |rest: &str| rest.contains(['/', '?', '#']);
-        after_scheme.is_some_and(|rest| ends(rest) || self.as_literal().is_some())
     }
 
     /// The name of the inherited form's `$name`.

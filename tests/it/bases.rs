@@ -8,7 +8,7 @@ use crate::harness::{Server, World, good};
 /// Realm `ticket`, whose provider is asked with the token of `r`/`k`.
 async fn serve_ticket(world: &World, provider: &FaultyProvider) -> Server {
     let server = world.serve_realm().await;
-    let realm = json!({"id": "ticket", "config": {
+    let realm = json!({"id": "ticket", "confirm_hosts": ["127.0.0.1"], "config": {
         "inputs": {"app": {"secret": false}}, "depends_on": {"base": {"realm": "r", "key": "{{ app }}"}},
         "requests": [{"url": provider.url(), "query": {"access_token": "{{ tokens.base }}"}}],
         "token": "$.ticket", "expires": {"path": "$.expires_in"},

@@ -455,6 +455,7 @@ async fn addresses_that_are_not_public_are_called_only_where_they_are_allowed() 
         "[::ffff:127.0.0.1]",
     ] {
         let mut realm = world.realm();
+        realm["confirm_hosts"] = json!(["127.0.0.1", "localhost", "[::1]", "[::ffff:7f00:1]"]);
         realm["config"]["url"] = format!("http://{host}:{rest}").into();
         server.post("/api/realm", &realm).await.ok();
         server.post("/api/secret", &secret()).await.ok();
@@ -476,7 +477,7 @@ async fn an_address_out_of_an_answer_is_judged_too() {
     let world = World::new().await;
     let server = world.serve().await;
     let realm = json!({"id": "r", "config": {"token": "$.t", "requests": [
-        {"url": world.provider.url()}, {"url": "{{ steps[0].body.next }}"}]}});
+        {"url": world.provider.url()}, {"url": "{{ steps[0].body.next }}"}], "hosts": ["169.254.169.254:80"]}});
     server.post("/api/realm", &realm).await.ok();
     server
         .post("/api/secret", &json!({"realm": "r", "key": "k"}))

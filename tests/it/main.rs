@@ -13,6 +13,7 @@ mod general;
 mod grants;
 mod harness;
 mod hit_path;
+mod hosts;
 mod log;
 mod log_lines;
 mod marks;

@@ -37,7 +37,7 @@ async fn marked(world: &World) -> Server {
 
 async fn save(server: &Server, id: &str, config: &Value) {
     server
-        .post("/api/realm", &json!({"id": id, "config": config}))
+        .post("/api/realm", &json!({"id": id, "config": config, "confirm_hosts": ["127.0.0.1", "{{ client_secret }}"]}))
         .await
         .ok();
 }
@@ -106,7 +106,12 @@ async fn a_trial_with_a_stored_secret_tells_its_structure_only() {
     let echo = json!({"access_token": "t-1", "expires_in": 60, "said": MARK, MARK: 1});
     world.provider.script(Fault::Json(echo));
     for (way, config) in ways(&world.provider.url()) {
-        let ask = json!({"realm": "base", "key": "app", "config": config});
+        let hosts = [
+            "127.0.0.1",
+            "{{ client_secret }}",
+            "[fd00:{{ client_secret | hex | slice(0, 4) }}:{{ client_secret | hex | slice(4, 4) }}::1]",
+        ];
+        let ask = json!({"realm": "base", "key": "app", "config": config, "confirm_hosts": hosts});
         let reply = server.post("/api/realm/test", &ask).await;
         assert_unmarked(&reply.body, way);
         for finding in reply.body["findings"].as_array().into_iter().flatten() {
@@ -151,6 +156,10 @@ async fn a_trial_with_a_token_that_was_not_given_tells_its_structure_only() {
     let config = json!({"depends_on": {"t": {"realm": "base", "key": "app"}},
         "requests": [{"url": world.provider.url(), "query": {"t": "{{ tokens.t | slice(0, 3) }}"}}], "token": "$.access_token"});
     let mut ask = json!({"config": config});
+    let refused = server.post("/api/realm/test", &ask).await;
+    assert_eq!(refused.problem(), (409, "hosts_changed"));
+    assert_eq!(world.provider.calls(), 0);
+    ask["confirm_hosts"] = json!(["127.0.0.1"]);
     let report = server.post("/api/realm/test", &ask).await.ok();
     assert_eq!(report["steps"][0]["request"]["query"], json!(["t"]));
     assert!(report["token"].get("length").is_none(), "{report}");

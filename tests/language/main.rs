@@ -9,6 +9,7 @@ mod costs;
 mod example;
 mod exchange;
 mod found;
+mod hosts;
 mod jwt;
 mod keys;
 mod leaks;

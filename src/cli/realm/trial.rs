@@ -9,6 +9,9 @@ use crate::cli::{Exit, document};
 
 #[derive(Debug, Args)]
 pub(super) struct TrialArgs {
+    /// With --file: a host that stored values may go to in this trial; may be repeated.
+    #[arg(long, value_name = "HOST")]
+    confirm_host: Vec<String>,
     /// The id of a saved realm, or with --file a definition that is not saved.
     #[arg(
         value_name = "ID",
@@ -91,7 +94,7 @@ fn body(args: &TrialArgs) -> anyhow::Result<Value> {
         body.extend(value.clone().map(|value| (name.to_owned(), value.into())));
     }
     body.insert("forced".to_owned(), args.forced.into());
-    Ok(body.into())
+    Ok(super::confirmed(body.into(), &args.confirm_host))
 }
 
 fn for_people(report: &Value) -> String {

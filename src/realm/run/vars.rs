@@ -5,6 +5,7 @@ use minijinja::Value;
 use super::{Run, config, render};
 use crate::failure::{Failure, FailureKind};
 use crate::realm::budget::is_too_costly;
+use crate::realm::hosts::ELSEWHERE;
 use crate::realm::recipe::VarValue;
 use crate::realm::recipe::templates::var_templates;
 use crate::realm::template::{Bytes, Template, text_of, top};
@@ -24,7 +25,8 @@ impl Run<'_> {
         let (told, others): (Vec<&Template>, Vec<&Template>) =
             templates.iter().partition(|template| is_told(template));
         let suspects = if told.is_empty() { others } else { told };
-        if !is_too_costly(&wrong) && suspects.into_iter().any(comes_from_responses) {
+        let is_ours = is_too_costly(&wrong) || wrong.ends_with(ELSEWHERE);
+        if !is_ours && suspects.into_iter().any(comes_from_responses) {
             return Failure::new(
                 FailureKind::Malformed,
                 format!("an earlier answer lacks what is needed: {wrong}"),

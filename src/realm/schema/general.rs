@@ -65,6 +65,11 @@ pub(super) struct General {
     /// Where the provider's code and message are, and what its codes mean.
     #[schemars(example = json!({"code": "$.errcode", "message": "$.errmsg", "config": [40013, 40125], "busy": [-1], "quota": [45009]}))]
     errors: Option<Errors>,
+    /// Where a URL may lead that is made of values out of answers (or of anything else than literals and stored inputs): exact
+    /// names, or `*.` and a name of at least two labels; HTTPS on its own port, unless `:PORT` says another, which may be plain
+    /// HTTP too. A request that leads elsewhere is not sent.
+    #[schemars(example = json!(["login.example.com", "*.my.example.com"]))]
+    hosts: Option<Vec<String>>,
     /// How callers send the token; handed out with it.
     #[schemars(example = &"Authorization: Bearer {token}", example = &"query:access_token")]
     token_use: Option<String>,

@@ -14,6 +14,7 @@ use crate::realm::{Definition, Expiry, Facts, Fetched, Recipe, Rehearsed, Reissu
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
 use crate::service::cause::Cause;
+use crate::service::hosts::demand_confirmed;
 use crate::store::CallRow;
 use crate::token::TokenText;
 
@@ -31,6 +32,10 @@ pub struct Trial {
     pub tokens: BTreeMap<String, TokenText>,
     /// Whether to send what a forced refresh sends.
     pub forced: bool,
+    /// Whether it is the definition of a saved realm.
+    pub is_saved: bool,
+    /// Hosts that what is stored may go to in this trial.
+    pub confirm_hosts: Vec<String>,
 }
 
 /// The values of a trial.
@@ -104,7 +109,7 @@ impl Renewal {
     /// Runs a definition once. Where anything stored is used, structure is all that is shown.
     ///
     /// # Errors
-    /// `TooManyTrials`; `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
+    /// `TooManyTrials`, `HostsChanged`; `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
     /// base token cannot be had.
     pub(in crate::service) async fn try_definition(
         &self,
@@ -135,6 +140,7 @@ impl Renewal {
             return Err(ServiceError::invalid("/inputs", detail));
         }
         warnings.extend(trial.definition.warnings());
+        demand_hosts(&trial, recipe, view.as_ref().map(|(_, view)| view))?;
         let (facts, uses_stored) = self.trial_facts(&trial, recipe, view.as_ref()).await?;
         let call = match &view {
             Some((id, view)) if recipe.calls() => Some(self.admit_trial(id, view).await?),
@@ -299,6 +305,24 @@ impl Renewal {
         }
         exchange.compute(run, Run::finish).await
     }
+}
+
+/// A trial of a definition that is not saved sends what is stored only where the saved one does, or
+/// where it is confirmed.
+fn demand_hosts(trial: &Trial, recipe: &Recipe, view: Option<&View>) -> Result<(), ServiceError> {
+    let saved = view.and_then(|view| view.definition.recipe());
+    let is_given = |alias: &str| trial.tokens.contains_key(alias);
+    let borrows =
+        !recipe.aliases().all(is_given) && saved.is_none_or(|saved| !saved.depends_like(recipe));
+    if trial.is_saved || (view.is_none() && !borrows) {
+        return Ok(());
+    }
+    let before = saved.filter(|_| !borrows).map(Recipe::origins);
+    demand_confirmed(
+        &before.unwrap_or_default(),
+        &recipe.origins(),
+        &trial.confirm_hosts,
+    )
 }
 
 /// What is told of a token that came out.
