@@ -22,6 +22,10 @@ pub(crate) fn crash_point(name: &'static str) {
         .unwrap_or_default();
     tracing::warn!(name, "at a crash point");
     // Other tasks go on.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it sleeps, which is what it is for"
+    )]
     tokio::task::block_in_place(|| {
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
     });

@@ -1,13 +1,15 @@
 //! Why no token came: the one description of a failed fetch, from the provider's response to the
 //! caller's problem.
 
+mod masks;
+
 use std::fmt;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::secret::{Credentials, is_invisible};
+use crate::secret::Credentials;
+use masks::Masks;
 
 /// The class of a failure; decides the HTTP status and what may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,7 +91,8 @@ pub struct ProviderSays {
 pub struct Failure {
     /// Its class.
     pub kind: FailureKind,
-    /// What happened, in our words: never text of the provider's body, never a credential.
+    /// What happened, in our words and those of the definition: never text of the provider's body,
+    /// never a value that was rendered.
     pub detail: String,
     /// What the provider said.
     #[serde(flatten)]
@@ -122,78 +125,28 @@ impl Failure {
         }
     }
 
-    /// The same failure with every credential in the provider's words masked, and the words cut to
-    /// 500 characters.
+    /// The same failure with every credential masked, in the provider's words and in ours, and the
+    /// provider's words cut to 500 characters.
     ///
-    /// Providers echo what they refuse (`invalid appid: wx…`), also as it was encoded in the URL or
-    /// a JSON body. Masked before it is cut, and the longest first, so that no part of one is left.
-    /// What is short enough to stand in any text is left.
+    /// Providers echo what they refuse (`invalid appid: wx…`), also encoded. Masked before it is cut,
+    /// and the longest first, so that no part of one is left. What is short enough to stand in any
+    /// text is left. Our words hold no credential; should they ever, it is masked there too.
     #[must_use]
     pub fn masked(mut self, credentials: &Credentials) -> Self {
-        let mut shapes: Vec<String> = credentials
-            .iter()
-            .flat_map(|(_, value)| shapes_of(value))
-            .collect();
-        shapes.sort_by_key(|shape| std::cmp::Reverse(shape.len()));
+        let masks = Masks::of(credentials.iter().map(|(_, value)| value));
+        self.detail = masks.mask(&self.detail);
         for words in [&mut self.provider.code, &mut self.provider.message]
             .into_iter()
             .flatten()
         {
-            for shape in &shapes {
-                *words = words.replace(shape.as_str(), crate::secret::MASK);
-            }
-            *words = words.chars().take(LONGEST_WORDS).collect();
+            *words = masks.mask(words).chars().take(LONGEST_WORDS).collect();
         }
         self
     }
 }
 
-/// Credentials shorter than this many bytes are not searched for in the provider's words.
-const SHORTEST_MASKED: usize = 4;
 /// The longest code or message kept, in characters.
 const LONGEST_WORDS: usize = 500;
-
-/// A credential as it may be echoed: as it is, and as in a URL, a form, a JSON string.
-fn shapes_of(value: &str) -> impl Iterator<Item = String> {
-    let in_url = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
-    let unreserved = [("%2D", "-"), ("%2E", "."), ("%5F", "_"), ("%7E", "~")];
-    let in_url = unreserved.iter().fold(in_url, |text, (encoded, plain)| {
-        text.replace(encoded, plain)
-    });
-    let in_form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-    let in_json = serde_json::Value::from(value).to_string();
-    let in_json = in_json.trim_matches('"').to_owned();
-    let in_our_form = in_url.replace("%20", "+");
-    let lower_url = in_url.to_lowercase();
-    let in_ascii_json = in_json.chars().fold(String::new(), |text, c| {
-        let mut units = [0; 2];
-        let escaped = |unit: &u16| format!("\\u{unit:04x}");
-        if c.is_ascii() {
-            text + c.encode_utf8(&mut [0; 4])
-        } else {
-            c.encode_utf16(&mut units)
-                .iter()
-                .map(escaped)
-                .fold(text, |text, unit| text + &unit)
-        }
-    });
-    let printable = value
-        .chars()
-        .map(|c| if is_invisible(c) { ' ' } else { c })
-        .collect();
-    [
-        value.to_owned(),
-        in_url,
-        lower_url,
-        in_form,
-        in_our_form,
-        in_json,
-        in_ascii_json,
-        printable,
-    ]
-    .into_iter()
-    .filter(|shape| shape.len() >= SHORTEST_MASKED)
-}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,6 +166,8 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
     fn masked(message: &str, credentials: &[(&str, &str)]) -> String {
         let provider = ProviderSays {
@@ -271,5 +226,45 @@ mod tests {
             LONGEST_WORDS
         );
         assert_eq!(masked("abc", &[("key_1", "abc")]), "abc");
+    }
+
+    #[test]
+    fn encodings_of_a_credential_are_masked() {
+        let mask = crate::secret::MASK;
+        let pair = [("id", "my-id"), ("secret", "Väl/ue?>1~"), ("other", "x")];
+        for echo in [
+            STANDARD.encode("Väl/ue?>1~"),
+            URL_SAFE_NO_PAD.encode("Väl/ue?>1~"),
+            STANDARD.encode("my-id:Väl/ue?>1~"),
+            STANDARD.encode("Väl/ue?>1~:my-id"),
+            URL_SAFE_NO_PAD.encode("x:Väl/ue?>1~"),
+            "56c3a46c2f75653f3e317e".to_owned(),
+            "56C3A46C2F75653F3E317E".to_owned(),
+            "VÄL/UE?>1~".to_owned(),
+            "väl/ue?>1~".to_owned(),
+        ] {
+            assert_eq!(
+                masked(&format!("no: {echo}!"), &pair),
+                format!("no: {mask}!"),
+                "{echo}"
+            );
+        }
+        let harmless = "an-ordinary-message deadbeef SGVsbG8gd29ybGQ=";
+        assert_eq!(masked(harmless, &pair), harmless);
+    }
+
+    #[test]
+    fn our_own_words_are_masked_too() {
+        let failure = Failure::new(FailureKind::Config, "the address a-secret-value is wrong");
+        let masked = failure.masked(&[("key_1", "a-secret-value")].into_iter().collect());
+        assert!(!masked.detail.contains("a-secret"), "{masked}");
+    }
+
+    #[test]
+    fn of_a_long_text_no_part_of_a_credential_is_left_at_its_cut() {
+        let secret = "S".repeat(300);
+        let text = format!("{}{}", secret.repeat(60), "x".repeat(10));
+        let shown = masked(&text, &[("key_1", &secret)]);
+        assert!(!shown.contains("SS"), "{shown}");
     }
 }

@@ -6,11 +6,15 @@
 //! request, takes its response, makes the next, and finishes with a token or a failure. Whoever
 //! runs it only carries bytes.
 
+mod bounded_json;
+mod budget;
 pub mod catalog;
 mod definition;
 mod duration;
 mod encode;
 mod general;
+mod host;
+mod hosts;
 mod inherited;
 mod location;
 mod margin;
@@ -29,6 +33,7 @@ pub mod schema;
 mod template;
 mod time;
 
+pub use budget::RunLimits;
 pub use definition::{Definition, Mode, Reference, is_name};
 pub use duration::read_text as read_duration;
 pub use location::Location;
@@ -41,6 +46,8 @@ pub use recipe::{Input, Origin, Recipe};
 pub use rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 pub use response::RawResponse;
 pub use run::{BaseName, Body, Facts, Request, Run, Saved, Shown, TlsMaterial};
+
+pub(crate) use template::doubt as key_doubt;
 
 use definition::{check_header_name, http_url};
 use general::{flag, read_url, values as general_values};

@@ -17,6 +17,7 @@ mod circuits;
 mod edit;
 mod error;
 mod flights;
+mod hosts;
 mod input_files;
 pub mod memory;
 mod permits;
@@ -38,6 +39,7 @@ pub use answer::{Refused, Stale, TokenAnswer};
 pub use api_keys::{ApiKeyEdit, ApiKeys, HeldKey, MadeApiKey, NewApiKey};
 pub use calls::Calls;
 pub use cause::Cause;
+pub(crate) use edit::read_confirmed;
 pub(crate) use edit::{
     LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name,
 };
@@ -48,8 +50,8 @@ pub use readiness::{Readiness, StandingWarning};
 pub use realms::{Realm, Realms};
 pub use refresher::{Refresher, RefresherSettings, Swept};
 pub use renewal::{
-    GrantStatus, QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, TokenState, Trial,
-    TrialInputs, TrialReport,
+    GrantStatus, QuotaUse, Renewal, RenewalParts, RenewalSettings, SecretStatus, Shows, TokenState,
+    Trial, TrialInputs, TrialReport,
 };
 pub use requester::Requester;
 pub(crate) use schedule::due_at;

@@ -4,18 +4,38 @@
 //! is left. A fetch in flight is let finish in the soft stage: its token would be lost otherwise.
 
 use std::future::Future;
+use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 /// Starts background tasks and stops them in order. Clones share one tracker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tasks {
     tracker: TaskTracker,
     soft: CancellationToken,
     hard: CancellationToken,
+    /// How much may be computed at once.
+    computing: Arc<Semaphore>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        // One core is left to serve.
+        let computing = Arc::new(Semaphore::new(cores.saturating_sub(1).max(1)));
+        Self {
+            tracker: TaskTracker::default(),
+            soft: CancellationToken::default(),
+            hard: CancellationToken::default(),
+            computing,
+        }
+    }
 }
 
 impl Tasks {
@@ -30,6 +50,30 @@ impl Tasks {
             }
         };
         self.tracker.spawn(task.instrument(span));
+    }
+
+    /// Does work that keeps a processor busy, while the thread's other tasks go on elsewhere.
+    ///
+    /// Work that may take more than a few milliseconds waits its turn: one processor is always left
+    /// for those who are served. On a runtime of a single thread it is simply done.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that hands a serving thread's tasks to another"
+    )]
+    pub async fn compute<T>(&self, is_costly: bool, work: impl FnOnce() -> T) -> T {
+        let _turn = if is_costly {
+            // It is never closed.
+            self.computing.acquire().await.ok()
+        } else {
+            None
+        };
+        let has_others = Handle::try_current()
+            .is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if has_others {
+            tokio::task::block_in_place(work)
+        } else {
+            work()
+        }
     }
 
     /// Resolves when loops should end.

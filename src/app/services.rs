@@ -171,6 +171,7 @@ fn renewal_settings(config: &Config) -> RenewalSettings {
         default_life: DEFAULT_LIFE,
         idle_after: config.renewal.idle_after(),
         trust_for: config.renewal.trust_for(),
+        response_bytes: config.upstream.max_response_bytes,
     }
 }
 

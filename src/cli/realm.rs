@@ -48,6 +48,10 @@ enum Action {
         /// The realm's id, with --preset; default the preset's.
         #[arg(long, requires = "preset")]
         id: Option<String>,
+        /// A host that credentials may go to from now on, where the server asks for that; may be
+        /// repeated.
+        #[arg(long, value_name = "HOST")]
+        confirm_host: Vec<String>,
     },
     /// Check a definition without a server: what would be sent, and how recorded answers are
     /// judged.
@@ -109,17 +113,23 @@ pub(super) async fn run(args: &RealmArgs, output: Output) -> anyhow::Result<()> 
         Action::Apply {
             preset: Some(preset),
             id,
+            confirm_host,
             ..
         } => {
             let preset = catalog::preset(preset).map_err(Exit::failed)?;
             let realm = preset.realm(id.as_deref().unwrap_or(&preset.id));
+            let realm = confirmed(realm, confirm_host);
             let applied = post(&client, "realm", &realm, &preset.id).await?;
             print_applied(output, "realm", &[applied])?;
             let inputs = preset.inputs().join(", ");
             note(&format!("a secret of it has: {inputs}"));
             Ok(())
         }
-        Action::Apply { files, .. } => apply(&client, "realm", files, output).await,
+        Action::Apply {
+            files,
+            confirm_host,
+            ..
+        } => apply(&client, "realm", (files, confirm_host), output).await,
         Action::Delete { id, cascade } => {
             let query = [("cascade", cascade.to_string())];
             client.delete(&["api", "realm", id], &query).await?;
@@ -149,17 +159,17 @@ pub(super) fn list(output: Output, answer: &Value, columns: &[&str]) -> anyhow::
 pub(super) async fn apply(
     client: &Client,
     what: &str,
-    files: &[String],
+    (files, confirm_hosts): (&[String], &[String]),
     output: Output,
 ) -> anyhow::Result<()> {
     let mut applied = Vec::new();
     for file in files {
-        for (index, document) in document::read_all(file)?.iter().enumerate() {
+        for (index, document) in document::read_all(file)?.into_iter().enumerate() {
             applied.push(
                 post(
                     client,
                     what,
-                    document,
+                    &confirmed(document, confirm_hosts),
                     &format!("{file}, document {}", index + 1),
                 )
                 .await?,
@@ -167,6 +177,14 @@ pub(super) async fn apply(
         }
     }
     print_applied(output, what, &applied)
+}
+
+/// The document with the hosts that are confirmed on the command line.
+pub(super) fn confirmed(mut document: Value, hosts: &[String]) -> Value {
+    if let Some(members) = document.as_object_mut().filter(|_| !hosts.is_empty()) {
+        members.insert("confirm_hosts".to_owned(), hosts.to_vec().into());
+    }
+    document
 }
 
 /// Posts one document; `name` is said when it is refused.

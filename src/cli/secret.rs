@@ -151,7 +151,7 @@ fn print_status(status: &Value, output: Output) -> anyhow::Result<()> {
 
 async fn apply_secrets(client: &Client, args: &ApplyArgs, output: Output) -> anyhow::Result<()> {
     let Some((realm, key)) = args.realm.as_ref().zip(args.key.as_ref()) else {
-        return apply(client, "secret", &args.files, output).await;
+        return apply(client, "secret", (&args.files, &[]), output).await;
     };
     let mut credentials = Map::new();
     for pair in &args.set {

@@ -23,6 +23,12 @@ struct Extra {
     /// What is wrong with the request, each with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Issue>,
+    /// Where requests of the realm may go now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_hosts: Option<Vec<String>>,
+    /// Where they would go; what is new has to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_hosts: Option<Vec<String>>,
     /// The provider's own error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_code: Option<String>,
@@ -203,6 +209,16 @@ impl From<ServiceError> for Problem {
             ServiceError::LastAdminKey => Self::new(StatusCode::CONFLICT, "last_admin_key", detail),
             ServiceError::RealmInUse { .. } => {
                 Self::new(StatusCode::CONFLICT, "realm_in_use", detail)
+            }
+            ServiceError::TooManyTrials(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_trials", detail)
+                    .retry_after(soon)
+            }
+            ServiceError::HostsChanged { old, new } => {
+                let mut problem = Self::new(StatusCode::CONFLICT, "hosts_changed", detail);
+                problem.extra.old_hosts = Some(old);
+                problem.extra.new_hosts = Some(new);
+                problem
             }
             ServiceError::Fetch(failure) => Self::from(failure),
             ServiceError::Waited(_) => {

@@ -62,6 +62,8 @@ pub(super) struct RealmEditBody {
     logic_code: Option<String>,
     /// Up to 5000 characters.
     comment: Option<String>,
+    /// Hosts that credentials may go to from now on; see error `hosts_changed`.
+    confirm_hosts: Option<Vec<String>>,
 }
 
 /// A page of a list.
@@ -165,7 +167,8 @@ pub(super) async fn list(
 
 /// Create or update a realm.
 #[utoipa::path(post, path = "/api/realm", tag = "realm", request_body = RealmEditBody,
-    responses((status = 200, description = "the stored realm", body = RealmBody), (status = 400, body = ProblemBody)))]
+    responses((status = 200, description = "the stored realm", body = RealmBody), (status = 400, body = ProblemBody),
+              (status = 409, description = "requests would go to other hosts: `hosts_changed`", body = ProblemBody)))]
 pub(super) async fn save(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,

@@ -14,10 +14,12 @@ use super::error::ProblemBody;
 use super::name::Name;
 use super::realms::demand_seen;
 use super::{Api, Caller, Problem};
+use crate::api_key::Role;
 use crate::json::{Issues, Object};
 use crate::realm::{Definition, RehearsalError};
 use crate::secret::{Credentials, SecretId};
-use crate::service::{ServiceError, Trial, TrialInputs, TrialReport};
+use crate::service::read_confirmed;
+use crate::service::{ServiceError, Shows, Trial, TrialInputs, TrialReport};
 use crate::token::TokenText;
 
 /// What is tried, and with which values.
@@ -45,9 +47,12 @@ pub(super) struct TrialBody {
     realm: Option<String>,
     /// Send what a forced refresh sends.
     forced: Option<bool>,
+    /// Hosts that what is stored may go to in this trial; only of `/api/realm/test`.
+    confirm_hosts: Option<Vec<String>>,
 }
 
-/// What happened; secrets are masked, nothing is stored, no token is handed out.
+/// What happened; nothing is stored, no token is handed out. Secrets are masked. Where anything stored was used (a stored secret, or
+/// a token of `depends_on` that was not given), there is no value at all: URLs as written, names of headers and members, kinds, sizes.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(title = "TrialReport")]
 pub(super) struct TrialReportBody {
@@ -59,7 +64,7 @@ pub(super) struct TrialReportBody {
     /// What was looked for, where, and whether it was found.
     #[schema(value_type = Vec<Object>)]
     findings: Vec<Value>,
-    /// Length, SHA-256, milliseconds to live and names of outputs of the token.
+    /// Length, SHA-256, milliseconds to live and names of outputs of the token; only the names where anything stored was used.
     #[schema(value_type = Option<Object>)]
     token: Option<Value>,
     /// `{"class", "code", "message", "detail"}`
@@ -85,7 +90,9 @@ impl From<TrialReport> for TrialReportBody {
 /// Run an unsaved definition once. It really asks the provider.
 #[utoipa::path(post, path = "/api/realm/test", tag = "realm", request_body = TrialBody,
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
-              (status = 400, description = "the definition is wrong", body = ProblemBody)))]
+              (status = 400, description = "the definition is wrong", body = ProblemBody),
+              (status = 409, description = "what is stored would go to other hosts: `hosts_changed`", body = ProblemBody),
+              (status = 429, description = "four trials are under way", body = ProblemBody)))]
 pub(super) async fn unsaved(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -97,14 +104,15 @@ pub(super) async fn unsaved(
         body.get("logic_code").and_then(Value::as_str),
     );
     let definition = definition.map_err(Problem::invalid)?;
-    run(&api, &caller, Ask::read(&body, None)?, definition).await
+    run(&api, &caller, Ask::read(&body, None)?, definition, false).await
 }
 
 /// Run a saved definition once, with given values or those of a stored secret. It really asks the
 /// provider.
 #[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = TrialBody, params(("id" = String, Path)),
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
-              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+              (status = 429, description = "four trials are under way", body = ProblemBody)))]
 pub(super) async fn saved(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Observe>,
@@ -114,7 +122,14 @@ pub(super) async fn saved(
     let body = body.0.unwrap_or_else(|| Value::Object(Map::new()));
     demand_seen(&caller, &id)?;
     let definition = api.realms.definition(&id).await?;
-    run(&api, &caller, Ask::read(&body, Some(&id))?, definition).await
+    run(
+        &api,
+        &caller,
+        Ask::read(&body, Some(&id))?,
+        definition,
+        true,
+    )
+    .await
 }
 
 /// A realm may be called `test` too.
@@ -139,25 +154,34 @@ async fn run(
     caller: &Caller,
     ask: Ask,
     definition: Definition,
+    is_saved: bool,
 ) -> Result<Json<TrialReportBody>, Problem> {
     if let TrialInputs::Stored(id) = &ask.with
         && !caller.reaches(id.borrowed())
     {
         return Err(ServiceError::UnknownSecret(id.clone()).into());
     }
+    // Who may not read tokens gets no value that a definition could make of anything.
+    let shows = match caller.role() {
+        Role::Admin => Shows::Values,
+        Role::Operator | Role::App | Role::Push | Role::Edge | Role::Cron => Shows::Structure,
+    };
     let trial = Trial {
         definition,
         with: ask.with,
         tokens: ask.tokens,
         forced: ask.forced,
+        is_saved,
+        confirm_hosts: ask.confirm_hosts,
     };
-    Ok(Json(api.tokens.try_definition(trial).await?.into()))
+    Ok(Json(api.tokens.try_definition(trial, shows).await?.into()))
 }
 
 struct Ask {
     with: TrialInputs,
     tokens: BTreeMap<String, TokenText>,
     forced: bool,
+    confirm_hosts: Vec<String>,
 }
 
 impl Ask {
@@ -179,6 +203,7 @@ impl Ask {
             .member("forced")
             .and_then(Value::as_bool)
             .unwrap_or_default();
+        let confirm_hosts = read_confirmed(&mut object, &mut issues);
         object.member("config");
         object.member("logic_code");
         object.finish(&["id", "comment"], |_| false, &mut issues);
@@ -214,6 +239,7 @@ impl Ask {
             with,
             tokens,
             forced,
+            confirm_hosts,
         })
     }
 }

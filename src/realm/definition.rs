@@ -255,6 +255,7 @@ impl Definition {
                 "/config/{member} is not given: each token is taken to live 300 s"
             ));
         }
+        warnings.extend(recipe.carried_secrets());
         for request in recipe.requests.iter().chain(&recipe.refresh_requests) {
             let url = request
                 .url

@@ -14,7 +14,7 @@ pub(super) use inputs::flag;
 pub(super) use requests::read_url;
 
 use super::recipe::{Form, Recipe};
-use super::{Policy, oauth2};
+use super::{Policy, hosts, oauth2};
 use crate::json::{Issues, Object};
 
 /// Reads `/config`.
@@ -28,6 +28,7 @@ pub(super) fn read(config: &Json, issues: &mut Issues) -> Option<Recipe> {
     read_members(&mut object, &mut recipe, issues);
     object.finish(&[], |_| false, issues);
     names::check(&recipe, issues);
+    hosts::check(&recipe, issues);
     Some(recipe)
 }
 
@@ -37,6 +38,7 @@ fn read_members(object: &mut Object<'_>, recipe: &mut Recipe, issues: &mut Issue
     requests::read_all(object, recipe, issues);
     responses::read(object, recipe, issues);
     inputs::read_bases(object.member("depends_on"), recipe, issues);
+    hosts::read(object.member("hosts"), recipe, issues);
     requests::read_tls(object.member("tls"), recipe, issues);
     recipe.token_use = read_token_use(object, issues).or_else(|| recipe.token_use.take());
     recipe.policy = Policy::read(object.member("policy"), issues).unwrap_or_default();

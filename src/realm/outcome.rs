@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::budget::MOST_VALUES;
 use super::recipe::ResponseFormat;
 use super::response::StepResponse;
 use crate::clock::Timestamp;
@@ -73,6 +74,9 @@ pub(super) fn unreadable(response: &StepResponse) -> Failure {
     let format = response.format;
     let looks_like = match response.text.trim_start().as_bytes().first() {
         None => "is empty".to_owned(),
+        Some(_) if response.has_too_many_values => {
+            format!("and those before it have more than {MOST_VALUES} values together")
+        }
         Some(b'<') if format == ResponseFormat::Xml => {
             "is XML that is broken, truncated, too large, or has a DOCTYPE".to_owned()
         }

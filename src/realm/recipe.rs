@@ -1,11 +1,14 @@
 //! A checked definition: what all forms of a realm's `config` are read into.
 
+mod carried;
+mod cost;
 pub(in crate::realm) mod templates;
 
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::host::Host;
 use super::location::Location;
 use super::template::{JwtAlgorithm, Template};
 use super::{Path, Policy};
@@ -26,6 +29,8 @@ pub struct Recipe {
     pub(super) save: Vec<Save>,
     pub(super) depends_on: Vec<Base>,
     pub(super) errors: ErrorRules,
+    /// Where what comes out of answers may lead.
+    pub(super) hosts: Vec<Host>,
     pub(super) token_use: Option<String>,
     pub(super) tls: Option<Tls>,
     pub(super) policy: Policy,
@@ -329,6 +334,7 @@ impl Recipe {
             save: Vec::new(),
             depends_on: Vec::new(),
             errors: ErrorRules::default(),
+            hosts: Vec::new(),
             token_use: None,
             tls: None,
             policy: Policy::default(),

@@ -1,12 +1,17 @@
 //! A provider's response, read as the realm says.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
+use minijinja::Value;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value as Json};
 
+use super::bounded_json;
+use super::budget::MOST_VALUES;
 use super::location::{Location, Place};
 use super::recipe::{ResponseFormat, ResponseRules};
+use super::template::value_of;
 
 /// A response as it came.
 #[derive(Clone, Debug, Default)]
@@ -41,12 +46,12 @@ pub(super) struct StepResponse {
     pub(super) document: Option<Json>,
     /// What the realm says that it is.
     pub(super) format: ResponseFormat,
+    /// Whether it was not read since it, or those before it, have too many values.
+    pub(super) has_too_many_values: bool,
 }
 
 /// Elements within elements, members within members.
 const DEEPEST: usize = 64;
-/// Elements, attributes and texts of an XML document.
-const MOST_NODES: usize = 50_000;
 
 impl StepResponse {
     /// The value at a place of this response; vars are not in responses.
@@ -61,7 +66,8 @@ impl StepResponse {
         }
     }
 
-    pub(super) fn read(raw: RawResponse, rules: &ResponseRules) -> Self {
+    /// Reads a response; its values are taken from what is left for the whole run.
+    pub(super) fn read(raw: RawResponse, rules: &ResponseRules, left: &Cell<usize>) -> Self {
         let (text, is_text) = decoded(&raw);
         let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let body = rules
@@ -69,20 +75,25 @@ impl StepResponse {
             .as_deref()
             .and_then(|prefix| body.trim_start().strip_prefix(prefix))
             .unwrap_or(body);
+        let before = left.get();
         let document = match rules.format {
             // The prefix may be the beginning of the call.
-            ResponseFormat::Json => serde_json::from_str(body.trim())
-                .ok()
-                .or_else(|| read_call(body))
-                .or_else(|| read_call(&text)),
-            ResponseFormat::Xml => read_xml(body),
-            ResponseFormat::Form => read_form(body),
+            ResponseFormat::Json => bounded_json::read(body.trim(), left)
+                .or_else(|| read_call(body, left))
+                .or_else(|| read_call(&text, left)),
+            ResponseFormat::Xml => read_xml(body, left),
+            ResponseFormat::Form => read_form(body, left),
             // An object is no token but a provider that speaks JSON when it refuses.
             ResponseFormat::Text => is_text
                 .then(|| body.trim().into())
-                .filter(|text: &Json| text != "" && read_object(body.trim()).is_none()),
+                .filter(|text: &Json| text != "" && read_object(body.trim(), left).is_none()),
         };
+        let has_too_many_values = document.is_none() && left.get() == 0;
+        if document.is_none() {
+            left.set(before);
+        }
         Self {
+            has_too_many_values,
             status: raw.status,
             headers: raw.headers,
             text,
@@ -98,7 +109,9 @@ impl StepResponse {
         let text = self.text.trim_start_matches('\u{feff}').trim();
         match &self.document {
             Some(_) => Cow::Borrowed(self),
-            None => match read_object(text).or_else(|| read_call(text)) {
+            None => match read_object(text, &Cell::new(MOST_VALUES))
+                .or_else(|| read_call(text, &Cell::new(MOST_VALUES)))
+            {
                 Some(object) => Cow::Owned(Self {
                     document: Some(object),
                     ..self.clone()
@@ -135,7 +148,7 @@ impl StepResponse {
     }
 
     /// What templates see as `steps[n]`; of a header that is repeated the first.
-    pub(super) fn to_json(&self) -> Json {
+    pub(super) fn value(&self) -> Value {
         let headers: Map<_, _> = self
             .headers
             .iter()
@@ -146,8 +159,16 @@ impl StepResponse {
             .cookies()
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
-        serde_json::json!({"status": self.status, "headers": headers, "cookies": cookies, "text": self.text,
-            "body": self.document})
+        Value::from_pairs([
+            ("status", Value::from(self.status)),
+            ("headers", value_of(&headers.into())),
+            ("cookies", value_of(&cookies.into())),
+            ("text", Value::from(self.text.as_str())),
+            (
+                "body",
+                value_of(self.document.as_ref().unwrap_or(&Json::Null)),
+            ),
+        ])
     }
 }
 
@@ -190,7 +211,7 @@ fn charset(text: &str) -> Option<&'static encoding_rs::Encoding> {
 }
 
 /// The JSON object of a script call, `callback( {…} );`.
-fn read_call(text: &str) -> Option<Json> {
+fn read_call(text: &str, left: &Cell<usize>) -> Option<Json> {
     let (function, argument) = text
         .trim()
         .trim_end_matches(';')
@@ -204,22 +225,29 @@ fn read_call(text: &str) -> Option<Json> {
         .strip_suffix(')')
         .filter(|_| is_name)
         .map(str::trim)
-        .and_then(read_object)
+        .and_then(|argument| read_object(argument, left))
 }
 
-fn read_object(text: &str) -> Option<Json> {
-    serde_json::from_str(text).ok().filter(Json::is_object)
+fn read_object(text: &str, left: &Cell<usize>) -> Option<Json> {
+    bounded_json::read(text, left).filter(Json::is_object)
 }
 
-fn read_form(body: &str) -> Option<Json> {
+/// Takes one value from those that are left.
+fn take_one(left: &Cell<usize>) -> Option<()> {
+    left.set(left.get().checked_sub(1)?);
+    Some(())
+}
+
+fn read_form(body: &str, left: &Cell<usize>) -> Option<Json> {
     let body = body.trim();
     if body.is_empty() || !body.contains('=') || body.starts_with(['{', '<', '[']) {
         return None;
     }
-    let members: Map<_, _> = url::form_urlencoded::parse(body.as_bytes())
-        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
-        .collect();
-    Some(members.into())
+    let members = url::form_urlencoded::parse(body.as_bytes()).map(|(name, value)| {
+        take_one(left)?;
+        Some((name.into_owned(), value.into_owned().into()))
+    });
+    members.collect::<Option<Map<_, _>>>().map(Json::from)
 }
 
 /// An element that is being read.
@@ -257,14 +285,15 @@ impl Element {
 
 /// XML as JSON: the root is a member, attributes are `@name`. No DTD, no entities of its own;
 /// bounded.
-fn read_xml(body: &str) -> Option<Json> {
+fn read_xml(body: &str, left: &Cell<usize>) -> Option<Json> {
     let mut reader = quick_xml::Reader::from_str(body.trim());
     let mut open = vec![Element::default()];
-    for _ in 0..MOST_NODES {
+    loop {
+        take_one(left)?;
         match reader.read_event().ok()? {
-            Event::Start(start) if open.len() <= DEEPEST => open.push(element(&start)?),
+            Event::Start(start) if open.len() <= DEEPEST => open.push(element(&start, left)?),
             Event::Empty(start) if open.len() <= DEEPEST => {
-                let element = element(&start)?;
+                let element = element(&start, left)?;
                 open.last_mut()?
                     .add(element.name.clone(), element.into_json());
             }
@@ -292,13 +321,13 @@ fn read_xml(body: &str) -> Option<Json> {
             Event::Start(_) | Event::Empty(_) | Event::End(_) | Event::DocType(_) => return None,
         }
     }
-    None
 }
 
-fn element(start: &BytesStart<'_>) -> Option<Element> {
+fn element(start: &BytesStart<'_>, left: &Cell<usize>) -> Option<Element> {
     let name = start.name().into_inner().to_owned();
     let mut members = Map::new();
     for attribute in start.attributes() {
+        take_one(left)?;
         let attribute = attribute.ok()?;
         let value = quick_xml::escape::unescape(&attribute.value)
             .ok()?
@@ -333,6 +362,7 @@ mod tests {
                 format: ResponseFormat::Json,
                 strip_prefix: None,
             },
+            &Cell::new(MOST_VALUES),
         )
     }
 
@@ -379,6 +409,7 @@ mod tests {
                 format,
                 strip_prefix: prefix.map(str::to_owned),
             },
+            &Cell::new(MOST_VALUES),
         )
         .document
     }
@@ -461,7 +492,10 @@ mod tests {
                 strip_prefix: None,
             };
             assert_eq!(
-                StepResponse::read(raw, &rules).as_error().document.as_ref(),
+                StepResponse::read(raw, &rules, &Cell::new(MOST_VALUES))
+                    .as_error()
+                    .document
+                    .as_ref(),
                 expected,
                 "{body}"
             );
@@ -483,6 +517,7 @@ mod tests {
                 format,
                 strip_prefix: None,
             },
+            &Cell::new(MOST_VALUES),
         )
     }
 
@@ -541,7 +576,10 @@ mod tests {
             headers: Vec::new(),
             body: b"cb({\"access_token\":\"t\"})".to_vec(),
         };
-        assert_eq!(StepResponse::read(raw, &rules).document, response.document);
+        assert_eq!(
+            StepResponse::read(raw, &rules, &Cell::new(MOST_VALUES)).document,
+            response.document
+        );
         assert_eq!(
             of(b"<script>f({})", &[], ResponseFormat::Json).document,
             None
@@ -561,8 +599,8 @@ mod tests {
             (Some("new"), Some("\"b 2\""))
         );
         assert_eq!(
-            response.to_json()["cookies"],
-            json!({"sid": "new", "other": "\"b 2\""})
+            crate::realm::template::json_of(&response.value().get_attr("cookies").unwrap()),
+            Ok(json!({"sid": "new", "other": "\"b 2\""}))
         );
     }
 }

@@ -5,30 +5,38 @@
 
 mod evaluate;
 mod expiry;
+mod names;
 mod render;
+mod structure;
 mod trace;
 mod vars;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use minijinja::Value;
 use serde_json::Value as Json;
 
+use super::budget::{Budget, OUT_OF_TIME, RunLimits};
 use super::outcome::Fetched;
 use super::recipe::templates::{request_templates, var_templates};
-use super::recipe::{Form, Input, Origin, Recipe, RequestTemplate};
+use super::recipe::{Form, Origin, Recipe, RequestTemplate};
 use super::response::{RawResponse, StepResponse};
-use super::template::{Names, Rendered, Template, top, value_of};
+use super::template::{Rendered, Template, top};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, FailureKind};
 use crate::secret::{Credentials, SecretId};
 use crate::token::TokenText;
 
+use names::InputNames;
 pub use render::{Body, Request, Shown, TlsMaterial};
 
 /// The most that the values of one request may come to, in bytes.
 const LARGEST_REQUEST: usize = 1 << 20;
+
+/// Inputs or responses of more bytes may take a while to work on.
+const LARGE: usize = 64 << 10;
 
 /// What a fetch starts from.
 #[derive(Clone, Debug)]
@@ -67,6 +75,8 @@ pub struct BaseName {
     pub alias: String,
     /// Whose token.
     pub secret: SecretId,
+    /// What it is called in messages: its name where the definition writes it out, else the place.
+    pub shown: String,
 }
 
 /// A fetch under way.
@@ -77,7 +87,10 @@ pub struct Run<'a> {
     steps: Vec<StepResponse>,
     /// The response that is a failure.
     refused: Option<StepResponse>,
-    steps_value: Value,
+    /// What templates see of the responses, made when a template first asks for it.
+    step_values: RefCell<Vec<Value>>,
+    budget: Arc<Budget>,
+    is_costly: bool,
     vars: BTreeMap<&'a str, Value>,
     secret_vars: BTreeSet<&'a str>,
     /// Texts that were made of secrets and sent.
@@ -117,6 +130,7 @@ impl Recipe {
             self.input(name)
                 .is_some_and(|input| input.from == Origin::Rotating)
         };
+        let inputs_bytes: usize = facts.inputs.iter().map(|(_, value)| value.len()).sum();
         Ok(Run {
             secret_vars: self.vars_with(is_secret),
             rotating_vars: self.vars_with(rotates),
@@ -128,7 +142,9 @@ impl Recipe {
             requests,
             steps: Vec::new(),
             refused: None,
-            steps_value: value_of(&Json::Array(Vec::new())),
+            step_values: RefCell::default(),
+            budget: Budget::of_run(RunLimits::default()),
+            is_costly: self.is_costly() || inputs_bytes > LARGE,
             vars: BTreeMap::new(),
         })
     }
@@ -171,10 +187,7 @@ impl Recipe {
     /// # Errors
     /// `Config`: a name cannot be worked out.
     pub fn bases(&self, inputs: &Credentials) -> Result<Vec<BaseName>, Failure> {
-        let names = InputNames {
-            recipe: self,
-            inputs,
-        };
+        let names = InputNames::new(self, inputs);
         let text = |template: &Template| {
             let rendered = template.text(&names).map_err(config)?;
             let rendered = rendered
@@ -183,12 +196,26 @@ impl Recipe {
             rendered.ok_or_else(|| config(format!("{}: has no value", template.pointer())))
         };
         let bases = self.depends_on.iter().map(|base| {
+            let secret = SecretId::new(text(&base.realm)?, text(&base.key)?);
+            let is_written = base.realm.as_literal().and(base.key.as_literal()).is_some();
+            let named_at = || crate::json::pointer("named at /config/depends_on", &base.alias);
             Ok(BaseName {
                 alias: base.alias.clone(),
-                secret: SecretId::new(text(&base.realm)?, text(&base.key)?),
+                shown: if is_written {
+                    secret.to_string()
+                } else {
+                    named_at()
+                },
+                secret,
             })
         });
         bases.collect()
+    }
+
+    /// Whether both use the tokens of the same secrets.
+    #[must_use]
+    pub fn depends_like(&self, other: &Self) -> bool {
+        self.depends_on == other.depends_on
     }
 
     /// The aliases of the tokens that it is made from.
@@ -214,84 +241,68 @@ impl Recipe {
 }
 
 fn config(detail: String) -> Failure {
-    Failure::new(FailureKind::Config, detail)
+    let kind = if detail.ends_with(OUT_OF_TIME) {
+        FailureKind::TimedOut
+    } else {
+        FailureKind::Config
+    };
+    Failure::new(kind, detail)
 }
 
-/// The value of a declared input; `none` where it has none.
-fn input_value(input: &Input, inputs: &Credentials) -> Value {
-    let given = inputs.get(&input.name).or(input.default.as_deref());
-    given.map_or_else(|| Value::from(()), Value::from)
-}
-
-/// What the names of bases see: inputs alone.
-struct InputNames<'a> {
-    recipe: &'a Recipe,
-    inputs: &'a Credentials,
-}
-
-impl Names for InputNames<'_> {
-    fn value(&self, name: &str) -> Option<Value> {
-        self.recipe
-            .input(name)
-            .map(|input| input_value(input, self.inputs))
-    }
-
-    fn is_secret(&self, _: &str) -> bool {
-        true
-    }
-}
-
-impl Names for Run<'_> {
-    fn value(&self, name: &str) -> Option<Value> {
-        let facts = &self.facts;
-        match name {
-            "now" => Some(Value::from(facts.now.epoch_ms().div_euclid(1000))),
-            "now_ms" => Some(Value::from(facts.now.epoch_ms())),
-            "uuid" => Some(Value::from(facts.uuid.as_str())),
-            "nonce" => Some(Value::from(facts.nonce.as_str())),
-            "steps" => Some(self.steps_value.clone()),
-            "tokens" => {
-                let tokens = facts
-                    .tokens
-                    .iter()
-                    .map(|(alias, token)| (alias.clone(), token.expose().to_owned()));
-                Some(Value::from(tokens.collect::<BTreeMap<_, _>>()))
-            }
-            name if self.recipe.form == Form::Inherited => facts.inputs.get(name).map(Value::from),
-            name => {
-                let input = self
-                    .recipe
-                    .input(name)
-                    .map(|input| input_value(input, &facts.inputs));
-                input.or_else(|| self.vars.get(name).cloned())
-            }
+/// Words without the addresses in them: what a host that was worked out means would tell what it was
+/// made of.
+fn without_addresses(detail: &str) -> String {
+    let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    let words = detail.split(' ').map(|word| {
+        let inside = word
+            .trim_matches(|c| !is_part(c))
+            .trim_end_matches([',', '.', ':']);
+        let is_address = [inside, word.trim_matches(['[', ']', ','])]
+            .iter()
+            .any(|text| text.parse::<std::net::IpAddr>().is_ok());
+        if is_address {
+            "(its address is not shown)"
+        } else {
+            word
         }
-    }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
 
-    fn is_secret(&self, name: &str) -> bool {
-        match name {
-            "now" | "now_ms" | "uuid" | "nonce" => false,
-            "steps" | "tokens" | "token" => true,
-            name if self.recipe.form == Form::Inherited => self.facts.inputs.get(name).is_some(),
-            name => {
-                self.secret_vars.contains(name)
-                    || self.recipe.input(name).is_some_and(|input| input.secret)
-            }
-        }
-    }
-
-    fn note_secret(&self, text: &str) {
-        self.secret_texts.borrow_mut().insert(text.to_owned());
+fn too_large(status: u16) -> Failure {
+    let detail = format!(
+        "the provider's answer (HTTP {status}) and those before it are larger together than \
+         upstream.max_response_bytes allows"
+    );
+    Failure {
+        is_response: true,
+        ..Failure::new(FailureKind::Malformed, detail)
     }
 }
 
 impl<'a> Run<'a> {
+    /// The same run within these bounds.
+    #[must_use]
+    pub fn within(mut self, limits: RunLimits) -> Self {
+        self.budget = Budget::of_run(limits);
+        self
+    }
+
+    /// Whether its next part may take more than a few milliseconds: it signs, has much to work on,
+    /// or `response` is large.
+    #[must_use]
+    pub fn is_costly(&self, response: Option<&RawResponse>) -> bool {
+        let taken = self.budget.response_bytes();
+        self.is_costly || response.map_or(taken, |raw| taken + raw.body.len()) > LARGE
+    }
+
     /// The next request; `None`: there is no more to ask.
     ///
     /// # Errors
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
     /// an earlier response lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
+        self.demand_time()?;
         let Some(request) = self.requests.get(self.steps.len()).cloned() else {
             return Ok(None);
         };
@@ -328,16 +339,22 @@ impl<'a> Run<'a> {
     pub fn take(&mut self, raw: RawResponse) -> Result<Saved, Failure> {
         let index = self.steps.len();
         let request = self.requests.get(index);
+        // The new grant in a late response must not be lost.
+        self.budget
+            .set_untimed(request.is_some_and(|request| self.spends(request)));
+        if !self.budget.charge_response(raw.body.len()) {
+            return Err(too_large(raw.status));
+        }
         let rules = request
             .and_then(|request| request.response.as_ref())
             .unwrap_or(&self.recipe.response);
-        self.steps.push(StepResponse::read(raw, rules));
-        self.steps_value = value_of(&Json::Array(
-            self.steps.iter().map(StepResponse::to_json).collect(),
-        ));
+        let left = Cell::new(self.budget.values_left());
+        self.steps.push(StepResponse::read(raw, rules, &left));
+        self.budget.set_values_left(left.get());
         let untestable = self.work_out_for_evaluation(index);
         if let Err(failure) = self.evaluate(index) {
             self.refused = self.steps.pop();
+            self.step_values.borrow_mut().truncate(index);
             let is_good = self
                 .refused
                 .as_ref()
@@ -345,7 +362,14 @@ impl<'a> Run<'a> {
             // Where the status says success, it is the test that is wrong.
             return Err(untestable.filter(|_| is_good).unwrap_or(failure));
         }
-        Ok(self.saved(index))
+        let saved = self.saved(index);
+        self.budget.set_untimed(false);
+        Ok(saved)
+    }
+
+    fn demand_time(&self) -> Result<(), Failure> {
+        let over = |wrong: String| Failure::new(FailureKind::TimedOut, wrong);
+        self.budget.demand_time().map_err(over)
     }
 
     /// The token, once there is no more to ask.
@@ -353,6 +377,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// `Malformed`, `Refused`, … when no token is found; `Config` when it cannot be worked out.
     pub fn finish(&mut self) -> Result<Fetched, Failure> {
+        self.demand_time()?;
         self.work_out_results()?;
         self.fetched()
     }
@@ -393,7 +418,12 @@ impl<'a> Run<'a> {
         for (number, text) in self.secret_texts.borrow().iter().enumerate() {
             secrets.set(format!("sent.{number}"), text.as_str());
         }
-        failure.masked(&secrets)
+        let mut failure = failure.masked(&secrets);
+        let asked = self.requests.get(self.steps.len());
+        if asked.is_some_and(|request| !request.url.authority().names.is_empty()) {
+            failure.detail = without_addresses(&failure.detail);
+        }
+        failure
     }
 
     /// Notes the size of a value that goes into a request, or into a var of JSON.
@@ -407,12 +437,6 @@ impl<'a> Run<'a> {
             ));
         }
         Ok(())
-    }
-
-    /// How long the whole fetch may take, if the realm says so.
-    #[must_use]
-    pub fn timeout(&self) -> Option<std::time::Duration> {
-        self.recipe.policy.timeout
     }
 
     /// How many responses were taken.

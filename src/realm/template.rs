@@ -6,24 +6,29 @@
 //! was made from a secret is known: [`Rendered`] carries the text that is sent beside the text that
 //! may be shown.
 
+mod authority;
 mod bytes;
 mod check;
 mod crypto;
 mod expression;
+mod filter_names;
 mod filters;
 mod keys;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use minijinja::Value;
 use minijinja::value::ValueKind;
 use serde_json::Value as Json;
 
+use super::budget::Budget;
 use crate::secret::MASK;
 
 pub(super) use bytes::Bytes;
-pub(super) use check::StepUse;
+pub(super) use check::{Cost, StepUse};
 pub(super) use crypto::{JwtAlgorithm, sign_jwt};
+pub(crate) use keys::doubt;
 pub(super) use keys::pem;
 
 use expression::Expression;
@@ -71,6 +76,10 @@ pub(super) trait Names {
     /// Learns a text that was made of what may not be shown, to mask it where a provider repeats
     /// it.
     fn note_secret(&self, _text: &str) {}
+    /// What the filters may cost; `None`: they are not counted.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
 }
 
 /// Why a template made nothing: words for the operator, with its place and without any value.
@@ -129,6 +138,38 @@ impl Template {
     /// Where it stands.
     pub(super) fn pointer(&self) -> &str {
         &self.pointer
+    }
+
+    /// As the definition writes it, no value in it.
+    pub(super) fn written(&self) -> String {
+        match &self.parts {
+            Parts::Literal(value) => value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+            Parts::Dollar(name) => format!("${name}"),
+            Parts::Mixed(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::Expression(expression) => format!("{{{{ {} }}}}", expression.source),
+                })
+                .collect(),
+        }
+    }
+
+    /// The names whose values can be read off what it makes: those that no digest and no signature
+    /// hides.
+    pub(super) fn carried(&self) -> BTreeSet<&str> {
+        let parts = if let Parts::Mixed(parts) = &self.parts {
+            parts.as_slice()
+        } else {
+            &[]
+        };
+        let open = parts.iter().filter_map(|part| match part {
+            Part::Expression(expression) if expression.cost.digests == 0 => Some(&expression.names),
+            Part::Expression(_) | Part::Text(_) => None,
+        });
+        open.flatten().map(String::as_str).collect()
     }
 
     /// The name of the inherited form's `$name`.
@@ -201,6 +242,20 @@ impl Template {
             Part::Text(_) => &[],
             Part::Expression(expression) => expression.steps.as_slice(),
         })
+    }
+
+    /// What it costs, as far as can be told from how it is written.
+    pub(super) fn cost(&self) -> Cost {
+        let parts = if let Parts::Mixed(parts) = &self.parts {
+            parts.as_slice()
+        } else {
+            &[]
+        };
+        let costs = parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Expression(expression) => Some(expression.cost),
+        });
+        costs.fold(Cost::default(), Cost::plus)
     }
 
     /// The value: a single expression keeps its type (bytes too), everything else is text.

@@ -28,6 +28,8 @@ pub struct RealmEdit {
     pub logic_code: Patch<String>,
     /// The operator's comment.
     pub comment: Patch<String>,
+    /// Hosts that credentials may go to from now on.
+    pub confirm_hosts: Vec<String>,
 }
 
 /// The longest realm id, in characters.
@@ -73,12 +75,14 @@ impl RealmEdit {
         if let Patch::Set(comment) = &comment {
             check_comment(comment, issues);
         }
+        let confirm_hosts = read_confirmed(&mut object, issues);
         object.finish(&REALM_ANSWER_FIELDS, |_| false, issues);
         Some(Self {
             id: id?.to_owned(),
             config,
             logic_code,
             comment,
+            confirm_hosts,
         })
     }
 }
@@ -87,6 +91,23 @@ fn text_patch(object: &mut Object<'_>, name: &'static str, issues: &mut Issues) 
     let member = object.member(name);
     let text = object.text(name, issues);
     Patch::from_member(member, |_| text.map(str::to_owned))
+}
+
+/// Reads `confirm_hosts`: hosts that credentials may go to from now on.
+pub(crate) fn read_confirmed(object: &mut Object<'_>, issues: &mut Issues) -> Vec<String> {
+    let at = object.pointer_of("confirm_hosts");
+    let hosts = match object.member("confirm_hosts") {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(hosts)) => hosts
+            .iter()
+            .map(|host| host.as_str().map(str::to_owned))
+            .collect(),
+        Some(_) => None,
+    };
+    hosts.unwrap_or_else(|| {
+        issues.add(at, "expected an array of hosts, e.g. [\"new.example.com\"]");
+        Vec::new()
+    })
 }
 
 fn check_comment(comment: &str, issues: &mut Issues) {

@@ -27,6 +27,17 @@ pub enum ServiceError {
         "this is the last working API key of role admin: make another first, or force it (on the command line --force)"
     )]
     LastAdminKey,
+    /// Credentials would go to hosts that nobody confirmed.
+    #[error(
+        "requests would go to other hosts than before, and take credentials there: confirm those that are new in confirm_hosts, on the \
+         command line with --confirm-host"
+    )]
+    HostsChanged {
+        /// Where they may go now.
+        old: Vec<String>,
+        /// Where they would go.
+        new: Vec<String>,
+    },
     /// Secrets use the realm.
     #[error(
         "realm {id} is used by {secrets} secret(s); delete them first, or with it: ?cascade=true, on the command line --cascade"
@@ -37,6 +48,11 @@ pub enum ServiceError {
         /// How many.
         secrets: u64,
     },
+    /// As many trials are under way as may be at once.
+    #[error(
+        "{0} trials are under way, and there may be no more at once: try again when one has ended"
+    )]
+    TooManyTrials(usize),
     /// No token came, and none is held.
     #[error("no token: {0}")]
     Fetch(Failure),

@@ -46,7 +46,12 @@ impl InputFiles {
         };
         let (folder, file) = (folder_of(realm), PathBuf::from(name));
         let reading = move || read_beneath(&root, &folder, &file);
-        let content = match tokio::task::spawn_blocking(reading).await {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a small file is read: it waits for the disk, and computes nothing"
+        )]
+        let read = tokio::task::spawn_blocking(reading).await;
+        let content = match read {
             Ok(content) => content,
             Err(ended) => Err(ended.into()),
         };

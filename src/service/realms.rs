@@ -1,5 +1,7 @@
 //! Saving, listing and deleting realms.
 
+mod confirm;
+
 use std::sync::Arc;
 
 use super::edit::{Patch, RealmEdit};
@@ -79,7 +81,7 @@ impl Realms {
     /// Creates or updates a realm. Its version moves only if what is fetched changed.
     ///
     /// # Errors
-    /// `Invalid` with everything wrong in the definition; `Store`.
+    /// `Invalid` with everything wrong in the definition; `HostsChanged`; `Store`.
     pub async fn save(&self, edit: &RealmEdit) -> Result<Realm, ServiceError> {
         for _ in 0..WRITE_TRIES {
             let stored = self.store.find_realm(&edit.id).await?;
@@ -87,6 +89,8 @@ impl Realms {
             let definition =
                 Definition::read(config_of(&row)?.as_ref(), row.logic_code.as_deref())?;
             self.demand_no_cycle(&row.id, &definition).await?;
+            self.demand_hosts(&row.id, &definition, stored.as_ref(), &edit.confirm_hosts)
+                .await?;
             let row = with_versions(row, &definition, stored.as_ref());
             let written = match &stored {
                 None => self.store.insert_realm(&row).await?,

@@ -22,7 +22,7 @@ mod turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::cause::Cause;
 use super::circuits::{Circuits, Refusal};
@@ -48,7 +48,7 @@ pub(in crate::service) use inputs::Inputs;
 use inputs::settings_fingerprint;
 use ledger::UsedUp;
 pub use status::{GrantStatus, QuotaUse, SecretStatus, TokenState};
-pub use trial::{Trial, TrialInputs, TrialReport};
+pub use trial::{Shows, Trial, TrialInputs, TrialReport};
 use turn::{Turn, Turned};
 
 /// Times of a renewal.
@@ -66,6 +66,8 @@ pub struct RenewalSettings {
     pub idle_after: Duration,
     /// How long memory is served unasked after the last look at the store, at least.
     pub trust_for: Duration,
+    /// The bytes that all responses of one fetch may have together.
+    pub response_bytes: usize,
 }
 
 /// What a renewal works with.
@@ -95,6 +97,8 @@ pub struct Renewal {
     circuits: Circuits,
     used_up: UsedUp,
     exchange: Exchange,
+    /// How many trials may still be begun.
+    trials: Semaphore,
     settings: RenewalSettings,
     /// This process, in leases.
     owner: String,
@@ -131,6 +135,7 @@ impl Renewal {
             tasks: parts.tasks.clone(),
             instance: owner.clone(),
             margin: settings.lease_margin,
+            response_bytes: settings.response_bytes,
             late: Late::default(),
         };
         Self {
@@ -139,6 +144,7 @@ impl Renewal {
             permits: Permits::default(),
             circuits: Circuits::default(),
             used_up: UsedUp::default(),
+            trials: Semaphore::new(trial::MOST_AT_ONCE),
             settings,
             owner,
         }

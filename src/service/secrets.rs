@@ -1,7 +1,10 @@
 //! Saving, listing and deleting secrets.
 
+mod again;
+
 use std::sync::Arc;
 
+use self::again::demand_secrets_again;
 use super::edit::{NextValue, Patch, SecretEdit};
 use super::realms::{WRITE_TRIES, too_many_writers};
 use super::stored::stored_definition;
@@ -129,6 +132,8 @@ impl Secrets {
             let realm = self.realm(&id.realm).await?;
             let definition = stored_definition(&realm)?;
             let stored = self.store.find_secret(&id).await?;
+            let live = stored.as_ref().filter(|row| row.deleted_at.is_none());
+            demand_secrets_again(edit, live, &definition)?;
             let mut row = merge(edit, &id, stored.as_ref(), &definition, self.clock.now())?;
             if stored.is_none() {
                 row.version = self.first_version(&id).await?;

@@ -8,7 +8,7 @@ use super::answer::{Refused, Stale, TokenAnswer};
 use super::cause::Cause;
 use super::flights::Flights;
 use super::memory::{Entry, Memory};
-use super::renewal::{Renewal, SecretStatus, Trial, TrialReport};
+use super::renewal::{Renewal, SecretStatus, Shows, Trial, TrialReport};
 use super::reported::Reported;
 use super::requester::Requester;
 use crate::clock::{Clock, Timestamp};
@@ -220,8 +220,12 @@ impl Tokens {
     ///
     /// # Errors
     /// `Invalid`, `UnknownSecret`, `Store`; `Fetch` when a token that it depends on cannot be had.
-    pub async fn try_definition(&self, trial: Trial) -> Result<TrialReport, ServiceError> {
-        self.renewal.try_definition(trial).await
+    pub async fn try_definition(
+        &self,
+        trial: Trial,
+        shows: Shows,
+    ) -> Result<TrialReport, ServiceError> {
+        self.renewal.try_definition(trial, shows).await
     }
 
     /// How a secret's renewal stands.

@@ -8,8 +8,8 @@ use crate::harness::{Server, World, good};
 /// Realm `ticket`, whose provider is asked with the token of `r`/`k`.
 async fn serve_ticket(world: &World, provider: &FaultyProvider) -> Server {
     let server = world.serve_realm().await;
-    let realm = json!({"id": "ticket", "config": {
-        "inputs": {"app": {}}, "depends_on": {"base": {"realm": "r", "key": "{{ app }}"}},
+    let realm = json!({"id": "ticket", "confirm_hosts": ["127.0.0.1"], "config": {
+        "inputs": {"app": {"secret": false}}, "depends_on": {"base": {"realm": "r", "key": "{{ app }}"}},
         "requests": [{"url": provider.url(), "query": {"access_token": "{{ tokens.base }}"}}],
         "token": "$.ticket", "expires": {"path": "$.expires_in"},
         "errors": {"code": "$.errcode", "dependency": [40001]}}});
@@ -106,7 +106,7 @@ async fn what_is_wrong_with_the_base_is_told_and_a_held_token_goes_on() {
         reply.body["detail"]
             .as_str()
             .unwrap()
-            .contains("the token of r/k"),
+            .contains("the token of secret named at /config/depends_on/base"),
         "{reply:?}"
     );
     assert_eq!(tickets.calls(), 0);
@@ -137,7 +137,7 @@ async fn what_is_wrong_with_the_base_is_told_and_a_held_token_goes_on() {
 }
 
 fn depending(id: &str, realm: &str, key: &str) -> Value {
-    json!({"id": id, "config": {"inputs": {"app": {}}, "depends_on": {"base": {"realm": realm, "key": key}}, "token": "var:t",
+    json!({"id": id, "config": {"inputs": {"app": {"secret": false}}, "depends_on": {"base": {"realm": realm, "key": key}}, "token": "var:t",
         "vars": {"t": "{{ tokens.base }}"}, "expires": {"lifetime": 600}}})
 }
 

@@ -8,7 +8,7 @@ use crate::harness::{Server, World};
 /// Realm `g`: signs, and answers more than a token.
 fn realm(world: &World) -> Value {
     json!({"id": "g", "config": {
-        "inputs": {"app": {}, "secret": {"secret": true}, "ticket": {"from": "pushed", "required": false}},
+        "inputs": {"app": {"secret": false}, "secret": {}, "ticket": {"from": "pushed", "required": false}},
         "vars": {"base": "{{ app }}{{ secret }}"},
         "requests": [{"url": world.provider.url(), "json": {"app": "{{ app }}", "ticket": "{{ ticket }}", "sign": "{{ base | sha256 | hex }}"}}],
         "success_when": {"path": "$.code", "equals": 0}, "token": "$.data.token",
@@ -282,7 +282,7 @@ async fn labels_classes_and_hints_may_change_without_retiring_a_token() {
 async fn a_token_that_is_worked_out_here_calls_nobody() {
     let world = World::new().await;
     let server = world.serve().await;
-    let realm = json!({"id": "l", "config": {"inputs": {"key": {"secret": true}}, "token": "var:signed", "expires": {"lifetime": "10m"},
+    let realm = json!({"id": "l", "config": {"inputs": {"key": {}}, "token": "var:signed", "expires": {"lifetime": "10m"},
         "vars": {"signed": {"jwt": {"alg": "HS256", "key": "key", "header": {"typ": "JWT"}, "claims": {"iss": "me"}, "lifetime": "10m"}}}}});
     server.post("/api/realm", &realm).await.ok();
     server

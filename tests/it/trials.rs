@@ -6,7 +6,7 @@ use crate::faulty_provider::Fault;
 use crate::harness::{World, good};
 
 fn config(world: &World) -> Value {
-    json!({"inputs": {"app": {}, "secret": {"secret": true}},
+    json!({"inputs": {"app": {"secret": false}, "secret": {}},
         "requests": [{"url": world.provider.url(), "query": {"app": "{{ app }}"}, "form": {"secret": "{{ secret }}"}}],
         "success_when": {"path": "$.code", "equals": 0, "missing_ok": true}, "token": "$.access_token",
         "expires": {"path": "$.expires_in"}, "outputs": {"absent": "$.absent"}})
@@ -199,7 +199,7 @@ async fn wrong_asks_are_refused_with_their_places() {
         ),
         (
             "/api/realm/r/test",
-            json!({"inputs": {"a": {}}}),
+            json!({"inputs": {"a": {"secret": false}}}),
             vec!["/inputs/a"],
         ),
         ("/api/realm/r/test", json!({"surplus": 1}), vec!["/surplus"]),

@@ -7,7 +7,7 @@ use crate::program::{Check, Checked, check_text};
 /// Two requests, of which the second needs the first.
 fn two_steps() -> Value {
     json!({
-        "inputs": {"user": {}, "password": {"secret": true}},
+        "inputs": {"user": {"secret": false}, "password": {}},
         "depends_on": {"base": {"realm": "b", "key": "k"}},
         "requests": [
             {"url": "https://provider.example/login", "json": {"user": "{{ user }}", "base": "{{ tokens.base }}"}},

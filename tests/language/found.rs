@@ -15,7 +15,7 @@ fn report(members: &Value, answers: &[Value]) -> Value {
 }
 
 fn shown(members: &Value, answers: &[Value], with_secrets: bool) -> Value {
-    let mut config = json!({"inputs": {"grant": {"from": "rotating"}, "secret": {"secret": true}},
+    let mut config = json!({"inputs": {"grant": {"from": "rotating"}, "secret": {}},
         "requests": [{"url": "https://provider.example/token", "form": {"grant": "{{ grant }}"}}],
         "token": "$.t", "expires": "never", "save": {"grant": "$.next"}});
     config
@@ -415,7 +415,7 @@ fn a_request_is_bounded_as_a_whole() {
             .as_object_mut()
             .unwrap()
             .extend(body.as_object().cloned().unwrap());
-        let config = json!({"inputs": {"secret": {}}, "requests": [request], "token": "$.t", "expires": "never"});
+        let config = json!({"inputs": {"secret": {"secret": false}}, "requests": [request], "token": "$.t", "expires": "never"});
         let definition = Definition::read(Some(&config), None).unwrap();
         let example = json!({"inputs": {"secret": large}});
         let said = rehearsed(definition.recipe().unwrap(), &example, true).report(true);
@@ -430,7 +430,7 @@ fn a_request_is_bounded_as_a_whole() {
         );
     }
     let many: Vec<Value> = (0..11).map(|_| json!(vec!["{{ secret }}"; 100])).collect();
-    let config = json!({"inputs": {"secret": {}}, "requests": [{"url": "https://provider.example", "json": many}],
+    let config = json!({"inputs": {"secret": {"secret": false}}, "requests": [{"url": "https://provider.example", "json": many}],
         "token": "$.t", "expires": "never"});
     let wrong = Definition::read(Some(&config), None).unwrap_err();
     assert!(

@@ -5,9 +5,11 @@
 
 mod catalog;
 mod checking;
+mod costs;
 mod example;
 mod exchange;
 mod found;
+mod hosts;
 mod jwt;
 mod keys;
 mod leaks;
@@ -17,6 +19,7 @@ mod providers;
 mod refusals;
 mod robust;
 mod schema;
+mod secrecy;
 mod signing;
 mod traps;
 mod xml;

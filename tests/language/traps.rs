@@ -43,7 +43,7 @@ impl Asked {
 
     /// A provider that is neither: client id and secret, and where its token is.
     fn inline(request: &Value, expires: &Value, answer: &Value) -> Self {
-        let config = json!({"inputs": {"id": {}, "secret": {"secret": true}}, "requests": [request],
+        let config = json!({"inputs": {"id": {"secret": false}, "secret": {}}, "requests": [request],
             "token": "$.access_token", "expires": expires});
         let inputs = json!({"id": "example-id", "secret": "example-secret"});
         let example =

@@ -145,6 +145,7 @@ impl Instance {
             default_life: DEFAULT_LIFE,
             idle_after: Duration::from_hours(24),
             trust_for: Duration::from_secs(2),
+            response_bytes: 1 << 20,
         };
         let renewal = Renewal::new(parts, settings);
         let running = Box::pin(async move { renewal.renew(&id, cause).await });

@@ -24,6 +24,7 @@ mod keys;
 mod lifecycle;
 mod listening;
 mod logins;
+mod memory;
 mod moving;
 mod mtls;
 mod oidc;

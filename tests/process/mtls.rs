@@ -53,7 +53,7 @@ impl World {
 
     /// A realm whose secrets have certificate, key and CA of their own.
     fn realm(&self) -> Value {
-        json!({"inputs": {"certificate": {}, "client_key": {"secret": true}, "ca": {}},
+        json!({"inputs": {"certificate": {"secret": false}, "client_key": {}, "ca": {"secret": false}},
             "requests": [{"url": self.provider.url, "form": {"grant": "invented"}}],
             "token": "$.access_token", "expires": {"path": "$.expires_in"},
             "tls": {"certificate": "{{ certificate }}", "key": "{{ client_key }}", "ca": "{{ ca }}"}})
@@ -150,7 +150,7 @@ async fn an_authority_of_the_configuration_is_trusted_for_all_providers() {
 async fn tls_client_auth_sends_the_certificate_and_the_client_id() {
     let world = World::start().await;
     let Issued { certificate, key } = world.ca.issue("invented client", &[]);
-    let config = json!({"inputs": {"ca": {}},
+    let config = json!({"inputs": {"ca": {"secret": false}},
         "oauth2": {"token_endpoint": world.provider.url, "token_endpoint_auth_method": "tls_client_auth"},
         "tls": {"ca": "{{ ca }}"}});
     let credentials = json!({"client_id": "invented-id", "client_certificate": certificate,

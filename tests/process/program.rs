@@ -218,6 +218,16 @@ impl Program {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// The most memory that it had so far.
+    pub(crate) fn peak_memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends a signal, e.g. `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")

@@ -161,7 +161,7 @@ class Definition:
         entry, inputs = self.entry, {}
         state = entry.get("state") or {}
         for name in entry["credentials"]:
-            described = {"secret": True} if is_secret(name) else {}
+            described = {} if is_secret(name) else {"secret": False}
             if name in (entry.get("pushed_credentials") or []):
                 described["from"] = "pushed"
             if name in state:
@@ -170,7 +170,7 @@ class Definition:
         for name in entry["settings"]:
             inputs[self.name(name)] = {}
         for name in state:
-            inputs.setdefault(self.name(name), {"from": "rotating", "required": False, "secret": True})
+            inputs.setdefault(self.name(name), {"from": "rotating", "required": False})
         return inputs
 
     def vars(self):

@@ -76,6 +76,10 @@ impl Seat {
             ("TOKEN_SERVER__RENEWAL__SWEEP_INTERVAL_SECONDS", "5"),
             ("TOKEN_SERVER__DATABASE__TIMEOUT_SECONDS", &database),
         ];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "starts a process; nothing is served here"
+        )]
         let program =
             tokio::task::block_in_place(|| Program::serve(&self.database, &[], &settings));
         program.wait_for_status("/readyz", 200).await;

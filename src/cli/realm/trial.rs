@@ -9,6 +9,9 @@ use crate::cli::{Exit, document};
 
 #[derive(Debug, Args)]
 pub(super) struct TrialArgs {
+    /// With --file: a host that stored values may go to in this trial; may be repeated.
+    #[arg(long, value_name = "HOST")]
+    confirm_host: Vec<String>,
     /// The id of a saved realm, or with --file a definition that is not saved.
     #[arg(
         value_name = "ID",
@@ -91,7 +94,7 @@ fn body(args: &TrialArgs) -> anyhow::Result<Value> {
         body.extend(value.clone().map(|value| (name.to_owned(), value.into())));
     }
     body.insert("forced".to_owned(), args.forced.into());
-    Ok(body.into())
+    Ok(super::confirmed(body.into(), &args.confirm_host))
 }
 
 fn for_people(report: &Value) -> String {
@@ -105,6 +108,17 @@ fn for_people(report: &Value) -> String {
         ));
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
             lines.push(format!("  {name}: {}", text(value)));
+        }
+        // Of a trial with anything stored there are names only.
+        for (what, names) in [
+            ("query", &request["query"]),
+            ("headers", &request["headers"]),
+            ("body", &request["body"]["members"]),
+        ] {
+            let names: Vec<_> = names.as_array().into_iter().flatten().map(text).collect();
+            if !names.is_empty() {
+                lines.push(format!("  {what}: {}", names.join(", ")));
+            }
         }
         lines.extend(request["body"].as_str().map(|body| format!("  {body}")));
         let answer = &step["answer"];

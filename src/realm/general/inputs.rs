@@ -68,8 +68,9 @@ fn read_input(
             "a rotating input has no default: its first value is stored in the secret",
         );
     }
+    // What `oauth2` brought along says itself; a client id is no secret.
     let is_secret = matches!(from, Origin::Pushed | Origin::Rotating)
-        || before.is_some_and(|before| before.secret);
+        || before.is_none_or(|before| before.secret);
     Some(Input {
         name: name.to_owned(),
         required: required

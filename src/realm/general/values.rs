@@ -4,9 +4,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::json::suggestion;
 use crate::json::{Issues, Object, kind, pointer};
-use crate::realm::duration;
 use crate::realm::recipe::{Jwt, Recipe, Tree, Var, VarValue};
 use crate::realm::template::{JwtAlgorithm, Template};
+use crate::realm::{duration, key_doubt};
 
 /// The most members of any object of a definition.
 pub(super) const MOST_MEMBERS: usize = 100;
@@ -180,6 +180,10 @@ pub(in crate::realm) fn jwt(value: &Json, at: &str, issues: &mut Issues) -> Opti
     let key = object
         .required_text("key", issues)
         .and_then(|text| key(text, &format!("{at}/key"), issues));
+    let literal = key.as_ref().and_then(|key| key.as_literal()?.as_str());
+    if let Some(doubt) = literal.and_then(key_doubt) {
+        issues.add(format!("{at}/key"), doubt);
+    }
     let header = named_trees(object.member("header"), &format!("{at}/header"), issues);
     let claims = named_trees(object.member("claims"), &format!("{at}/claims"), issues);
     let lifetime = object

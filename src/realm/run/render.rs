@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Run;
 use crate::realm::encode::{form_component, pairs, rfc3986};
+use crate::realm::hosts::ELSEWHERE;
 use crate::realm::recipe::templates::request_templates;
 use crate::realm::recipe::{BodyTemplate, Jwt, RequestTemplate, Tree};
 use crate::realm::template::{Rendered, Template, sign_jwt};
@@ -161,6 +162,9 @@ fn url(run: &Run<'_>, template: &RequestTemplate) -> Result<(Url, String), Wrong
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url =
         url.ok_or_else(|| format!("{at}: does not make an http or https URL with these values"))?;
+    if !run.recipe.may_ask(&template.url, &url) {
+        return Err(format!("{at}: {ELSEWHERE}"));
+    }
     let shown_query = pairs(&query.shown, |text| {
         if text == MASK {
             text.to_owned()
@@ -370,7 +374,12 @@ pub(super) fn jwt(run: &Run<'_>, jwt: &Jwt) -> Result<String, Wrong> {
             .entry("exp")
             .or_insert_with(|| now.saturating_add(whole).into());
     }
-    sign_jwt(jwt.algorithm, &key, &header, &claims)
+    if !jwt.algorithm.is_symmetric() {
+        run.budget.charge_key_operation()?;
+    }
+    let signed = sign_jwt(jwt.algorithm, &key, &header, &claims)?;
+    run.budget.charge(2 * signed.len())?;
+    Ok(signed)
 }
 
 /// An element: `@name` are its attributes, `#text` its text, lists repeat it.

@@ -277,7 +277,7 @@ fn bad_responses_are_failures_of_the_right_kind() {
 
 #[test]
 fn what_has_no_value_is_left_out_and_types_are_kept() {
-    let config = json!({"inputs": {"id": {}, "scope": {"required": false}}, "token": "$.t", "requests": [{
+    let config = json!({"inputs": {"id": {"secret": false}, "scope": {"required": false, "secret": false}}, "token": "$.t", "requests": [{
         "url": "https://idp.example.com", "query": {"scope": "{{ scope }}"},
         "json": {"id": "{{ id | int }}", "at": "{{ now }}", "text": "{{ now | string }}", "scope": "{{ scope }}", "ok": true}}]});
     let request = first(&config, facts(&[("id", "42")])).unwrap();
@@ -291,7 +291,7 @@ fn what_has_no_value_is_left_out_and_types_are_kept() {
 
 #[test]
 fn later_requests_use_the_responses_of_earlier_ones() {
-    let config = json!({"inputs": {"id": {}}, "vars": {"got": "{{ steps[0].body.a['b-c'] }}!"}, "token": "$.token",
+    let config = json!({"inputs": {"id": {"secret": false}}, "vars": {"got": "{{ steps[0].body.a['b-c'] }}!"}, "token": "$.token",
         "outputs": {"header": "Bearer {{ token }}", "first": "steps[0].body.n", "absent": "$.absent"},
         "requests": [{"url": "https://one.example"}, {"url": "https://two.example", "text": "{{ got }}"}]});
     let definition = definition(&config);
@@ -413,7 +413,7 @@ fn what_rotates_is_told_when_its_step_succeeded() {
 
 #[test]
 fn secrets_are_masked_in_what_is_shown() {
-    let config = json!({"inputs": {"id": {}, "key": {"secret": true}}, "token": "$.t",
+    let config = json!({"inputs": {"id": {"secret": false}, "key": {}}, "token": "$.t",
         "vars": {"pair": "{{ id }}:{{ key }}", "twice": "{{ pair | base64 }}"},
         "depends_on": {"base": {"realm": "b", "key": "{{ id }}"}},
         "requests": [{"url": "https://x.example/{{ id }}", "query": {"t": "{{ tokens.base }}", "id": "{{ id }}"},

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Run;
+use super::structure::kind;
 use crate::realm::Fetched;
 use crate::realm::location::{Location, scalar};
 use crate::realm::recipe::{Condition, Expires, Output};
@@ -58,7 +59,15 @@ impl Run<'_> {
     }
 
     /// Values that are secret for sure: what goes in, and what the realm takes out.
-    fn known_secrets(&self, response: &StepResponse) -> Vec<String> {
+    pub(super) fn known_secrets(&self, response: &StepResponse) -> Vec<String> {
+        let found = |location| self.find_in(location, response).as_ref().and_then(scalar);
+        let taken = self.recipe.taken().filter_map(found);
+        let taken = taken.filter(|text| text.len() >= 4);
+        self.known_inputs().into_iter().chain(taken).collect()
+    }
+
+    /// Those of them that do not depend on a response.
+    fn known_inputs(&self) -> Vec<String> {
         let declared = |name: &str| self.recipe.input(name).is_some_and(|input| !input.secret);
         let inputs = self
             .facts
@@ -71,12 +80,15 @@ impl Run<'_> {
             .tokens
             .values()
             .map(|token| token.expose().to_owned());
-        let found = |location| self.find_in(location, response).as_ref().and_then(scalar);
-        let taken = self.recipe.taken().filter_map(found);
+        let made = self
+            .vars
+            .iter()
+            .filter(|(name, _)| self.secret_vars.contains(*name))
+            .filter_map(|(_, value)| value.as_str().map(str::to_owned));
         let sent: Vec<String> = self.secret_texts.borrow().iter().cloned().collect();
         inputs
             .chain(tokens)
-            .chain(taken)
+            .chain(made)
             .chain(sent)
             .filter(|text| text.len() >= 4)
             .collect()
@@ -139,9 +151,15 @@ impl Run<'_> {
         let value = condition
             .location()
             .and_then(|at| self.find_in(at, response))
-            .map(|value| hidden("", &value, &[]));
+            .map(|value| {
+                (
+                    kind(&value),
+                    hidden("", &value, &self.known_secrets(response)),
+                )
+            });
+        let (kind, value) = value.unzip();
         Some(
-            json!({"what": "success_when", "from": from, "wanted": wanted, "value": value,
+            json!({"what": "success_when", "from": from, "wanted": wanted, "value": value, "type": kind,
             "found": self.holds(condition, response)}),
         )
     }
@@ -153,11 +171,18 @@ impl Run<'_> {
                     Some((place, self.find(place).filter(|value| !value.is_null())?))
                 });
                 let from: Vec<_> = at.iter().map(Location::as_str).collect();
-                let (from, value) = found.map_or((from.join(", "), None), |(place, value)| {
-                    (place.as_str().to_owned(), Some(cut(&value.to_string())))
-                });
+                let known = match self.steps.last() {
+                    Some(response) => self.known_secrets(response),
+                    None => self.known_inputs(),
+                };
+                let from = found
+                    .as_ref()
+                    .map_or(from.join(", "), |(place, _)| place.as_str().to_owned());
+                let kind = found.as_ref().map(|(_, value)| kind(value));
+                let value = found.map(|(_, value)| hidden("", &value, &known));
                 Some(
-                    json!({"what": "expires", "from": from, "unit": unit.name(), "value": value, "found": value.is_some()}),
+                    json!({"what": "expires", "from": from, "unit": unit.name(), "value": value, "type": kind,
+                        "found": value.is_some()}),
                 )
             }
             Expires::Lifetime(lifetime) => Some(

@@ -21,7 +21,7 @@ pub(super) struct General {
     #[schemars(example = json!({"token_endpoint": "https://as.example.com/token", "scope": "read"}))]
     oauth2: Option<OAuth2>,
     /// The named values that a secret of this realm has, by name.
-    #[schemars(example = json!({"appid": {"label": {"en": "App id", "zh": "应用编号"}}, "secret": {"secret": true}, "host": {"default": "api.example.com"}}))]
+    #[schemars(example = json!({"appid": {"label": {"en": "App id", "zh": "应用编号"}, "secret": false}, "secret": {}, "host": {"default": "api.example.com", "secret": false}}))]
     inputs: Option<BTreeMap<String, Input>>,
     /// Named intermediate values, each worked out at most once per fetch, when it is first needed:
     /// a template, a number, a boolean, `{"json": …}` (the compact JSON text of it) or `{"jwt": …}`
@@ -65,6 +65,11 @@ pub(super) struct General {
     /// Where the provider's code and message are, and what its codes mean.
     #[schemars(example = json!({"code": "$.errcode", "message": "$.errmsg", "config": [40013, 40125], "busy": [-1], "quota": [45009]}))]
     errors: Option<Errors>,
+    /// Where a URL may lead that is made of values out of answers (or of anything else than literals and stored inputs): exact
+    /// names, or `*.` and a name of at least two labels; HTTPS on its own port, unless `:PORT` says another, which may be plain
+    /// HTTP too. A request that leads elsewhere is not sent.
+    #[schemars(example = json!(["login.example.com", "*.my.example.com"]))]
+    hosts: Option<Vec<String>>,
     /// How callers send the token; handed out with it.
     #[schemars(example = &"Authorization: Bearer {token}", example = &"query:access_token")]
     token_use: Option<String>,
@@ -142,8 +147,8 @@ pub(super) struct Input {
     /// Taken where the secret has none.
     #[schemars(example = &"https://api.example.com")]
     default: Option<String>,
-    /// Whether it is masked in traces. Default false; true for pushed and rotating ones.
-    #[schemars(example = true)]
+    /// Whether it is masked wherever it might be shown. Default true; of an input that `oauth2` brings, what that one has.
+    #[schemars(example = false)]
     secret: Option<bool>,
     /// `stored` (default): the operator stores it. `pushed`: another process writes it (`PUT
     /// /api/secret/{key}/inputs/{name}`). `rotating`: the provider replaces it with each use; the

@@ -3,7 +3,7 @@
 //! `MiniJinja`'s parser recurses: a few kilobytes of `-` overflow the stack. And it looks filters
 //! up only when an expression runs; ours are known when it is saved.
 
-use super::filters;
+use super::filter_names;
 use crate::json::suggestion;
 
 /// The longest expression, in bytes.
@@ -137,10 +137,10 @@ impl State {
 
     fn word(&mut self, word: &str, before: &Before) -> Result<(), String> {
         match before {
-            Before::Bar if !filters::NAMES.contains(&word) => {
+            Before::Bar if !filter_names::NAMES.contains(&word) => {
                 return Err(format!(
                     "there is no filter {word}{}",
-                    suggestion(word, filters::NAMES.iter().copied())
+                    suggestion(word, filter_names::NAMES.iter().copied())
                 ));
             }
             Before::Bar => {
@@ -148,9 +148,9 @@ impl State {
                 let among = |filters: &[&'static str]| {
                     filters.iter().copied().find(|filter| *filter == word)
                 };
-                self.open_filter = among(filters::WITH_ARGUMENT);
+                self.open_filter = among(filter_names::WITH_ARGUMENT);
                 if self.depth == 0 {
-                    self.made_bytes = among(filters::MAKING_BYTES);
+                    self.made_bytes = among(filter_names::MAKING_BYTES);
                 }
             }
             Before::Dot => self.before = Before::Name,
@@ -322,4 +322,49 @@ pub(super) fn steps_used(source: &str) -> Vec<StepUse> {
         })
     });
     uses.collect()
+}
+
+/// What an expression costs, as far as can be told from how it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::realm) struct Cost {
+    /// How many filters it has.
+    pub(in crate::realm) filters: usize,
+    /// How many of them make what nothing can be read off.
+    pub(in crate::realm) digests: usize,
+    /// How many of them may use a private key.
+    pub(in crate::realm) key_operations: usize,
+    /// How many operators that read whole values it has, `~` and comparisons among them.
+    pub(in crate::realm) operators: usize,
+}
+
+impl Cost {
+    /// Of both.
+    pub(in crate::realm) fn plus(self, other: Self) -> Self {
+        Self {
+            filters: self.filters + other.filters,
+            digests: self.digests + other.digests,
+            key_operations: self.key_operations + other.key_operations,
+            operators: self.operators + other.operators,
+        }
+    }
+}
+
+/// The cost of a checked expression.
+pub(super) fn cost(source: &str) -> Cost {
+    let mut cost = Cost::default();
+    let mut before = "";
+    for token in tokens(source) {
+        if token.starts_with(char::is_whitespace) {
+            continue;
+        }
+        if before == "|" {
+            cost.filters += 1;
+            cost.digests += usize::from(filter_names::HIDING.contains(&token));
+            cost.key_operations += usize::from(filter_names::WITH_KEYS.contains(&token));
+        } else if matches!(token, "~" | "=" | "<" | ">" | "!" | "in" | "+") {
+            cost.operators += 1;
+        }
+        before = token;
+    }
+    cost
 }

@@ -1,12 +1,13 @@
 //! One expression of a template: checked when it is read, bounded when it is evaluated.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 
-use super::check::{self, StepUse};
+use super::check::{self, Cost, StepUse};
 use super::{Names, Wrong, filters, top};
+use crate::realm::budget::Budget;
 
 /// Instructions of one expression.
 const FUEL: u64 = 1_000_000;
@@ -21,7 +22,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expression {
-    source: String,
+    pub(super) source: String,
     /// What is evaluated.
     meant: String,
     /// What it uses: `appid`, `tokens.base`, `steps`.
@@ -30,6 +31,8 @@ pub(super) struct Expression {
     made_bytes: Option<&'static str>,
     /// The responses that it names.
     pub(super) steps: Vec<StepUse>,
+    /// What it costs, as far as can be told from how it is written.
+    pub(super) cost: Cost,
 }
 
 /// The time at which an expression of nothing but the time is tried when it is read.
@@ -46,6 +49,10 @@ impl Names for SampleTime {
 
     fn is_secret(&self, _name: &str) -> bool {
         false
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        Some(Budget::small())
     }
 }
 
@@ -64,18 +71,21 @@ impl Expression {
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
         drop(compiled);
         let steps = check::steps_used(source);
+        let cost = check::cost(&meant);
         let expression = Self {
             source: source.to_owned(),
             meant,
             names,
             made_bytes,
             steps,
+            cost,
         };
         // What hangs on nothing but the time is wrong now or never: a zone, a format.
         if expression
             .names
             .iter()
             .all(|name| SampleTime.value(name).is_some())
+            && expression.cost.key_operations == 0
         {
             expression.eval(&SampleTime)?;
         }
@@ -104,6 +114,12 @@ impl Expression {
                 .value(name)
                 .ok_or_else(|| format!("{name} is not known here"))?;
             values.insert(name, value);
+        }
+        if let Some(budget) = names.budget() {
+            let sizes = values.values().map(|value| filters::size(value, &budget));
+            let read = sizes.sum::<usize>().saturating_mul(self.cost.operators);
+            budget.charge(read).map_err(|wrong| self.told(&wrong))?;
+            values.insert(filters::BUDGET, Value::from_dyn_object(budget));
         }
         let context = Value::from(values);
         let evaluated = ENVIRONMENT

@@ -2,13 +2,19 @@
 //!
 //! Errors never repeat a value: it may be a credential.
 
+use std::cell::Cell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::functions::Function;
+use minijinja::value::{FunctionArgs, FunctionResult, Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::bytes::{Bytes, demand_plain};
+use super::filter_names::WITH_KEYS;
 use super::{LARGEST_VALUE, crypto, json_of, keys, text_of, value_of};
+use crate::realm::bounded_json;
+use crate::realm::budget::{Budget, MOST_VALUES};
 use crate::realm::encode::{form_component, rfc3986};
 use crate::realm::time::{format_date, integer};
 
@@ -17,107 +23,79 @@ type Outcome = Result<Value, Error>;
 /// Stands before our own words in an error: others may repeat a value.
 const OURS: char = '\u{2}';
 
-/// All filters, as written in a template.
-pub(super) const NAMES: &[&str] = &[
-    "add",
-    "base64",
-    "base64url",
-    "bool",
-    "date",
-    "default",
-    "ecdsa_sha256",
-    "ed25519",
-    "float",
-    "form_urlencode",
-    "from_base64",
-    "from_base64url",
-    "from_hex",
-    "from_json",
-    "hex",
-    "hmac_md5",
-    "hmac_sha1",
-    "hmac_sha256",
-    "hmac_sha384",
-    "hmac_sha512",
-    "int",
-    "json",
-    "lower",
-    "md5",
-    "replace",
-    "rsa_encrypt",
-    "rsa_encrypt_oaep",
-    "rsa_pss_sha256",
-    "rsa_sha256",
-    "rsa_sha512",
-    "sha1",
-    "sha256",
-    "sha384",
-    "sha512",
-    "slice",
-    "spki_sha256",
-    "split",
-    "string",
-    "trim",
-    "upper",
-    "urlencode",
-    "utf8",
-    "zlib",
-];
+/// The budget's name among those that an expression sees; no author can write it.
+pub(super) const BUDGET: &str = "the budget";
 
-/// Those that make nothing without an argument.
-pub(super) const WITH_ARGUMENT: &[&str] = &[
-    "add",
-    "date",
-    "default",
-    "ecdsa_sha256",
-    "ed25519",
-    "hmac_md5",
-    "hmac_sha1",
-    "hmac_sha256",
-    "hmac_sha384",
-    "hmac_sha512",
-    "replace",
-    "rsa_encrypt",
-    "rsa_encrypt_oaep",
-    "rsa_pss_sha256",
-    "rsa_sha256",
-    "rsa_sha512",
-    "slice",
-    "split",
-];
+/// How much a filter costs for each byte that it reads and writes.
+fn weight(filter: &str) -> usize {
+    match filter {
+        "zlib" => 16,
+        "from_json" => 4,
+        "json" | "lower" | "replace" | "slice" | "split" | "upper" => 2,
+        _ => 1,
+    }
+}
 
-/// Those that make bytes, which are no text yet.
-pub(super) const MAKING_BYTES: &[&str] = &[
-    "ecdsa_sha256",
-    "ed25519",
-    "from_base64",
-    "from_base64url",
-    "from_hex",
-    "hmac_md5",
-    "hmac_sha1",
-    "hmac_sha256",
-    "hmac_sha384",
-    "hmac_sha512",
-    "md5",
-    "rsa_encrypt",
-    "rsa_encrypt_oaep",
-    "rsa_pss_sha256",
-    "rsa_sha256",
-    "rsa_sha512",
-    "sha1",
-    "sha256",
-    "sha384",
-    "sha512",
-    "spki_sha256",
-    "zlib",
-];
+/// How many bytes a value has; of arrays and objects, which are parts of responses, those of the
+/// responses.
+pub(super) fn size(value: &Value, budget: &Budget) -> usize {
+    if let Some(Bytes(bytes)) = value.downcast_object_ref::<Bytes>() {
+        return bytes.len();
+    }
+    match value.kind() {
+        ValueKind::String => value.as_str().map_or(0, str::len),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => budget.response_bytes(),
+        ValueKind::Undefined
+        | ValueKind::None
+        | ValueKind::Bool
+        | ValueKind::Number
+        | ValueKind::Bytes
+        | ValueKind::Plain
+        | ValueKind::Invalid
+        | _ => size_of::<Value>(),
+    }
+}
+
+/// Adds a filter that charges what it costs.
+fn add<F, Rv, Args>(environment: &mut Environment<'static>, name: &'static str, work: F)
+where
+    F: Function<Rv, Args>,
+    Rv: FunctionResult,
+    Args: for<'a> FunctionArgs<'a>,
+{
+    let work = Value::from_function(work);
+    let (weight, has_key) = (weight(name), WITH_KEYS.contains(&name));
+    let metered = move |state: &mut State<'_, '_>, args: Rest<Value>| -> Outcome {
+        let budget = state.lookup(BUDGET);
+        let Some(budget) = budget
+            .as_ref()
+            .and_then(|budget| budget.downcast_object_ref::<Budget>())
+        else {
+            return work.call(state, &args);
+        };
+        let charge = |bytes: usize| {
+            let charged = budget.charge(bytes.saturating_mul(weight));
+            charged.map_err(|wrong| ours(&wrong))
+        };
+        charge(args.iter().map(|value| size(value, budget)).sum())?;
+        if has_key {
+            budget
+                .charge_key_operation()
+                .map_err(|wrong| ours(&wrong))?;
+        }
+        let made = work.call(state, &args)?;
+        charge(size(&made, budget))?;
+        Ok(made)
+    };
+    environment.add_filter(name, metered);
+}
 
 pub(super) fn add_all(environment: &mut Environment<'static>) {
     add_encodings(environment);
+    add_json(environment);
     add_digests(environment);
     add_parts(environment);
     add_texts(environment);
-    add_parts(environment);
     add_numbers(environment);
     let by_key: [(&str, crypto::ByKey); 6] = [
         ("ecdsa_sha256", crypto::ecdsa_sha256),
@@ -128,11 +106,12 @@ pub(super) fn add_all(environment: &mut Environment<'static>) {
         ("rsa_sha512", crypto::rsa_sha512),
     ];
     for (name, work) in by_key {
-        environment.add_filter(name, move |value: Value, key: Value| {
+        add(environment, name, move |value: Value, key: Value| {
             bytes_with_key(&value, &key, work)
         });
     }
-    environment.add_filter(
+    add(
+        environment,
         "rsa_encrypt_oaep",
         |value: Value, key: Value, digest: Option<Value>| {
             let digest = digest.map_or_else(|| Ok("sha256".to_owned()), |digest| text(&digest))?;
@@ -141,23 +120,23 @@ pub(super) fn add_all(environment: &mut Environment<'static>) {
             })
         },
     );
-    environment.add_filter("spki_sha256", |pem: Value| -> Outcome {
+    add(environment, "spki_sha256", |pem: Value| -> Outcome {
         let spki = keys::public_key_info(&text(&pem)?).map_err(|wrong| ours(&wrong))?;
         Ok(Bytes::value(crypto::sha256(&spki)))
     });
 }
 
 fn add_encodings(environment: &mut Environment<'static>) {
-    environment.add_filter("base64", |value: Value| -> Outcome {
+    add(environment, "base64", |value: Value| -> Outcome {
         Ok(STANDARD.encode(data(&value)?).into())
     });
-    environment.add_filter("base64url", |value: Value| -> Outcome {
+    add(environment, "base64url", |value: Value| -> Outcome {
         Ok(URL_SAFE_NO_PAD.encode(data(&value)?).into())
     });
-    environment.add_filter("hex", |value: Value| -> Outcome {
+    add(environment, "hex", |value: Value| -> Outcome {
         Ok(crypto::hex(&data(&value)?).into())
     });
-    environment.add_filter("from_base64", |value: Value| -> Outcome {
+    add(environment, "from_base64", |value: Value| -> Outcome {
         let text = text(&value)?;
         let text = text.trim_end_matches('=');
         STANDARD_NO_PAD
@@ -165,7 +144,7 @@ fn add_encodings(environment: &mut Environment<'static>) {
             .map(Bytes::value)
             .map_err(|_| ours("is not base64"))
     });
-    environment.add_filter("from_base64url", |value: Value| -> Outcome {
+    add(environment, "from_base64url", |value: Value| -> Outcome {
         let text = text(&value)?;
         let text = text.trim_end_matches('=');
         URL_SAFE_NO_PAD
@@ -173,32 +152,47 @@ fn add_encodings(environment: &mut Environment<'static>) {
             .map(Bytes::value)
             .map_err(|_| ours("is not base64url"))
     });
-    environment.add_filter("from_hex", |value: Value| -> Outcome {
+    add(environment, "from_hex", |value: Value| -> Outcome {
         crypto::from_hex(&text(&value)?)
             .map(Bytes::value)
             .ok_or_else(|| ours("is not hex"))
     });
-    environment.add_filter("utf8", |value: Value| -> Outcome {
+    add(environment, "utf8", |value: Value| -> Outcome {
         String::from_utf8(data(&value)?)
             .map(Value::from)
             .map_err(|_| ours("is not UTF-8"))
     });
-    environment.add_filter("urlencode", |value: Value| -> Outcome {
+    add(environment, "urlencode", |value: Value| -> Outcome {
         Ok(rfc3986(&text(&value)?).into())
     });
-    environment.add_filter("form_urlencode", |value: Value| -> Outcome {
+    add(environment, "form_urlencode", |value: Value| -> Outcome {
         Ok(form_component(&text(&value)?).into())
     });
-    environment.add_filter("json", |value: Value| -> Outcome {
+}
+
+fn add_json(environment: &mut Environment<'static>) {
+    add(environment, "json", |value: Value| -> Outcome {
         let json = json_of(&value).map_err(|wrong| ours(&wrong))?.to_string();
         sized(json)
     });
-    environment.add_filter("from_json", |value: Value| -> Outcome {
-        let json: serde_json::Value =
-            serde_json::from_str(&text(&value)?).map_err(|_| ours("is not JSON"))?;
-        Ok(value_of(&json))
-    });
-    environment.add_filter("zlib", |value: Value| -> Outcome {
+    add(
+        environment,
+        "from_json",
+        |state: &State<'_, '_>, value: Value| -> Outcome {
+            let budget = state.lookup(BUDGET);
+            let budget = budget
+                .as_ref()
+                .and_then(|budget| budget.downcast_object_ref::<Budget>());
+            let left = Cell::new(budget.map_or(MOST_VALUES, Budget::values_left));
+            let json = bounded_json::read(&text(&value)?, &left)
+                .ok_or_else(|| ours("is not JSON, or has too many values"))?;
+            if let Some(budget) = budget {
+                budget.set_values_left(left.get());
+            }
+            Ok(value_of(&json))
+        },
+    );
+    add(environment, "zlib", |value: Value| -> Outcome {
         Ok(Bytes::value(
             crypto::zlib(&data(&value)?).ok_or_else(|| ours("cannot be compressed"))?,
         ))
@@ -214,7 +208,7 @@ fn add_digests(environment: &mut Environment<'static>) {
         ("sha512", crypto::sha512),
     ];
     for (name, digest) in digests {
-        environment.add_filter(name, move |value: Value| -> Outcome {
+        add(environment, name, move |value: Value| -> Outcome {
             Ok(Bytes::value(digest(&data(&value)?)))
         });
     }
@@ -226,37 +220,46 @@ fn add_digests(environment: &mut Environment<'static>) {
         ("hmac_sha512", crypto::hmac_sha512),
     ];
     for (name, mac) in macs {
-        environment.add_filter(name, move |value: Value, key: Value| -> Outcome {
-            Ok(Bytes::value(mac(&data(&key)?, &data(&value)?)))
-        });
+        add(
+            environment,
+            name,
+            move |value: Value, key: Value| -> Outcome {
+                Ok(Bytes::value(mac(&data(&key)?, &data(&value)?)))
+            },
+        );
     }
 }
 
 fn add_texts(environment: &mut Environment<'static>) {
-    environment.add_filter("upper", |value: Value| -> Outcome {
+    add(environment, "upper", |value: Value| -> Outcome {
         sized(text(&value)?.to_uppercase())
     });
-    environment.add_filter("lower", |value: Value| -> Outcome {
+    add(environment, "lower", |value: Value| -> Outcome {
         sized(text(&value)?.to_lowercase())
     });
-    environment.add_filter("trim", |value: Value| -> Outcome {
+    add(environment, "trim", |value: Value| -> Outcome {
         Ok(text(&value)?.trim().into())
     });
-    environment.add_filter("string", |value: Value| -> Outcome {
+    add(environment, "string", |value: Value| -> Outcome {
         text(&value).map(Value::from)
     });
-    environment.add_filter("default", |value: Value, other: Value| -> Value {
-        if value.is_none() || value.is_undefined() {
-            other
-        } else {
-            value
-        }
-    });
+    add(
+        environment,
+        "default",
+        |value: Value, other: Value| -> Value {
+            if value.is_none() || value.is_undefined() {
+                other
+            } else {
+                value
+            }
+        },
+    );
 }
 
 /// Filters that take a text apart.
 fn add_parts(environment: &mut Environment<'static>) {
-    environment.add_filter(
+    add(
+        environment,
         "split",
         |value: Value, separator: Value, index: Value| -> Outcome {
             let (whole, separator) = (text(&value)?, text(&separator)?);
@@ -277,7 +280,8 @@ fn add_parts(environment: &mut Environment<'static>) {
                 .ok_or_else(|| ours("split finds no part with this index"))
         },
     );
-    environment.add_filter(
+    add(
+        environment,
         "replace",
         |value: Value, from: Value, to: Value| -> Outcome {
             let (whole, from, to) = (text(&value)?, text(&from)?, text(&to)?);
@@ -290,7 +294,8 @@ fn add_parts(environment: &mut Environment<'static>) {
             sized(whole.replace(&from, &to))
         },
     );
-    environment.add_filter(
+    add(
+        environment,
         "slice",
         |value: Value, start: Value, length: Value| -> Outcome {
             let whole = text(&value)?;
@@ -310,10 +315,10 @@ fn add_parts(environment: &mut Environment<'static>) {
 }
 
 fn add_numbers(environment: &mut Environment<'static>) {
-    environment.add_filter("int", |value: Value| -> Outcome {
+    add(environment, "int", |value: Value| -> Outcome {
         number(&value).map(Value::from)
     });
-    environment.add_filter("float", |value: Value| -> Outcome {
+    add(environment, "float", |value: Value| -> Outcome {
         let float = text(&value)?
             .trim()
             .parse::<f64>()
@@ -323,19 +328,24 @@ fn add_numbers(environment: &mut Environment<'static>) {
             .map(Value::from)
             .ok_or_else(|| ours("is not a number"))
     });
-    environment.add_filter("bool", |value: Value| -> Outcome {
+    add(environment, "bool", |value: Value| -> Outcome {
         match text(&value)?.trim().to_lowercase().as_str() {
             "true" | "1" | "yes" => Ok(true.into()),
             "false" | "0" | "no" | "" => Ok(false.into()),
             _ => Err(ours("is not true or false")),
         }
     });
-    environment.add_filter("add", |value: Value, other: Value| -> Outcome {
-        let sum = number(&value)?.checked_add(number(&other)?);
-        sum.map(Value::from)
-            .ok_or_else(|| ours("is too large a number"))
-    });
-    environment.add_filter(
+    add(
+        environment,
+        "add",
+        |value: Value, other: Value| -> Outcome {
+            let sum = number(&value)?.checked_add(number(&other)?);
+            sum.map(Value::from)
+                .ok_or_else(|| ours("is too large a number"))
+        },
+    );
+    add(
+        environment,
         "date",
         |value: Value, format: Value, zone: Option<Value>| -> Outcome {
             let zone = zone.map(|zone| text(&zone)).transpose()?;

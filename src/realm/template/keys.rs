@@ -50,7 +50,27 @@ pub(super) fn rsa(text: &str) -> Result<KeyPair, String> {
         PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
         PrivateKeyDer::Sec1(_) | _ => return Err("the key is not an RSA private key".to_owned()),
     };
-    read.map_err(|_| "the key is not an RSA private key of 2048 to 8192 bits".to_owned())
+    let key = read
+        .map_err(|_| format!("the key is not an RSA private key of 2048 to {LONGEST_RSA} bits"))?;
+    if key.public_modulus_len() * 8 > LONGEST_RSA {
+        return Err(too_long());
+    }
+    Ok(key)
+}
+
+/// The longest RSA private key, in bits: one of twice the length takes ten times as long to sign.
+const LONGEST_RSA: usize = 4096;
+
+fn too_long() -> String {
+    format!("the RSA key has more than {LONGEST_RSA} bits: make one of 2048 to {LONGEST_RSA} bits")
+}
+
+/// What is wrong with a text that is an RSA private key, before it is used.
+pub(crate) fn doubt(text: &str) -> Option<String> {
+    // PEM of a key of 4096 bits is longer.
+    let is_long = text.len() > 3000 && text.contains("PRIVATE KEY-----");
+    let wrong = is_long.then(|| rsa(text).err()).flatten();
+    wrong.filter(|wrong| *wrong == too_long())
 }
 
 pub(super) fn public_rsa(text: &str) -> Result<PublicEncryptingKey, String> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::patch::{LARGEST_CREDENTIAL, MOST_CREDENTIALS, NextValue, Patch};
 use crate::json::{Issues, Object};
-use crate::realm::is_name;
+use crate::realm::{is_name, key_doubt};
 use crate::secret::{is_mask, numbered};
 
 /// All of an object at `place`; a patch is `None` for a masked value, which leaves the stored one.
@@ -60,6 +60,9 @@ pub(super) fn credential_patch(
         Some(Value::String(text)) if text.is_empty() => Some(Patch::Clear),
         Some(Value::String(text)) if is_mask(text) => None,
         Some(Value::String(text)) if text.len() <= LARGEST_CREDENTIAL => {
+            if let Some(doubt) = key_doubt(text) {
+                issues.add(pointer, doubt);
+            }
             Some(Patch::Set(text.clone()))
         }
         Some(Value::String(_)) => {

@@ -149,33 +149,42 @@ impl Renewal {
         })
     }
 
-    async fn base(
+    pub(super) async fn base(
         &self,
         id: &SecretId,
         name: &BaseName,
         cause: Cause,
     ) -> Result<TokenAnswer, ServiceError> {
-        let base = &name.secret;
-        match Box::pin(self.renew(base, cause)).await {
+        let base = &name.shown;
+        match Box::pin(self.renew(&name.secret, cause)).await {
             Err(ServiceError::Fetch(failure)) => {
                 let detail = format!(
-                    "the token of {base}, on which that of {id} depends: {}",
+                    "the token of secret {base}, on which that of {id} depends: {}",
                     failure.detail
                 );
                 Err(ServiceError::Fetch(Failure { detail, ..failure }))
             }
             Err(ServiceError::UnknownSecret(_)) => Err(unknown(id, base)),
+            Err(ServiceError::StoredRealm(_)) => {
+                let detail = format!(
+                    "the stored definition of the realm of secret {base}, on which {id} depends, is not valid: save it again"
+                );
+                Err(ServiceError::Fetch(Failure::new(
+                    FailureKind::Config,
+                    detail,
+                )))
+            }
             other => other,
         }
     }
 
     /// Refuses a chain that comes back to where it began, or is too long.
     async fn demand_end(&self, id: &SecretId, names: &[BaseName]) -> Result<(), ServiceError> {
-        let mut level: Vec<SecretId> = names.iter().map(|name| name.secret.clone()).collect();
+        let mut level: Vec<BaseName> = names.to_vec();
         for _ in 0..DEEPEST {
             let mut next = Vec::new();
             for base in level {
-                if base == *id {
+                if base.secret == *id {
                     let detail = format!(
                         "secret {id} depends on itself, by depends_on of its realm and others"
                     );
@@ -184,12 +193,11 @@ impl Renewal {
                         detail,
                     )));
                 }
-                let view = match self.view(&base).await {
-                    Err(ServiceError::UnknownSecret(_)) => return Err(unknown(id, &base)),
+                let view = match self.view(&base.secret).await {
+                    Err(ServiceError::UnknownSecret(_)) => return Err(unknown(id, &base.shown)),
                     other => other?,
                 };
-                let names = view.bases().map_err(ServiceError::Fetch)?;
-                next.extend(names.into_iter().map(|name| name.secret));
+                next.extend(view.bases().map_err(ServiceError::Fetch)?);
             }
             if next.is_empty() {
                 return Ok(());
@@ -204,7 +212,7 @@ impl Renewal {
     }
 }
 
-fn unknown(id: &SecretId, base: &SecretId) -> ServiceError {
+fn unknown(id: &SecretId, base: &str) -> ServiceError {
     let detail = format!("secret {id} depends on secret {base}, which does not exist");
     ServiceError::Fetch(Failure::new(FailureKind::Config, detail))
 }

@@ -16,7 +16,7 @@ use super::turn::{Broken, nothing_to_fetch};
 use crate::clock::{Clock, Timestamp};
 use crate::failpoint::crash_point;
 use crate::failure::{Failure, FailureKind};
-use crate::realm::{Facts, Fetched, RawResponse, Request, Run, Saved};
+use crate::realm::{Facts, Fetched, RawResponse, Request, Run, RunLimits, Saved};
 use crate::secret::SecretId;
 use crate::store::{Grant, Intent, Lease, Store, StoreError};
 use crate::tasks::Tasks;
@@ -43,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) instance: String,
     /// By how much a lease outlives the fetch it is for.
     pub(super) margin: Duration,
+    /// The bytes that all responses of one fetch may have together.
+    pub(super) response_bytes: usize,
     /// Whose responses are late, and since when.
     pub(super) late: Late,
 }
@@ -128,15 +130,18 @@ impl Exchange {
     ) -> Exchanged {
         let begun = view.definition.recipe().map(|recipe| recipe.begin(facts));
         let mut run = match begun {
-            Some(Ok(run)) => run,
+            Some(Ok(run)) => run.within(self.limits(times.end)),
             Some(Err(failure)) => return Exchanged::of(failure),
             None => return Exchanged::of(nothing_to_fetch()),
         };
         let outcome = self.send_all((lease, view), &mut run, times, waiting).await;
-        let outcome = outcome.map_err(|broken| match broken {
-            Broken::Failed(failure) => Broken::Failed(run.masked(failure)),
-            other @ (Broken::Store(_) | Broken::Overtaken | Broken::OutOfTime) => other,
-        });
+        let outcome = match outcome {
+            Err(Broken::Failed(failure)) => {
+                let masked = self.compute(&mut run, |run| run.masked(failure));
+                Err(Broken::Failed(masked.await))
+            }
+            other => other,
+        };
         Exchanged {
             outcome,
             steps: run.steps(),
@@ -152,7 +157,7 @@ impl Exchange {
         waiting: &mut Waiting,
     ) -> Result<Fetched, Broken> {
         let mut grant = view.grant();
-        while let Some(request) = run.next_request()? {
+        while let Some(request) = self.compute(run, Run::next_request).await? {
             let is_first = run.steps() == 0;
             let intent = if request.spends {
                 let intended = self.intend((lease, view), &mut grant, times.whole, is_first);
@@ -164,7 +169,7 @@ impl Exchange {
             };
             let sent = self.send(&lease.id, &request, times, waiting).await;
             crash_point("step_answered");
-            match sent.and_then(|raw| run.take(raw)) {
+            match self.take(run, sent).await {
                 Ok(saved) => {
                     self.save_grant(lease, view, &mut grant, (intent, saved))
                         .await?;
@@ -177,8 +182,49 @@ impl Exchange {
         }
         Ok(Fetched {
             grant_expires_at: grant.expires_at,
-            ..run.finish()?
+            ..self.compute(run, Run::finish).await?
         })
+    }
+
+    /// The bounds of a run that ends then.
+    pub(super) fn limits(&self, end: tokio::time::Instant) -> RunLimits {
+        RunLimits {
+            response_bytes: self.response_bytes,
+            is_over: Arc::new(move || tokio::time::Instant::now() >= end),
+        }
+    }
+
+    /// A token that is worked out without a request.
+    pub(super) async fn work_out(
+        &self,
+        run: Run<'_>,
+        timeout: Duration,
+    ) -> Result<Fetched, Broken> {
+        let end = tokio::time::Instant::now() + timeout;
+        let mut run = run.within(self.limits(end));
+        let outcome = self.compute(&mut run, Run::finish).await;
+        outcome.map_err(|failure| Broken::Failed(run.masked(failure)))
+    }
+
+    /// Evaluates what came of a request.
+    pub(super) async fn take(
+        &self,
+        run: &mut Run<'_>,
+        sent: Result<RawResponse, Failure>,
+    ) -> Result<Saved, Failure> {
+        let raw = sent?;
+        let is_costly = run.is_costly(Some(&raw));
+        self.tasks.compute(is_costly, || run.take(raw)).await
+    }
+
+    /// Works out a part of a run, not at the cost of those who are served.
+    pub(super) async fn compute<'a, T>(
+        &self,
+        run: &mut Run<'a>,
+        work: impl FnOnce(&mut Run<'a>) -> T,
+    ) -> T {
+        let is_costly = run.is_costly(None);
+        self.tasks.compute(is_costly, || work(run)).await
     }
 
     /// Sends a request. When its time is over, and it spends a grant, those who wait are told so,

@@ -42,12 +42,12 @@ impl Renewal {
         let started = self.parts.clock.now();
         let forced = cause.is_forced() && view.usable(started).is_some();
         let facts = view.facts(&lease.id, forced, started, turn.bases.tokens());
-        let mut run = match recipe.begin(facts.clone()) {
+        let run = match recipe.begin(facts.clone()) {
             Ok(run) => run,
             Err(failure) => return self.note_failure(turn, failure).await,
         };
         if !recipe.calls() {
-            let outcome = run.finish().map_err(Broken::from);
+            let outcome = self.exchange.work_out(run, self.timeout(view)).await;
             return self.end_fetch(turn, outcome, started).await;
         }
         let by_hand = cause == Cause::Retry;

@@ -9,13 +9,17 @@ use serde_json::{Value as Json, json};
 use super::ledger::{Admission, Ask};
 use super::{Renewal, View};
 use crate::clock::millis;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, ProviderSays};
 use crate::realm::{Definition, Expiry, Facts, Fetched, Recipe, Rehearsed, Reissue, Run};
 use crate::secret::{Credentials, SecretId};
 use crate::service::ServiceError;
 use crate::service::cause::Cause;
+use crate::service::hosts::demand_confirmed;
 use crate::store::CallRow;
 use crate::token::TokenText;
+
+/// The most trials at once: each may cost as much as a whole fetch.
+pub(super) const MOST_AT_ONCE: usize = 4;
 
 /// What to try.
 #[derive(Clone, Debug)]
@@ -28,6 +32,10 @@ pub struct Trial {
     pub tokens: BTreeMap<String, TokenText>,
     /// Whether to send what a forced refresh sends.
     pub forced: bool,
+    /// Whether it is the definition of a saved realm.
+    pub is_saved: bool,
+    /// Hosts that what is stored may go to in this trial.
+    pub confirm_hosts: Vec<String>,
 }
 
 /// The values of a trial.
@@ -45,10 +53,14 @@ pub enum TrialInputs {
 }
 
 /// What happened.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TrialReport {
     /// Each request with its response and how long it took.
     pub steps: Vec<Json>,
+    /// The same without values.
+    structures: Vec<Json>,
+    /// Whether the failure's code is the provider's.
+    has_provider_code: bool,
     /// What was looked for, where, and whether it was found.
     pub findings: Vec<Json>,
     /// A token came out; it is not handed out.
@@ -59,16 +71,55 @@ pub struct TrialReport {
     pub warnings: Vec<String>,
 }
 
+/// What of a trial is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// No value at all: what was asked, what came, and of which kinds.
+    Structure,
+    /// Values too, secrets masked: only of trials in which nothing stored was used.
+    Values,
+}
+
+impl TrialReport {
+    /// The report without any value that was stored, rendered or answered.
+    #[must_use]
+    pub fn structure(mut self) -> Self {
+        self.steps = std::mem::take(&mut self.structures);
+        for finding in &mut self.findings {
+            if let Some(finding) = finding.as_object_mut() {
+                finding.remove("value");
+            }
+        }
+        self.token = self
+            .token
+            .map(|token| json!({"outputs": token.get("outputs")}));
+        let has_code = self.has_provider_code;
+        self.failure = self.failure.map(|failure| Failure {
+            provider: ProviderSays {
+                code: failure.provider.code.filter(|_| has_code),
+                message: None,
+            },
+            ..failure
+        });
+        self
+    }
+}
+
 impl Renewal {
-    /// Runs a definition once.
+    /// Runs a definition once. Where anything stored is used, structure is all that is shown.
     ///
     /// # Errors
-    /// `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
+    /// `TooManyTrials`, `HostsChanged`; `Invalid`: a stored grant would be spent; `UnknownSecret`, `Store`; `Fetch` when a
     /// base token cannot be had.
     pub(in crate::service) async fn try_definition(
         &self,
         trial: Trial,
+        shows: Shows,
     ) -> Result<TrialReport, ServiceError> {
+        let _leave = self
+            .trials
+            .try_acquire()
+            .map_err(|_| ServiceError::TooManyTrials(MOST_AT_ONCE))?;
         let Some(recipe) = trial.definition.recipe() else {
             return Err(ServiceError::invalid(
                 "/config",
@@ -89,7 +140,8 @@ impl Renewal {
             return Err(ServiceError::invalid("/inputs", detail));
         }
         warnings.extend(trial.definition.warnings());
-        let facts = self.trial_facts(&trial, recipe, view.as_ref()).await?;
+        demand_hosts(&trial, recipe, view.as_ref().map(|(_, view)| view))?;
+        let (facts, uses_stored) = self.trial_facts(&trial, recipe, view.as_ref()).await?;
         let call = match &view {
             Some((id, view)) if recipe.calls() => Some(self.admit_trial(id, view).await?),
             _ => None,
@@ -100,15 +152,21 @@ impl Renewal {
             self.record_trial(&call, began.elapsed(), report.failure.as_ref())
                 .await;
         }
-        Ok(report)
+        Ok(if uses_stored || shows == Shows::Structure {
+            report.structure()
+        } else {
+            report
+        })
     }
 
+    /// What it starts from, and whether anything of it was stored.
     async fn trial_facts(
         &self,
         trial: &Trial,
         recipe: &Recipe,
         view: Option<&(SecretId, View)>,
-    ) -> Result<Facts, ServiceError> {
+    ) -> Result<(Facts, bool), ServiceError> {
+        let mut uses_stored = view.is_some();
         let (id, inputs, has_saved) = match (&trial.with, view) {
             (TrialInputs::Given { inputs, grant }, _) => {
                 let mut values = inputs.clone();
@@ -127,12 +185,14 @@ impl Renewal {
         };
         let mut tokens = trial.tokens.clone();
         for base in recipe.bases(&inputs).map_err(ServiceError::Fetch)? {
-            if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias) {
-                let answer = Box::pin(self.renew(&base.secret, Cause::Miss)).await?;
+            if let std::collections::btree_map::Entry::Vacant(e) = tokens.entry(base.alias.clone())
+            {
+                let answer = self.base(&id, &base, Cause::Miss).await?;
+                uses_stored = true;
                 e.insert(answer.token);
             }
         }
-        Ok(Facts {
+        let facts = Facts {
             secret: id,
             inputs,
             tokens,
@@ -141,7 +201,8 @@ impl Renewal {
             now: self.parts.clock.now(),
             uuid: uuid::Uuid::new_v4().to_string(),
             nonce: uuid::Uuid::new_v4().simple().to_string(),
-        })
+        };
+        Ok((facts, uses_stored))
     }
 
     /// A call with stored credentials counts like any other.
@@ -186,14 +247,17 @@ impl Renewal {
         warnings: Vec<String>,
     ) -> TrialReport {
         let mut report = TrialReport {
-            steps: Vec::new(),
-            findings: Vec::new(),
-            token: None,
-            failure: None,
+            has_provider_code: recipe.codes_come_from_answers(),
             warnings,
+            ..TrialReport::default()
         };
+        let end = tokio::time::Instant::now()
+            + recipe
+                .policy()
+                .timeout
+                .unwrap_or(self.settings.fetch_timeout);
         let mut run = match recipe.begin(facts) {
-            Ok(run) => run,
+            Ok(run) => run.within(self.exchange.limits(end)),
             Err(failure) => {
                 return TrialReport {
                     failure: Some(failure),
@@ -201,21 +265,30 @@ impl Renewal {
                 };
             }
         };
-        let outcome = self.send_all(&mut run, &mut report.steps).await;
-        report.findings = run.findings(outcome.as_ref().ok());
-        match outcome {
-            Ok(fetched) => report.token = Some(described(&fetched)),
-            Err(failure) => report.failure = Some(run.masked(failure)),
-        }
-        report
+        let outcome = self.send_all(&mut run, end, &mut report).await;
+        self.exchange
+            .compute(&mut run, |run| {
+                report.findings = run.findings(outcome.as_ref().ok());
+                match outcome {
+                    Ok(fetched) => report.token = Some(described(&fetched)),
+                    Err(failure) => report.failure = Some(run.masked(failure)),
+                }
+                report
+            })
+            .await
     }
 
-    async fn send_all(&self, run: &mut Run<'_>, steps: &mut Vec<Json>) -> Result<Fetched, Failure> {
-        let timeout = run.timeout().unwrap_or(self.settings.fetch_timeout);
-        let end = tokio::time::Instant::now() + timeout;
-        while let Some(request) = run.next_request()? {
+    async fn send_all(
+        &self,
+        run: &mut Run<'_>,
+        end: tokio::time::Instant,
+        report: &mut TrialReport,
+    ) -> Result<Fetched, Failure> {
+        let exchange = &self.exchange;
+        while let Some(request) = exchange.compute(run, Run::next_request).await? {
             let began = tokio::time::Instant::now();
             let shown = Rehearsed::of(&request, false);
+            let written = run.request_structure();
             let sent = self
                 .parts
                 .upstream
@@ -223,13 +296,39 @@ impl Renewal {
                 .await;
             let duration_ms = millis(began.elapsed());
             let came = sent.is_ok();
-            let taken = sent.and_then(|raw| run.take(raw));
-            let response = run.shown_response().filter(|_| came);
-            steps.push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
+            let taken = exchange.take(run, sent).await;
+            let (response, shape) = exchange
+                .compute(run, |run| (run.shown_response(), run.response_structure()))
+                .await;
+            let (response, shape) = (response.filter(|_| came), shape.filter(|_| came));
+            report
+                .steps
+                .push(json!({"request": shown, "answer": response, "duration_ms": duration_ms}));
+            report
+                .structures
+                .push(json!({"request": written, "answer": shape, "duration_ms": duration_ms}));
             taken?;
         }
-        run.finish()
+        exchange.compute(run, Run::finish).await
     }
+}
+
+/// A trial of a definition that is not saved sends what is stored only where the saved one does, or
+/// where it is confirmed.
+fn demand_hosts(trial: &Trial, recipe: &Recipe, view: Option<&View>) -> Result<(), ServiceError> {
+    let saved = view.and_then(|view| view.definition.recipe());
+    let is_given = |alias: &str| trial.tokens.contains_key(alias);
+    let borrows =
+        !recipe.aliases().all(is_given) && saved.is_none_or(|saved| !saved.depends_like(recipe));
+    if trial.is_saved || (view.is_none() && !borrows) {
+        return Ok(());
+    }
+    let before = saved.filter(|_| !borrows).map(Recipe::origins);
+    demand_confirmed(
+        &before.unwrap_or_default(),
+        &recipe.origins(),
+        &trial.confirm_hosts,
+    )
 }
 
 /// What is told of a token that came out.
