@@ -36,7 +36,7 @@ mod tokens;
 mod upkeep;
 
 pub use answer::{Refused, Stale, TokenAnswer};
-pub use api_keys::{ApiKeyEdit, ApiKeys, HeldKey, MadeApiKey, NewApiKey};
+pub use api_keys::{ApiKeyEdit, ApiKeys, HeldKey, MadeApiKey, NewApiKey, RateLeft};
 pub use calls::Calls;
 pub use cause::Cause;
 pub(crate) use edit::read_confirmed;

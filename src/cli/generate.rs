@@ -8,8 +8,8 @@ use clap::Args;
 
 use crate::realm::{reference, schema};
 
-const HEAD: &str = include_str!("generate/roles_head.md");
-const HEAD_ZH: &str = include_str!("generate/roles_head.zh-CN.md");
+const HEAD: &str = include_str!("generate/roles_head.txt");
+const HEAD_ZH: &str = include_str!("generate/roles_head.zh-CN.txt");
 
 #[derive(Debug, Args)]
 pub(super) struct GenerateArgs {

@@ -7,7 +7,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use super::caller::Standing;
-use super::gate::{self, Gate};
+use super::gate::{self, Admission, Gate};
 use super::peer::Peer;
 use super::{Api, hit, observe, router};
 
@@ -35,15 +35,20 @@ impl Door {
     {
         let began = Instant::now();
         let metrics = &self.api.metrics;
-        let said = self.gate.admit(&request, peer);
-        if let Ok(Standing::Known(caller)) = &said
+        let Admission { said, left } = self.gate.admit(&request, peer);
+        let mut answer = if let Ok(Standing::Known(caller)) = &said
             && let Some((answer, asked)) = hit::answer(&self.api, caller, &request)
         {
             asked.count(metrics, began);
-            return observe::with_given_id(request.headers(), answer);
+            observe::with_given_id(request.headers(), answer)
+        } else {
+            gate::note(&mut request, said);
+            let request = request.map(Body::new);
+            observe::routed(metrics, &self.router, request, began).await
+        };
+        if let Some(left) = left {
+            gate::tell_rate(left, answer.headers_mut());
         }
-        gate::note(&mut request, said);
-        let request = request.map(Body::new);
-        observe::routed(metrics, &self.router, request, began).await
+        answer
     }
 }

@@ -18,9 +18,9 @@ use super::caller::{Caller, Standing};
 use super::peer::{Origin, Peer, origin};
 use super::{Problem, guard};
 use crate::api_key::Scopes;
-use crate::clock::Clock;
+use crate::clock::{Clock, whole_seconds};
 use crate::networks::Networks;
-use crate::service::ApiKeys;
+use crate::service::{ApiKeys, RateLeft};
 use crate::telemetry::{Metrics, SignIn};
 
 /// What callers without an API key may do.
@@ -51,6 +51,32 @@ struct Parts {
     failures: DefaultKeyedRateLimiter<Option<IpAddr>>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+}
+
+/// What the gate says of a request.
+pub(super) struct Admission {
+    /// Who sent it; or the answer to a request that gets no other, whatever its route.
+    pub(super) said: Result<Standing, Problem>,
+    /// What its API key has left of its rate, if the caller should know.
+    pub(super) left: Option<RateLeft>,
+}
+
+/// Tells a caller of its rate: `RateLimit` and `RateLimit-Policy` of
+/// draft-ietf-httpapi-ratelimit-headers-11.
+pub(super) fn tell_rate(left: RateLeft, headers: &mut HeaderMap) {
+    const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+    let RateLeft { limit, left, wait } = left;
+    let seconds = whole_seconds(wait).max(1);
+    let fields = [
+        (POLICY, format!("\"default\";q={limit};w=1")),
+        (RATE_LIMIT, format!("\"default\";r={left};t={seconds}")),
+    ];
+    for (name, value) in fields {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Refused before any route.
@@ -86,33 +112,48 @@ impl Gate {
     }
 
     /// Who sent a request.
-    ///
-    /// # Errors
-    /// The answer to a request that gets no other, whatever its route.
-    pub(super) fn admit<B>(
+    pub(super) fn admit<B>(&self, request: &http::Request<B>, peer: &Peer) -> Admission {
+        match self.stand(request, peer) {
+            Ok((standing, left)) => Admission {
+                said: Ok(standing),
+                left,
+            },
+            Err((problem, left)) => Admission {
+                said: Err(problem),
+                left,
+            },
+        }
+    }
+
+    fn stand<B>(
         &self,
         request: &http::Request<B>,
         peer: &Peer,
-    ) -> Result<Standing, Problem> {
-        demand_small_head(request)?;
-        demand_one_host(request)?;
+    ) -> Result<(Standing, Option<RateLeft>), (Problem, Option<RateLeft>)> {
+        let plain = |problem| (problem, None);
+        let unpaced = |standing| (standing, None);
+        demand_small_head(request).map_err(plain)?;
+        demand_one_host(request).map_err(plain)?;
         let headers = request.headers();
         let caller = match shown(headers) {
             Shown::Key(key) => self.0.api_keys.verify(key),
-            Shown::Nothing => match peer.certificate {
-                Some(certificate) => self.0.api_keys.find_by_certificate(&certificate),
-                None => return self.keyless(request, peer),
-            },
+            Shown::Nothing => {
+                let Some(certificate) = &peer.certificate else {
+                    let standing = self.keyless(request, peer).map_err(plain)?;
+                    return Ok(unpaced(standing));
+                };
+                self.0.api_keys.find_by_certificate(certificate)
+            }
             Shown::Nonsense => None,
         };
         let Some(key) = caller else {
-            return Ok(self.unknown_key(headers, peer));
+            return Ok(unpaced(self.unknown_key(headers, peer)));
         };
         self.0.metrics.count_sign_in(SignIn::Ok);
         key.note_use(self.0.clock.now(), || self.address(headers, peer));
         match key.pace() {
-            Ok(()) => Ok(Standing::Known(Caller::Key(key))),
-            Err(wait) => Err(Problem::too_fast(key.rate(), wait)),
+            Ok(left) => Ok((Standing::Known(Caller::Key(key)), left)),
+            Err(left) => Err((Problem::too_fast(key.rate(), left.wait), Some(left))),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::held::Held;
-pub use self::held::HeldKey;
+pub use self::held::{HeldKey, RateLeft};
 use super::ServiceError;
 use super::edit::Patch;
 use super::realms::{WRITE_TRIES, too_many_writers};

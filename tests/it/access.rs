@@ -554,6 +554,8 @@ async fn a_key_may_be_slowed_down_and_wrong_keys_are() {
     let second = ask(&server, "get", "/api/log", Some(key)).await;
     assert_eq!(second.problem(), (429, "rate_limited"));
     assert_eq!(second.headers["retry-after"], "1");
+    assert_eq!(second.headers["ratelimit-policy"], "\"default\";q=1;w=1");
+    assert_eq!(second.headers["ratelimit"], "\"default\";r=0;t=1");
     let wrong = ApiKey::generate().unwrap();
     let mut seen = Vec::new();
     for _ in 0..200 {
@@ -638,4 +640,24 @@ async fn what_is_wrong_with_a_new_key_is_named() {
             .await;
         assert_eq!(refused.places(), [place], "{body}");
     }
+}
+
+#[tokio::test]
+async fn near_its_rate_a_caller_is_told_of_it() {
+    let world = World::new().await;
+    let (server, admin) = locked(&world).await;
+    let paced = json!({"role": "operator", "rate": "10/s"});
+    let made = server
+        .ask(Method::POST, "/api/keys", Some(&admin), Some(&paced))
+        .await;
+    let key = made.body["key"].as_str().unwrap();
+    let first = ask(&server, "get", "/healthz", Some(key)).await;
+    assert!(!first.headers.contains_key("ratelimit"));
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        let reply = ask(&server, "get", "/healthz", Some(key)).await;
+        told.push((reply.status, reply.headers.get("ratelimit").cloned()));
+    }
+    let near = told.iter().find(|(_, told)| told.is_some()).unwrap();
+    assert_eq!(near.0, 200, "before it is refused: {told:?}");
 }

@@ -133,13 +133,8 @@ async fn a_certificate_is_replaced_while_connections_go_on() {
     let ready = |client: &reqwest::Client| {
         let asked = client.get(secure(&program, "/readyz")).send();
         async move {
-            Ok::<_, reqwest::Error>(
-                asked
-                    .await?
-                    .text()
-                    .await
-                    .map(|text| serde_json::from_str::<Value>(&text).unwrap())?,
-            )
+            let text = asked.await?.text().await?;
+            Ok::<Value, reqwest::Error>(serde_json::from_str(&text).unwrap())
         }
     };
     assert_eq!(ready(&kept).await.unwrap()["status"], "ok");
@@ -281,7 +276,7 @@ async fn until_closed(program: &Program, bytes: &[u8]) -> (String, Duration) {
     let mut answer = Vec::new();
     let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     // The other end may have reset it.
-    let _ = read.expect("the connection is not closed");
+    assert!(read.is_ok(), "the connection is not closed");
     (
         String::from_utf8_lossy(&answer).into_owned(),
         began.elapsed(),

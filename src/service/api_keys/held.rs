@@ -9,10 +9,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use governor::DefaultDirectRateLimiter;
-use governor::Quota;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 
 use crate::api_key::{ApiKey, ApiKeyId, KeyHash, Rate, Role, Scopes};
 use crate::clock::Timestamp;
@@ -35,8 +38,24 @@ pub struct HeldKey {
 #[derive(Debug)]
 struct Pace {
     rate: Rate,
-    limiter: Arc<DefaultDirectRateLimiter>,
+    limiter: Arc<Limiter>,
 }
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+/// How much of its rate a key has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLeft {
+    /// Calls a second.
+    pub limit: u32,
+    /// Calls that may come at once now.
+    pub left: u32,
+    /// After how long there is one more.
+    pub wait: Duration,
+}
+
+/// A caller hears of its rate when less than a fifth is left.
+const NEAR: u32 = 5;
 
 /// When a key was last used; shared with the snapshots that follow.
 #[derive(Debug, Default)]
@@ -70,18 +89,28 @@ impl HeldKey {
             .unwrap_or_else(PoisonError::into_inner) = Some(LastUse { at, from });
     }
 
-    /// Whether it may call now; else after how long.
+    /// Whether it may call now; what is left of its rate, if that is little.
     ///
     /// # Errors
-    /// The time until it may.
-    pub fn pace(&self) -> Result<(), std::time::Duration> {
-        use governor::clock::{Clock as _, DefaultClock};
+    /// What is left: nothing, for a while.
+    pub fn pace(&self) -> Result<Option<RateLeft>, RateLeft> {
         let Some(pace) = &self.pace else {
-            return Ok(());
+            return Ok(None);
         };
-        pace.limiter
-            .check()
-            .map_err(|not_yet| not_yet.wait_time_from(DefaultClock::default().now()))
+        let limit = pace.rate.per_second().get();
+        match pace.limiter.check() {
+            Ok(state) => {
+                let left = state.remaining_burst_capacity();
+                let wait = state.quota().replenish_interval();
+                let told = RateLeft { limit, left, wait };
+                Ok((left < limit.div_ceil(NEAR)).then_some(told))
+            }
+            Err(not_yet) => Err(RateLeft {
+                limit,
+                left: 0,
+                wait: not_yet.wait_time_from(DefaultClock::default().now()),
+            }),
+        }
     }
 }
 
@@ -285,9 +314,8 @@ fn store(row: ApiKeyRow, before: &HashMap<ApiKeyId, Stored>) -> Stored {
         let same = same.filter(|pace| pace.rate == rate);
         let limiter = same.map_or_else(
             || {
-                Arc::new(DefaultDirectRateLimiter::direct(Quota::per_second(
-                    rate.per_second(),
-                )))
+                let limiter = RateLimiter::direct(Quota::per_second(rate.per_second()));
+                Arc::new(limiter.with_middleware())
             },
             |pace| Arc::clone(&pace.limiter),
         );
