@@ -28,7 +28,7 @@ use crate::token::TokenText;
     reason = "describes the body for OpenAPI; it is read member by member"
 )]
 pub(super) struct TrialBody {
-    /// An unsaved definition; only of `/api/realm/test`.
+    /// An unsaved definition.
     config: Option<Map<String, Value>>,
     /// The URL of a function, instead.
     logic_code: Option<String>,
@@ -41,8 +41,29 @@ pub(super) struct TrialBody {
     tokens: Option<BTreeMap<String, String>>,
     /// Take the values of this stored secret instead.
     key: Option<String>,
-    /// Its realm; only of `/api/realm/test`.
+    /// Its realm.
     realm: Option<String>,
+    /// Send what a forced refresh sends.
+    forced: Option<bool>,
+}
+
+/// With which values a saved definition is tried.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "SavedTrial")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
+pub(super) struct SavedTrialBody {
+    /// Values to try with, by name.
+    inputs: Option<BTreeMap<String, String>>,
+    /// The grant: values of rotating inputs, which the provider replaces with each use.
+    grant: Option<BTreeMap<String, String>>,
+    /// Tokens of `depends_on` by alias; those that are not given are taken from the secrets that it
+    /// names.
+    tokens: Option<BTreeMap<String, String>>,
+    /// Take the values of this stored secret of the realm instead.
+    key: Option<String>,
     /// Send what a forced refresh sends.
     forced: Option<bool>,
 }
@@ -85,7 +106,12 @@ impl From<TrialReport> for TrialReportBody {
 /// Run an unsaved definition once. It really asks the provider.
 #[utoipa::path(post, path = "/api/realm/test", tag = "realm", request_body = TrialBody,
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
-              (status = 400, description = "the definition is wrong", body = ProblemBody)))]
+              (status = 400, description = "the definition is wrong", body = ProblemBody),
+              (status = 404, description = "`unknown_secret`: the secret whose values are to be taken", body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
+              (status = 502, description = "a token that it depends on cannot be had", body = ProblemBody),
+              (status = 503, description = "a token that it depends on cannot be had now", body = ProblemBody),
+              (status = 504, description = "a token that it depends on did not come in time", body = ProblemBody)))]
 pub(super) async fn unsaved(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -102,9 +128,13 @@ pub(super) async fn unsaved(
 
 /// Run a saved definition once, with given values or those of a stored secret. It really asks the
 /// provider.
-#[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = TrialBody, params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = SavedTrialBody, params(("id" = String, Path)),
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
-              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+              (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
+              (status = 502, description = "a token that it depends on cannot be had", body = ProblemBody),
+              (status = 503, description = "a token that it depends on cannot be had now", body = ProblemBody),
+              (status = 504, description = "a token that it depends on did not come in time", body = ProblemBody)))]
 pub(super) async fn saved(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Observe>,
@@ -154,14 +184,16 @@ async fn run(
     Ok(Json(api.tokens.try_definition(trial).await?.into()))
 }
 
-struct Ask {
+/// What is to be tried.
+pub(super) struct Ask {
     with: TrialInputs,
     tokens: BTreeMap<String, TokenText>,
     forced: bool,
 }
 
 impl Ask {
-    fn read(body: &Value, realm: Option<&str>) -> Result<Self, Problem> {
+    /// Reads what was posted; `realm`: the one that the path names.
+    pub(super) fn read(body: &Value, realm: Option<&str>) -> Result<Self, Problem> {
         let mut issues = Issues::default();
         let Some(mut object) = Object::read(body, "", &mut issues) else {
             return Err(Problem::invalid(issues.into_vec()));
@@ -175,12 +207,10 @@ impl Ask {
             .filter(|_| realm.is_none())
             .or(realm)
             .map(str::to_owned);
-        let forced = object
-            .member("forced")
-            .and_then(Value::as_bool)
-            .unwrap_or_default();
+        let forced = forced(&mut object, &mut issues);
         object.member("config");
-        object.member("logic_code");
+        // `Definition::read` takes texts only.
+        object.text("logic_code", &mut issues);
         object.finish(&["id", "comment"], |_| false, &mut issues);
         if inputs.is_some() && key.is_some() {
             issues.add(
@@ -215,6 +245,17 @@ impl Ask {
             tokens,
             forced,
         })
+    }
+}
+
+fn forced(object: &mut Object<'_>, issues: &mut Issues) -> bool {
+    match object.member("forced") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(forced)) => *forced,
+        Some(_) => {
+            issues.add("/forced", "expected true or false");
+            false
+        }
     }
 }
 
