@@ -39,7 +39,7 @@ bench:
 spread:
 	PRINT_SPREAD=1 cargo test --test simulation evenly_over_the_window -- --nocapture
 
-# What reads definitions, templates, paths and responses, each for so many seconds: make fuzz SECONDS=60
+# What reads definitions, templates, paths, responses and requests, each for so many seconds: make fuzz SECONDS=60
 SECONDS ?= 60
 fuzz:
 	fuzz/run $(SECONDS)

@@ -160,7 +160,7 @@ impl KeyHash {
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut hash = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
         }
         for (place, byte) in hash.iter_mut().enumerate() {
@@ -230,6 +230,7 @@ mod tests {
             assert_eq!((read.id(), read.hash()), (made.id(), made.hash()));
             let hex = made.hash().to_hex();
             assert_eq!(KeyHash::from_hex(&hex), Some(made.hash()));
+            assert_eq!(KeyHash::from_hex(&hex.replacen(&hex[..1], "+", 1)), None);
         }
     }
 

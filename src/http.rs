@@ -8,6 +8,8 @@ mod catalog;
 mod cron;
 mod door;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod guard;
 mod health;

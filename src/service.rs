@@ -41,7 +41,8 @@ pub use calls::Calls;
 pub use cause::Cause;
 pub(crate) use edit::read_confirmed;
 pub(crate) use edit::{
-    LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, check_name,
+    LARGEST_CREDENTIAL, LONGEST_COMMENT, LONGEST_KEY, LONGEST_REALM, REALM_ANSWER_FIELDS,
+    SECRET_ANSWER_FIELDS, check_name,
 };
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;

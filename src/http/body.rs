@@ -14,6 +14,26 @@ use crate::json;
 pub(super) struct JsonBody(pub(super) Option<Value>);
 
 impl JsonBody {
+    /// Reads a body that came whole.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Problem> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(None));
+        }
+        let wrong = |error: serde_json::Error| {
+            if error.is_data() {
+                return Problem::invalid_at("", error.to_string());
+            }
+            let (line, column) = (error.line(), error.column());
+            Problem::invalid_at(
+                "",
+                format!("not JSON: error at line {line}, column {column}"),
+            )
+        };
+        json::read(bytes)
+            .map(|document| Self(Some(document)))
+            .map_err(wrong)
+    }
+
     /// The document, which must be there.
     pub(super) fn required(self) -> Result<Value, Problem> {
         self.0.ok_or_else(|| {
@@ -72,21 +92,6 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = read(request, state).await?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self(None));
-        }
-        let wrong = |error: serde_json::Error| {
-            if error.is_data() {
-                return Problem::invalid_at("", error.to_string());
-            }
-            let (line, column) = (error.line(), error.column());
-            Problem::invalid_at(
-                "",
-                format!("not JSON: error at line {line}, column {column}"),
-            )
-        };
-        json::read(&bytes)
-            .map(|document| Self(Some(document)))
-            .map_err(wrong)
+        Self::read(&bytes)
     }
 }

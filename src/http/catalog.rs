@@ -11,7 +11,7 @@ use super::Problem;
 use super::caller::{Allowed, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
-use super::query::Query;
+use super::query::{Paging, Query};
 use super::realms::ListBody;
 use crate::realm::catalog::{self, Localised, Preset};
 
@@ -58,8 +58,7 @@ impl From<&'static Preset> for PresetLine {
 
 /// List presets, by id.
 #[utoipa::path(get, path = "/api/catalog", tag = "catalog",
-    params(("page" = Option<u64>, Query, description = "from 1"),
-           ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
+    params(Paging,
            ("keyword" = Option<String>, Query, description = "looked for in id and titles")),
     responses((status = 200, body = ListBody<PresetLine>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(

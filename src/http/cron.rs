@@ -52,7 +52,7 @@ const LARGEST_BUDGET_MS: u64 = 600_000;
 
 /// Renew what is due now, within a time budget.
 #[utoipa::path(post, path = "/api/cron/refresh", tag = "token",
-    params(("budget_ms" = Option<u64>, Query, description = "100 to 600000, default 25000")),
+    params(("budget_ms" = Option<u64>, Query, minimum = 100, maximum = 600_000, description = "100 to 600000, default 25000")),
     responses((status = 200, body = SweptBody), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
 pub(super) async fn refresh(
     State(api): State<Api>,

@@ -179,6 +179,12 @@ impl Problem {
         self
     }
 
+    /// Whether it says what is wrong; of a request that is refused, with its place.
+    pub(super) fn has_reasons(&self) -> bool {
+        let is_invalid = self.status == StatusCode::BAD_REQUEST;
+        !self.detail.is_empty() && (!is_invalid || !self.extra.errors.is_empty())
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -217,14 +217,17 @@ impl Gate {
 }
 
 /// What a request shows of an API key.
-enum Shown<'a> {
+pub(super) enum Shown<'a> {
+    /// No field for one.
     Nothing,
+    /// This text.
     Key(&'a str),
     /// Something that cannot be a key, or two different ones.
     Nonsense,
 }
 
-fn shown(headers: &HeaderMap) -> Shown<'_> {
+/// The API key that a request shows.
+pub(super) fn shown(headers: &HeaderMap) -> Shown<'_> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (bearer, second) = (all.next(), all.next());
     let other = headers.get(X_API_KEY);
@@ -262,7 +265,7 @@ fn demand_small_head<B>(request: &http::Request<B>) -> Result<(), Problem> {
 }
 
 /// RFC 9112 §3.2: a request names one host, and its target no other.
-fn demand_one_host<B>(request: &http::Request<B>) -> Result<(), Problem> {
+pub(super) fn demand_one_host<B>(request: &http::Request<B>) -> Result<(), Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, second) = (hosts.next(), hosts.next());
     let authority = request.uri().authority();

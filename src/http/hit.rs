@@ -3,6 +3,8 @@
 //! Measured elsewhere: a router with the usual layers costs about twice the instructions of bare
 //! hyper. What this does not answer goes to the router, which gives the same answer.
 
+use std::borrow::Cow;
+
 use axum::response::Response;
 use http::{Method, Request, header};
 
@@ -23,17 +25,7 @@ pub(super) fn answer<B>(
     {
         return None;
     }
-    let (mut realm, mut key) = (None, None);
-    for (name, value) in pairs(request.uri().query()?) {
-        match name.as_ref() {
-            "realm" => realm = Some(value),
-            "key" => key = Some(value),
-            "flush" if flag("flush", &value).ok()? => return None,
-            "min_ttl" => return None,
-            _ => {}
-        }
-    }
-    let (realm, key) = realm.zip(key)?;
+    let (realm, key) = plain_ask(request.uri().query()?)?;
     let id = SecretRef {
         realm: &realm,
         key: &key,
@@ -44,6 +36,21 @@ pub(super) fn answer<B>(
     let held = api.tokens.get_held(id)?;
     let response = tokens::respond(&held, api.clock.now());
     Some((response, Asked::answered(&held)))
+}
+
+/// Realm and key, if a query asks for nothing else.
+pub(super) fn plain_ask(query: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    let (mut realm, mut key) = (None, None);
+    for (name, value) in pairs(query) {
+        match name.as_ref() {
+            "realm" => realm = Some(value),
+            "key" => key = Some(value),
+            "flush" if flag("flush", &value).ok()? => return None,
+            "min_ttl" => return None,
+            _ => {}
+        }
+    }
+    realm.zip(key)
 }
 
 fn has_body<B>(request: &Request<B>) -> bool {

@@ -2,13 +2,14 @@
 //! `component_verify_ticket`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::body::JsonBody;
 use super::caller::{Allowed, Push};
 use super::error::ProblemBody;
+use super::name::Names;
 use super::query::Query;
 use super::{Api, Problem};
 
@@ -21,6 +22,7 @@ use super::{Api, Problem};
 )]
 pub(super) struct InputEditBody {
     /// The new value, up to 64 KiB; `null` takes it away.
+    #[schema(required = true, min_length = 1, max_length = 65_536)]
     value: Option<String>,
 }
 
@@ -40,11 +42,12 @@ pub(super) struct InputBody {
 #[utoipa::path(put, path = "/api/secret/{key}/inputs/{name}", tag = "secret", request_body = InputEditBody,
     params(("key" = String, Path), ("name" = String, Path), ("realm" = Option<String>, Query)),
     responses((status = 200, body = InputBody), (status = 400, description = "the realm has no such pushed input", body = ProblemBody),
-              (status = 404, body = ProblemBody), (status = 413, body = ProblemBody)))]
+              (status = 404, body = ProblemBody),
+              (status = 409, description = "others are writing it", body = ProblemBody), (status = 413, body = ProblemBody)))]
 pub(super) async fn push(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Push>,
-    Path((key, name)): Path<(String, String)>,
+    Names(key, name): Names,
     query: Query,
     body: JsonBody,
 ) -> Result<Json<InputBody>, Problem> {
@@ -62,7 +65,8 @@ pub(super) async fn push(
     }))
 }
 
-fn read(body: &Value) -> Result<Option<String>, Problem> {
+/// Reads what is pushed; `None` takes the value away.
+pub(super) fn read(body: &Value) -> Result<Option<String>, Problem> {
     let members = body
         .as_object()
         .filter(|members| members.keys().all(|name| name == "value"));

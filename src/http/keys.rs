@@ -59,6 +59,15 @@ pub(super) struct MadeApiKeyBody {
     row: ApiKeyBody,
 }
 
+/// Two patterns, `realm:key`.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "Scope", pattern = "^[^:]+:.+$", max_length = 251)]
+#[expect(
+    dead_code,
+    reason = "describes a member for OpenAPI; it is read by its own reader"
+)]
+pub(super) struct ScopeText(String);
+
 /// What is posted to make a key.
 #[derive(utoipa::ToSchema)]
 #[schema(title = "NewApiKey")]
@@ -71,15 +80,18 @@ pub(super) struct NewApiKeyBody {
     /// `realm:key` patterns, `*` is any run of characters in one of the two. Required for `app`,
     /// `push` and `edge`; without any, `admin` and `operator` reach everything.
     #[schema(example = json!(["wxgzh:*"]))]
-    scopes: Option<Vec<String>>,
+    scopes: Option<Vec<ScopeText>>,
     /// Up to 500 characters.
+    #[schema(max_length = 500)]
     note: Option<String>,
-    /// When it ends, epoch milliseconds; null means never.
+    /// When it ends, epoch milliseconds, not in the past; null means never.
+    #[schema(minimum = 0, maximum = 253_402_300_799_000_i64)]
     expires_at: Option<i64>,
     /// How fast it may call, `100/s`.
-    #[schema(example = "100/s")]
+    #[schema(example = "100/s", pattern = "^[1-9][0-9]{0,8}/s$")]
     rate: Option<String>,
-    /// SHA-256 of a client certificate that stands for it, 64 hex digits.
+    /// SHA-256 of a client certificate that stands for it, 64 hex digits, also with colons between.
+    #[schema(pattern = "^(:?[0-9a-fA-F]{2}){32}$")]
     certificate: Option<String>,
 }
 
@@ -91,12 +103,16 @@ pub(super) struct NewApiKeyBody {
     reason = "describes the body for OpenAPI; it is read member by member"
 )]
 pub(super) struct ApiKeyEditBody {
-    scopes: Option<Vec<String>>,
+    scopes: Option<Vec<ScopeText>>,
+    #[schema(max_length = 500)]
     note: Option<String>,
-    /// Epoch milliseconds; null means never.
+    /// Epoch milliseconds, not in the past; null means never.
+    #[schema(minimum = 0, maximum = 253_402_300_799_000_i64)]
     expires_at: Option<i64>,
+    #[schema(pattern = "^[1-9][0-9]{0,8}/s$")]
     rate: Option<String>,
-    /// Whether it is switched off.
+    /// Whether it is switched off; it cannot be null.
+    #[schema(nullable = false)]
     disabled: Option<bool>,
 }
 
@@ -109,7 +125,7 @@ pub(super) struct ApiKeyEditBody {
 )]
 pub(super) struct RotationBody {
     /// A duration up to 30 days; `0s` ends the old one at once. Default `1h`.
-    #[schema(example = "1h")]
+    #[schema(example = "1h", pattern = r"^[0-9]+(\.[0-9]+)?(ms|[smhd])?$")]
     overlap: Option<String>,
 }
 
@@ -177,7 +193,8 @@ pub(super) async fn list(
 
 /// Make a key. It is shown this one time.
 #[utoipa::path(post, path = "/api/keys", tag = "key", request_body = NewApiKeyBody,
-    responses((status = 201, body = MadeApiKeyBody), (status = 400, body = ProblemBody)))]
+    responses((status = 201, body = MadeApiKeyBody), (status = 400, body = ProblemBody),
+              (status = 409, description = "try again", body = ProblemBody)))]
 pub(super) async fn create(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -204,7 +221,7 @@ pub(super) async fn show(
 /// Change a key: note, scopes, expiry, rate, or switch it off and on.
 #[utoipa::path(patch, path = "/api/keys/{id}", tag = "key", request_body = ApiKeyEditBody, params(("id" = String, Path)),
     responses((status = 200, body = ApiKeyBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-              (status = 409, description = "the last working key of role admin", body = ProblemBody)))]
+              (status = 409, description = "the last working key of role admin, or others are changing it", body = ProblemBody)))]
 pub(super) async fn edit(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -220,7 +237,7 @@ pub(super) async fn edit(
 #[utoipa::path(delete, path = "/api/keys/{id}", tag = "key",
     params(("id" = String, Path), ("force" = Option<bool>, Query, description = "also the last working key of role admin")),
     responses((status = 204), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-              (status = 409, description = "the last working key of role admin", body = ProblemBody)))]
+              (status = 409, description = "the last working key of role admin, or others are changing it", body = ProblemBody)))]
 pub(super) async fn revoke(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -237,7 +254,8 @@ const LONGEST_OVERLAP: Duration = Duration::from_hours(30 * 24);
 
 /// Give a key new digits, shown this one time. The old key works for a while longer.
 #[utoipa::path(post, path = "/api/keys/{id}/rotate", tag = "key", request_body = RotationBody, params(("id" = String, Path)),
-    responses((status = 200, body = MadeApiKeyBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = MadeApiKeyBody), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+              (status = 409, description = "others are changing it", body = ProblemBody)))]
 pub(super) async fn rotate(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -250,7 +268,8 @@ pub(super) async fn rotate(
     Ok(show_once(made, StatusCode::OK))
 }
 
-fn read_overlap(body: &JsonBody) -> Result<Duration, Problem> {
+/// Reads how long the old key works on.
+pub(super) fn read_overlap(body: &JsonBody) -> Result<Duration, Problem> {
     let wrong = || Problem::invalid_at("/overlap", "expected a duration like 1h, 0s to 30d");
     let Some(document) = &body.0 else {
         return Ok(DEFAULT_OVERLAP);

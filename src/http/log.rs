@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::caller::{Allowed, Observe};
 use super::error::ProblemBody;
-use super::query::Query;
+use super::query::{Paging, Query};
 use super::realms::ListBody;
 use super::{Api, Problem};
 use crate::clock::Timestamp;
@@ -60,8 +60,7 @@ impl From<CallRow> for CallBody {
            ("outcome" = Option<String>, Query, description = "ok, repeated, a problem's code, withheld, pending, asking or overtaken"),
            ("from" = Option<i64>, Query, description = "begun at or after, epoch milliseconds"),
            ("to" = Option<i64>, Query, description = "begun before, epoch milliseconds"),
-           ("page" = Option<u64>, Query, description = "from 1"),
-           ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10")),
+           Paging),
     responses((status = 200, body = ListBody<CallBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -89,7 +88,8 @@ pub(super) async fn list(
     )))
 }
 
-fn instant(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+/// A parameter that is a time.
+pub(super) fn instant(query: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = query.text(name).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };

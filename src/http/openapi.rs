@@ -1,11 +1,15 @@
 //! What the description says of the whole.
 
-use utoipa::openapi::path::{Operation, PathItem};
+mod bodies;
+
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
+use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey as SchemeKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement,
     SecurityScheme,
 };
-use utoipa::openapi::{Content, Ref, RefOr, Response};
+use utoipa::openapi::{Content, Ref, RefOr, Required, Response, Schema};
 use utoipa::{OpenApi, ToSchema as _};
 
 use super::error::ProblemBody;
@@ -38,6 +42,25 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
 /// The names of the two ways to show an API key.
 const SCHEMES: [&str; 2] = ["bearer", "x_api_key"];
 
+/// What every route answers, also those that are open to everybody.
+fn declare_gate(operation: &mut Operation) {
+    operation
+        .responses
+        .responses
+        .entry("400".to_owned())
+        .or_insert_with(problem);
+    declare(
+        operation,
+        "403",
+        "`forbidden`: without an API key, a web page of another origin, or not addressed to this machine",
+    );
+    declare(
+        operation,
+        "429",
+        "`rate_limited`: the API key made too many requests",
+    );
+}
+
 /// What every route answers that wants to know its caller.
 fn declare_caller(operation: &mut Operation) {
     declare(
@@ -48,14 +71,12 @@ fn declare_caller(operation: &mut Operation) {
     declare(
         operation,
         "403",
-        "`role_not_allowed`: the role of the API key does not allow this; `beyond_scope`: its scopes do not; `forbidden`: \
-         without an API key, a web page of another origin, or not addressed to this machine",
+        "`role_not_allowed`: the role of the API key does not allow this; `beyond_scope`: its scopes do not",
     );
     declare(
         operation,
         "429",
-        "`rate_limited`: the API key made too many requests; `too_many_failures`: too many API keys that do not work \
-         came from this address",
+        "`too_many_failures`: too many API keys that do not work came from this address",
     );
     let none = Vec::<String>::new();
     let required = SCHEMES.map(|scheme| SecurityRequirement::new(scheme, none.clone()));
@@ -74,6 +95,9 @@ fn name_schemes(description: &mut utoipa::openapi::OpenApi) {
     components.add_security_scheme(header, SecurityScheme::ApiKey(SchemeKey::Header(value)));
 }
 
+/// Where a body may be left out.
+const MAY_HAVE_NO_BODY: [&str; 2] = ["/api/keys/{id}/rotate", "/api/realm/{id}/test"];
+
 /// The media type of a problem.
 const PROBLEM: &str = "application/problem+json";
 
@@ -83,8 +107,12 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
     for (path, item) in &mut description.paths.paths {
         for operation in operations(item) {
             name_media_type(operation);
+            for parameter in operation.parameters.iter_mut().flatten() {
+                describe_parameter(path, parameter);
+            }
             let reads_body = operation.request_body.is_some() || path == "/api/token";
             let needs_store = path.starts_with("/api/") && !path.starts_with("/api/catalog");
+            declare_gate(operation);
             if path.starts_with("/api/") {
                 declare_caller(operation);
             }
@@ -107,11 +135,17 @@ pub(super) fn complete(mut description: utoipa::openapi::OpenApi) -> utoipa::ope
                     "`store_unavailable`: the database is not available; try later",
                 );
             }
+            if MAY_HAVE_NO_BODY.contains(&path.as_str())
+                && let Some(RefOr::T(body)) = &mut operation.request_body
+            {
+                body.required = Some(Required::False);
+            }
             describe(operation);
             name(operation);
         }
     }
     name_schemes(&mut description);
+    bodies::complete(description.components.get_or_insert_default());
     description
 }
 
@@ -197,14 +231,7 @@ fn problem_schema() -> RefOr<utoipa::openapi::Schema> {
 /// Declares an answer; one that the handler declares stays, and is told what it may be too.
 fn declare(operation: &mut Operation, status: &str, words: &str) {
     let declared = operation.responses.responses.entry(status.to_owned());
-    let response = declared.or_insert_with(|| {
-        let mut response = Response::new("");
-        response.content.insert(
-            PROBLEM.to_owned(),
-            RefOr::T(Content::new(Some(problem_schema()))),
-        );
-        RefOr::T(response)
-    });
+    let response = declared.or_insert_with(problem);
     if let RefOr::T(response) = response {
         let separator = if response.description.is_empty() {
             ""
@@ -212,5 +239,49 @@ fn declare(operation: &mut Operation, status: &str, words: &str) {
             "; or "
         };
         response.description = format!("{}{separator}{words}", response.description);
+    }
+}
+
+/// An answer that is a problem, and that nobody has said a word of.
+fn problem() -> RefOr<Response> {
+    let mut response = Response::new("");
+    let content = Content::new(Some(problem_schema()));
+    response
+        .content
+        .insert(PROBLEM.to_owned(), RefOr::T(content));
+    RefOr::T(response)
+}
+
+/// A query cannot say null. Numbers and flags without a value count as not given, but for
+/// `min_ttl`.
+fn describe_parameter(path: &str, parameter: &mut RefOr<Parameter>) {
+    let RefOr::T(parameter) = parameter else {
+        return;
+    };
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else {
+        return;
+    };
+    if let SchemaType::Array(kinds) = &mut schema.schema_type {
+        kinds.retain(|kind| *kind != Type::Null);
+        if let [kind] = kinds.as_slice() {
+            schema.schema_type = SchemaType::Type(kind.clone());
+        }
+    }
+    schema.example = example_of(path, &parameter.name).map(Into::into);
+    let is_text = schema.schema_type == SchemaType::Type(Type::String);
+    if parameter.parameter_in == ParameterIn::Query && !is_text && parameter.name != "min_ttl" {
+        parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
+    }
+}
+
+/// The same realm and secret as in the examples of bodies.
+fn example_of(path: &str, parameter: &str) -> Option<&'static str> {
+    match parameter {
+        "realm" => Some("wxgzh"),
+        "key" => Some("my-app"),
+        "name" => Some("component_verify_ticket"),
+        "id" if path.starts_with("/api/realm") => Some("wxgzh"),
+        "id" if path.starts_with("/api/catalog") => Some("wechat-official-account"),
+        _ => None,
     }
 }

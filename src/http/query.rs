@@ -13,11 +13,33 @@ use crate::store::Page;
 /// The parameters of a request; of one given twice the last counts.
 pub(super) struct Query(Vec<(String, String)>);
 
+/// Which page of a list, for the API's description.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "describes the parameters for OpenAPI; they are read one by one"
+)]
+pub(super) struct Paging {
+    /// From 1.
+    #[param(minimum = 1, maximum = 1_000_000_000, nullable = false)]
+    page: Option<u64>,
+    /// 1 to 1000, default 10.
+    #[param(rename = "pageSize", minimum = 1, maximum = 1000, nullable = false)]
+    page_size: Option<u64>,
+}
+
 const DEFAULT_PAGE_SIZE: u64 = 10;
 const LARGEST_PAGE_SIZE: u64 = 1000;
 const LAST_PAGE: u64 = 1_000_000_000;
 
 impl Query {
+    /// Reads a query string.
+    pub(super) fn read(query: &str) -> Self {
+        let pairs = pairs(query).map(|(name, value)| (name.into_owned(), value.into_owned()));
+        Self(pairs.collect())
+    }
+
     /// A parameter's value.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0
@@ -79,11 +101,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(
-            pairs(query)
-                .map(|(name, value)| (name.into_owned(), value.into_owned()))
-                .collect(),
-        ))
+        Ok(Self::read(parts.uri.query().unwrap_or_default()))
     }
 }

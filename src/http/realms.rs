@@ -10,7 +10,7 @@ use super::body::JsonBody;
 use super::caller::{Allowed, Manage, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
-use super::query::Query;
+use super::query::{Paging, Query};
 use super::{Api, Caller, Problem};
 use crate::service::{Realm, RealmEdit, ServiceError};
 use crate::store::{RealmFilter, RealmRow};
@@ -50,17 +50,17 @@ pub(super) struct RealmBody {
 )]
 pub(super) struct RealmEditBody {
     /// 1–50 characters, no control characters, no blanks at the ends.
-    #[schema(example = "wxgzh")]
+    #[schema(example = "wxgzh", min_length = 1, max_length = 50)]
     id: String,
     /// How to fetch a token, in one of three forms; its JSON Schema is at `/schema/realm.json`,
     /// presets at `/api/catalog`.
-    #[schema(value_type = Option<Object>, example = json!({"url": "https://api.weixin.qq.com/cgi-bin/token", "method": "GET",
-        "arguments": [{"name": "appid", "place": "url", "value": "$key_1"}], "token_path": "access_token", "expires_in_path": "expires_in"}))]
+    #[schema(value_type = Option<Object>)]
     config: Option<Value>,
     /// The URL of a function: it is POSTed the secret and answers `{"token","expires_in"}`
     /// (seconds).
     logic_code: Option<String>,
     /// Up to 5000 characters.
+    #[schema(max_length = 5000)]
     comment: Option<String>,
     /// Hosts that credentials may go to from now on; see error `hosts_changed`.
     confirm_hosts: Option<Vec<String>>,
@@ -147,8 +147,7 @@ fn demand_realm(caller: &Caller, id: &str) -> Result<(), Problem> {
 
 /// List realms, newest `updated_at` first.
 #[utoipa::path(get, path = "/api/realm", tag = "realm",
-    params(("page" = Option<u64>, Query, description = "from 1"),
-           ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
+    params(Paging,
            ("keyword" = Option<String>, Query, description = "looked for in comment and id")),
     responses((status = 200, body = ListBody<RealmBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
@@ -168,7 +167,8 @@ pub(super) async fn list(
 /// Create or update a realm.
 #[utoipa::path(post, path = "/api/realm", tag = "realm", request_body = RealmEditBody,
     responses((status = 200, description = "the stored realm", body = RealmBody), (status = 400, body = ProblemBody),
-              (status = 409, description = "requests would go to other hosts: `hosts_changed`", body = ProblemBody)))]
+              (status = 409, description = "requests would go to other hosts: `hosts_changed`; or others are writing it",
+               body = ProblemBody)))]
 pub(super) async fn save(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,

@@ -24,9 +24,9 @@ use crate::token::TokenText;
     reason = "describes the body for OpenAPI; it is read member by member"
 )]
 pub(super) struct ReportBody {
-    #[schema(example = "wxgzh")]
+    #[schema(example = "wxgzh", min_length = 1)]
     realm: String,
-    #[schema(example = "my-app")]
+    #[schema(example = "my-app", min_length = 1)]
     key: String,
     /// The token itself, not empty,
     #[schema(min_length = 1)]
@@ -44,7 +44,8 @@ pub(super) struct ReportBody {
 /// The longest code taken into the log, in characters.
 const LONGEST_CODE: usize = 100;
 
-struct Report {
+/// A report that was read.
+pub(super) struct Report {
     id: SecretId,
     refused: Refused,
     code: Option<String>,
@@ -90,7 +91,8 @@ pub(super) async fn report(
 }
 
 impl Report {
-    fn read(document: &Value) -> Result<Self, Problem> {
+    /// Reads a posted report.
+    pub(super) fn read(document: &Value) -> Result<Self, Problem> {
         let mut issues = Issues::default();
         let report = Self::read_members(document, &mut issues);
         issues.into_result(report).map_err(Problem::invalid)

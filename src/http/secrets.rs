@@ -9,7 +9,7 @@ use super::body::JsonBody;
 use super::caller::{Allowed, Manage, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
-use super::query::Query;
+use super::query::{Paging, Query};
 use super::realms::ListBody;
 use super::{Api, Problem};
 use crate::secret::{MASK, SecretRef, numbered};
@@ -61,10 +61,10 @@ pub(super) struct SecretBody {
     reason = "describes the body for OpenAPI; it is read member by member"
 )]
 pub(super) struct SecretEditBody {
-    #[schema(example = "wxgzh")]
+    #[schema(example = "wxgzh", min_length = 1, max_length = 50)]
     realm: String,
     /// 1–200 characters, no control characters, no blanks at the ends.
-    #[schema(example = "my-app")]
+    #[schema(example = "my-app", min_length = 1, max_length = 200)]
     key: String,
     #[schema(example = "invented-appid")]
     key_1: Option<String>,
@@ -73,11 +73,12 @@ pub(super) struct SecretEditBody {
     key_3: Option<String>,
     key_4: Option<String>,
     key_5: Option<String>,
-    /// Credentials with names of their own, up to 64 KiB each; null clears them all.
-    credentials: Option<std::collections::BTreeMap<String, String>>,
+    /// Credentials with names of their own, up to 64 KiB each; null clears one, or them all.
+    credentials: Option<std::collections::BTreeMap<String, Option<String>>>,
     /// The token itself, for a secret of a fixed realm.
     token: Option<String>,
     /// Until when that token works: epoch milliseconds; null means never.
+    #[schema(minimum = 0, maximum = 42_949_672_950_000_i64)]
     expires_at: Option<i64>,
     /// Credentials that are tried behind the callers' backs, and replace the others once they bring
     /// a token; null drops them. Only what changes is named.
@@ -92,7 +93,7 @@ pub(super) struct SecretEditBody {
     reason = "describes the body for OpenAPI; it is read member by member"
 )]
 pub(super) struct NextValuesBody {
-    #[schema(example = "invented-new-secret")]
+    #[schema(example = "invented-new-secret", nullable = false, min_length = 1)]
     key_2: Option<String>,
     credentials: Option<std::collections::BTreeMap<String, String>>,
 }
@@ -141,8 +142,7 @@ fn mask(credentials: &[String], members: &mut Map<String, Value>) {
 
 /// List secrets, newest `updated_at` first.
 #[utoipa::path(get, path = "/api/secret", tag = "secret",
-    params(("page" = Option<u64>, Query, description = "from 1"),
-           ("pageSize" = Option<u64>, Query, description = "1 to 1000, default 10"),
+    params(Paging,
            ("realm" = Option<String>, Query, description = "only of this realm")),
     responses((status = 200, body = ListBody<SecretBody>), (status = 400, body = ProblemBody)))]
 pub(super) async fn list(
@@ -165,7 +165,8 @@ pub(super) async fn list(
 
 /// Create or update a secret. A changed credential retires the token.
 #[utoipa::path(post, path = "/api/secret", tag = "secret", request_body = SecretEditBody,
-    responses((status = 200, description = "the stored secret", body = SecretBody), (status = 400, body = ProblemBody)))]
+    responses((status = 200, description = "the stored secret", body = SecretBody), (status = 400, body = ProblemBody),
+              (status = 409, description = "others are writing it", body = ProblemBody)))]
 pub(super) async fn save(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,

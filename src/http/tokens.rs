@@ -111,9 +111,10 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
 
 /// A working token for a secret. The arguments may also be a JSON object in the body.
 #[utoipa::path(get, path = "/api/token", tag = "token",
-    params(("realm" = String, Query), ("key" = String, Query),
+    params(("realm" = String, Query, min_length = 1), ("key" = String, Query, min_length = 1),
            ("flush" = Option<bool>, Query, description = "fetch a new token although the held one is good"),
-           ("min_ttl" = Option<i64>, Query, description = "milliseconds that the token must live yet")),
+           ("min_ttl" = Option<i64>, Query, minimum = 0, maximum = 31_622_400_000_i64,
+            description = "milliseconds that the token must live yet, up to 366 days")),
     responses((status = 200, body = TokenBody), (status = 400, description = "unknown secret", body = ProblemBody),
               (status = 429, description = "a quota of the provider is used up", body = ProblemBody),
               (status = 502, description = "the provider refused", body = ProblemBody),
@@ -190,11 +191,11 @@ pub(super) async fn unreachable(api: &Api, id: &SecretId) -> Response {
 }
 
 /// The arguments; the query counts before the body.
-struct Ask {
-    realm: String,
-    key: String,
-    flush: bool,
-    min_ttl_ms: Option<i64>,
+pub(super) struct Ask {
+    pub(super) realm: String,
+    pub(super) key: String,
+    pub(super) flush: bool,
+    pub(super) min_ttl_ms: Option<i64>,
 }
 
 /// A longer time is no token's: a year.
@@ -220,7 +221,8 @@ fn min_ttl(query: Option<&str>, body: Option<&Value>) -> Result<Option<i64>, Pro
 }
 
 impl Ask {
-    fn read(query: &Query, body: Option<&Value>) -> Result<Self, Problem> {
+    /// Reads them.
+    pub(super) fn read(query: &Query, body: Option<&Value>) -> Result<Self, Problem> {
         let mut issues = Issues::default();
         let empty = Value::Object(serde_json::Map::new());
         let object = Object::read(body.unwrap_or(&empty), "", &mut issues);

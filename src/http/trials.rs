@@ -30,7 +30,7 @@ use crate::token::TokenText;
     reason = "describes the body for OpenAPI; it is read member by member"
 )]
 pub(super) struct TrialBody {
-    /// An unsaved definition; only of `/api/realm/test`.
+    /// An unsaved definition.
     config: Option<Map<String, Value>>,
     /// The URL of a function, instead.
     logic_code: Option<String>,
@@ -43,12 +43,33 @@ pub(super) struct TrialBody {
     tokens: Option<BTreeMap<String, String>>,
     /// Take the values of this stored secret instead.
     key: Option<String>,
-    /// Its realm; only of `/api/realm/test`.
+    /// Its realm.
     realm: Option<String>,
     /// Send what a forced refresh sends.
     forced: Option<bool>,
     /// Hosts that what is stored may go to in this trial; only of `/api/realm/test`.
     confirm_hosts: Option<Vec<String>>,
+}
+
+/// With which values a saved definition is tried.
+#[derive(utoipa::ToSchema)]
+#[schema(title = "SavedTrial")]
+#[expect(
+    dead_code,
+    reason = "describes the body for OpenAPI; it is read member by member"
+)]
+pub(super) struct SavedTrialBody {
+    /// Values to try with, by name.
+    inputs: Option<BTreeMap<String, String>>,
+    /// The grant: values of rotating inputs, which the provider replaces with each use.
+    grant: Option<BTreeMap<String, String>>,
+    /// Tokens of `depends_on` by alias; those that are not given are taken from the secrets that it
+    /// names.
+    tokens: Option<BTreeMap<String, String>>,
+    /// Take the values of this stored secret of the realm instead.
+    key: Option<String>,
+    /// Send what a forced refresh sends.
+    forced: Option<bool>,
 }
 
 /// What happened; nothing is stored, no token is handed out. Secrets are masked. Where anything stored was used (a stored secret, or
@@ -92,7 +113,11 @@ impl From<TrialReport> for TrialReportBody {
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
               (status = 400, description = "the definition is wrong", body = ProblemBody),
               (status = 409, description = "what is stored would go to other hosts: `hosts_changed`", body = ProblemBody),
-              (status = 429, description = "four trials are under way", body = ProblemBody)))]
+              (status = 404, description = "`unknown_secret`: the secret whose values are to be taken", body = ProblemBody),
+              (status = 429, description = "a quota of the provider is used up, or four trials are under way", body = ProblemBody),
+              (status = 502, description = "a token that it depends on cannot be had", body = ProblemBody),
+              (status = 503, description = "a token that it depends on cannot be had now", body = ProblemBody),
+              (status = 504, description = "a token that it depends on did not come in time", body = ProblemBody)))]
 pub(super) async fn unsaved(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Manage>,
@@ -109,10 +134,13 @@ pub(super) async fn unsaved(
 
 /// Run a saved definition once, with given values or those of a stored secret. It really asks the
 /// provider.
-#[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = TrialBody, params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/realm/{id}/test", tag = "realm", request_body = SavedTrialBody, params(("id" = String, Path)),
     responses((status = 200, description = "what happened, a failure of the provider too", body = TrialReportBody),
               (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-              (status = 429, description = "four trials are under way", body = ProblemBody)))]
+              (status = 429, description = "a quota of the provider is used up, or four trials are under way", body = ProblemBody),
+              (status = 502, description = "a token that it depends on cannot be had", body = ProblemBody),
+              (status = 503, description = "a token that it depends on cannot be had now", body = ProblemBody),
+              (status = 504, description = "a token that it depends on did not come in time", body = ProblemBody)))]
 pub(super) async fn saved(
     State(api): State<Api>,
     Allowed(caller, _): Allowed<Observe>,
@@ -177,7 +205,8 @@ async fn run(
     Ok(Json(api.tokens.try_definition(trial, shows).await?.into()))
 }
 
-struct Ask {
+/// What is to be tried.
+pub(super) struct Ask {
     with: TrialInputs,
     tokens: BTreeMap<String, TokenText>,
     forced: bool,
@@ -185,7 +214,8 @@ struct Ask {
 }
 
 impl Ask {
-    fn read(body: &Value, realm: Option<&str>) -> Result<Self, Problem> {
+    /// Reads what was posted; `realm`: the one that the path names.
+    pub(super) fn read(body: &Value, realm: Option<&str>) -> Result<Self, Problem> {
         let mut issues = Issues::default();
         let Some(mut object) = Object::read(body, "", &mut issues) else {
             return Err(Problem::invalid(issues.into_vec()));
@@ -199,13 +229,11 @@ impl Ask {
             .filter(|_| realm.is_none())
             .or(realm)
             .map(str::to_owned);
-        let forced = object
-            .member("forced")
-            .and_then(Value::as_bool)
-            .unwrap_or_default();
+        let forced = forced(&mut object, &mut issues);
         let confirm_hosts = read_confirmed(&mut object, &mut issues);
         object.member("config");
-        object.member("logic_code");
+        // `Definition::read` takes texts only.
+        object.text("logic_code", &mut issues);
         object.finish(&["id", "comment"], |_| false, &mut issues);
         if inputs.is_some() && key.is_some() {
             issues.add(
@@ -241,6 +269,17 @@ impl Ask {
             forced,
             confirm_hosts,
         })
+    }
+}
+
+fn forced(object: &mut Object<'_>, issues: &mut Issues) -> bool {
+    match object.member("forced") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(forced)) => *forced,
+        Some(_) => {
+            issues.add("/forced", "expected true or false");
+            false
+        }
     }
 }
 

@@ -302,10 +302,11 @@ impl<'a> Run<'a> {
     /// `Config`: a value cannot be worked out or does not fit where it goes; `Malformed`:
     /// an earlier response lacks it.
     pub fn next_request(&mut self) -> Result<Option<Request>, Failure> {
-        self.demand_time()?;
         let Some(request) = self.requests.get(self.steps.len()).cloned() else {
             return Ok(None);
         };
+        self.budget.set_untimed(false);
+        self.demand_time()?;
         self.rendered.set(0);
         let templates = request_templates(&request);
         self.work_out_for(&templates)?;
@@ -339,9 +340,9 @@ impl<'a> Run<'a> {
     pub fn take(&mut self, raw: RawResponse) -> Result<Saved, Failure> {
         let index = self.steps.len();
         let request = self.requests.get(index);
-        // The new grant in a late response must not be lost.
-        self.budget
-            .set_untimed(request.is_some_and(|request| self.spends(request)));
+        // What a late response brings must not be lost: a grant, or a token that ended the one
+        // before. The time counts again when another request is worked out.
+        self.budget.set_untimed(true);
         if !self.budget.charge_response(raw.body.len()) {
             return Err(too_large(raw.status));
         }
@@ -362,9 +363,7 @@ impl<'a> Run<'a> {
             // Where the status says success, it is the test that is wrong.
             return Err(untestable.filter(|_| is_good).unwrap_or(failure));
         }
-        let saved = self.saved(index);
-        self.budget.set_untimed(false);
-        Ok(saved)
+        Ok(self.saved(index))
     }
 
     fn demand_time(&self) -> Result<(), Failure> {

@@ -39,7 +39,7 @@ pub(crate) const LONGEST_KEY: usize = 200;
 /// The longest comment, in characters.
 pub(crate) const LONGEST_COMMENT: usize = 5000;
 /// Fields of our answers that a posted realm may carry.
-const REALM_ANSWER_FIELDS: [&str; 7] = [
+pub(crate) const REALM_ANSWER_FIELDS: [&str; 7] = [
     "mode",
     "version",
     "created_at",
@@ -49,7 +49,7 @@ const REALM_ANSWER_FIELDS: [&str; 7] = [
     "$schema",
 ];
 /// Fields of our answers, and of the inherited service's, that a posted secret may carry.
-const SECRET_ANSWER_FIELDS: [&str; 5] =
+pub(crate) const SECRET_ANSWER_FIELDS: [&str; 5] =
     ["version", "created_at", "updated_at", "warnings", "success"];
 
 impl RealmEdit {

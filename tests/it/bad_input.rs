@@ -229,6 +229,10 @@ async fn unknown_paths_and_methods_are_problems_too() {
             "{path}"
         );
     }
+    for path in ["/api/secret/%ff/inputs/i", "/api/secret/k/inputs/%ff"] {
+        let reply = server.put(path, &json!({"value": "v"})).await;
+        assert_eq!(reply.problem(), (400, "invalid_request"), "{path}");
+    }
     assert_eq!(
         server.delete("/api/realm").await.problem(),
         (405, "method_not_allowed")

@@ -44,10 +44,18 @@ fn what_any_operation_may_answer_is_declared() {
         let is_of_caller = path.starts_with("/api/");
         for (status, code) in [
             ("401", "`unauthorized`"),
+            ("403", "`role_not_allowed`"),
+            ("429", "`too_many_failures`"),
+        ] {
+            assert_eq!(problem(status, code), is_of_caller, "{method} {path}");
+        }
+        // The gate stands before open routes too.
+        for (status, code) in [
+            ("400", ""),
             ("403", "`forbidden`"),
             ("429", "`rate_limited`"),
         ] {
-            assert_eq!(problem(status, code), is_of_caller, "{method} {path}");
+            assert!(problem(status, code), "{method} {path} {status}");
         }
         let reads_body = operation.get("requestBody").is_some() || path == "/api/token";
         assert_eq!(
@@ -91,4 +99,26 @@ fn every_operation_has_a_name_of_its_own() {
         .collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len(), "{names:?}");
+}
+
+/// What `tests/process/schemathesis.rs` cannot see, since other things are refused there as well.
+#[test]
+fn what_is_posted_is_described_as_strictly_as_it_is_read() {
+    let description = serde_json::to_value(token_server::http::description()).unwrap();
+    let schemas = &description["components"]["schemas"];
+    for (method, path, operation) in operations() {
+        let Some(body) = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            .as_str()
+            .and_then(|name| name.strip_prefix("#/components/schemas/"))
+        else {
+            assert!(operation["requestBody"].is_null(), "{method} {path}");
+            continue;
+        };
+        assert_eq!(schemas[body]["additionalProperties"], false, "{body}");
+    }
+    assert_eq!(schemas["ReportBody"]["oneOf"].as_array().unwrap().len(), 3);
+    assert_eq!(schemas["InputEditBody"]["required"][0], "value");
+    assert!(schemas["TrialBody"]["not"]["required"].is_array());
+    let config = &schemas["RealmEditBody"]["properties"]["config"];
+    assert!(config["anyOf"].is_array() && config["example"].is_object());
 }

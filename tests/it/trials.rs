@@ -205,6 +205,16 @@ async fn wrong_asks_are_refused_with_their_places() {
         ("/api/realm/r/test", json!({"surplus": 1}), vec!["/surplus"]),
         (
             "/api/realm/r/test",
+            json!({"forced": "yes"}),
+            vec!["/forced"],
+        ),
+        (
+            "/api/realm/test",
+            json!({"config": config(&world), "logic_code": 1}),
+            vec!["/logic_code"],
+        ),
+        (
+            "/api/realm/r/test",
             json!({"inputs": {}, "grant": {"a": {}}}),
             vec!["/grant/a"],
         ),

@@ -356,9 +356,8 @@ async fn the_servers_own_sockets_are_never_called() {
     for url in [program.at("/api/realm"), metrics] {
         let config =
             json!({"url": url, "method": "GET", "token_path": "t", "expires_in_path": "e"});
-        program
-            .post("/api/realm", &json!({"id": "r", "config": config}))
-            .await;
+        let realm = json!({"id": "r", "config": config, "confirm_hosts": ["127.0.0.1"]});
+        program.post("/api/realm", &realm).await;
         program
             .post(
                 "/api/secret",

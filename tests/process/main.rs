@@ -35,6 +35,7 @@ mod program;
 mod proxy;
 mod read_only;
 mod real_input;
+mod schemathesis;
 mod sdk;
 mod servers;
 mod storms;

@@ -159,10 +159,15 @@ impl Program {
 
     /// POST; must succeed.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        self.post_for(path, body, 200).await
+    }
+
+    /// POST; must be answered this status.
+    pub(crate) async fn post_for(&self, path: &str, body: &Value, expected: u16) -> Value {
         let (status, answer) = self
             .ask(self.client.post(self.at(path)).body(body.to_string()))
             .await;
-        assert_eq!(status, 200, "{answer}");
+        assert_eq!(status, expected, "{answer}");
         answer
     }
 
