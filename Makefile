@@ -33,7 +33,7 @@ build:
 
 # Measurements side by side; what they showed is in docs/develop/benchmarks.md.
 bench:
-	tests/run with-databases cargo bench --bench stampede --bench refresher
+	tests/run with-databases cargo bench --bench stampede --bench refresher --bench hit
 
 # When 10,000 secrets fetched together are renewed: docs/develop/renewal-spread.md.
 spread:

@@ -252,7 +252,10 @@ fn switched(off: bool) -> ApiKeyEdit {
 /// What was given is wrong where it is invalid.
 fn wrong_usage(error: ServiceError) -> Exit {
     if let ServiceError::Invalid(issues) = &error {
-        let words: Vec<_> = issues.iter().map(ToString::to_string).collect();
+        let words: Vec<_> = issues
+            .iter()
+            .map(|issue| issue.to_string().replacen("/scopes", "--scope", 1))
+            .collect();
         return Exit::usage(words.join("; "));
     }
     refused(error)
