@@ -45,6 +45,7 @@ pub(crate) use edit::{
 };
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
+pub(crate) use hosts::{bases, demand_confirmed, origins};
 pub use input_files::InputFiles;
 pub use readiness::{Readiness, StandingWarning};
 pub use realms::{Realm, Realms};

@@ -56,7 +56,7 @@ pub(super) fn plan(
     legacy: &[LegacySecret],
     present: Vec<SecretRow>,
     realms: &RealmPlan,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> SecretPlan {
     let here: HashMap<_, _> = present
         .into_iter()
@@ -104,7 +104,7 @@ fn plan_one(
     there: &LegacySecret,
     here: Option<&SecretRow>,
     realms: &RealmPlan,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> Planned {
     if let Err(reason) = check(there) {
         return Planned::left(reason);
@@ -172,7 +172,7 @@ fn row(
     there: &LegacySecret,
     content: SecretContent,
     here: Option<&SecretRow>,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> SecretRow {
     let (created_at, updated_at) = stamps(there.stamps, rules.now);
     let is_as_before = here.is_some_and(|row| row.deleted_at.is_none() && row.content == content);
@@ -214,7 +214,7 @@ fn fixed_token(
     there: &LegacySecret,
     realm: &StandingRealm,
     live: Option<&SecretRow>,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> Option<FixedToken> {
     if realm.definition.mode() != Mode::Fixed {
         return None;
