@@ -56,6 +56,7 @@ pub use renewal::{
 };
 pub use requester::Requester;
 pub(crate) use schedule::due_at;
+pub(crate) use secrets::pushed_that_stay;
 pub use secrets::{Secret, Secrets};
 pub(crate) use stored::stored_definition;
 pub use tokens::Tokens;

@@ -12,7 +12,9 @@ use crate::clock::Timestamp;
 use crate::json::Issues;
 use crate::realm::{Expiry, Mode};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, is_mask};
-use crate::service::{LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name};
+use crate::service::{
+    LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name, pushed_that_stay,
+};
 use crate::store::{Replacing, SecretRow};
 
 /// What the import does with secrets, and which are here after it.
@@ -119,7 +121,14 @@ fn plan_one(
         credentials,
         fixed: fixed_token(there, realm, live, rules),
     };
-    let row = row(there, content, here, rules);
+    let stays = live.and_then(|row| {
+        let values = (&row.content.credentials, &content.credentials);
+        pushed_that_stay(&realm.definition, values, &row.pushed)
+    });
+    let mut row = row(there, content, here, rules);
+    if let Some(stays) = stays {
+        (row.pushed, row.pushed_version) = (stays, row.pushed_version + 1);
+    }
     let version = row.version;
     let beside = |here: &SecretRow| Here {
         updated_at: here.updated_at,
