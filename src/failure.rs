@@ -109,6 +109,9 @@ pub struct Failure {
     /// Whether it is certain that the provider has not seen the request.
     #[serde(skip)]
     pub is_unsent: bool,
+    /// Whether it is of another secret, whose token this one's is made from.
+    #[serde(skip)]
+    pub is_of_base: bool,
 }
 
 impl Failure {
@@ -122,6 +125,20 @@ impl Failure {
             is_throttled: false,
             is_response: false,
             is_unsent: false,
+            is_of_base: false,
+        }
+    }
+
+    /// The same failure for callers that only reach the secret they asked for: another secret's
+    /// name and its provider's words are not theirs to know.
+    #[must_use]
+    pub fn without_base(self) -> Self {
+        if !self.is_of_base {
+            return self;
+        }
+        Self {
+            retry_after: self.retry_after,
+            ..Self::new(self.kind, BASE_FAILED)
         }
     }
 
@@ -144,6 +161,9 @@ impl Failure {
         self
     }
 }
+
+/// All that some callers are told of a failure of another secret.
+pub(crate) const BASE_FAILED: &str = "a token that this one depends on cannot be had";
 
 /// The longest code or message kept, in characters.
 const LONGEST_WORDS: usize = 500;

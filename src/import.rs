@@ -12,8 +12,8 @@ mod report;
 use std::collections::BTreeSet;
 
 use crate::json::Issues;
-use crate::service::{LONGEST_REALM, check_name};
-use crate::store::{SqlStore, StoreClock as _, StoreError};
+use crate::service::{LONGEST_REALM, bases, check_name, stored_definition};
+use crate::store::{Page, RealmFilter, RealmStore as _, SqlStore, StoreClock as _, StoreError};
 use legacy::Legacy;
 use plan::{Rules, plan};
 
@@ -22,7 +22,7 @@ pub use legacy::LegacyUrl;
 pub use report::{Counts, Kind, Line, Outcome, Report};
 
 /// How an import is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Plan and report only.
     pub dry_run: bool,
@@ -31,10 +31,14 @@ pub struct Settings {
     /// Callers now ask here and no longer there: renew the tokens as if they had been asked for
     /// here.
     pub switched: bool,
+    /// Hosts that credentials may go to from now on.
+    pub confirm_hosts: Vec<String>,
 }
 
 /// How often the plan is made anew when rows changed under it.
 const TRIES: u32 = 3;
+/// Realms of one look.
+const REALMS_AT_ONCE: u64 = 500;
 
 /// Imports from the inherited database and tells what was taken, left and why.
 ///
@@ -48,7 +52,7 @@ pub async fn run(
     let legacy = Legacy::read(from).await?;
     let mut attempt = 1;
     loop {
-        match run_once(&legacy, store, settings).await {
+        match run_once(&legacy, store, &settings).await {
             Err(StoreError::Conflict(_)) if attempt < TRIES => attempt += 1,
             outcome => return Ok(outcome?),
         }
@@ -58,13 +62,16 @@ pub async fn run(
 async fn run_once(
     legacy: &Legacy,
     store: &SqlStore,
-    settings: Settings,
+    settings: &Settings,
 ) -> Result<Report, StoreError> {
+    let lending = lending(store).await?;
     let present = store.list_present(&realms_named_by(legacy)).await?;
     let rules = Rules {
         now: store.now().await?,
         overwrite: settings.overwrite,
         switched: settings.switched,
+        confirm_hosts: &settings.confirm_hosts,
+        lending: &lending,
     };
     let planned = plan(legacy, present, rules);
     if !settings.dry_run {
@@ -72,6 +79,26 @@ async fn run_once(
     }
     let switched = settings.switched.then_some(planned.import.asked.len());
     Ok(Report::new(settings.dry_run, switched, planned.lines))
+}
+
+/// The realms here that others name in `depends_on`.
+async fn lending(store: &SqlStore) -> Result<BTreeSet<String>, StoreError> {
+    let (mut lending, mut offset) = (BTreeSet::new(), 0);
+    loop {
+        let page = Page {
+            offset,
+            limit: REALMS_AT_ONCE,
+        };
+        let listed = store.list_realms(&RealmFilter::default(), page).await?;
+        for row in &listed.items {
+            let named = bases(stored_definition(row).ok().as_ref());
+            lending.extend(named.into_iter().flatten().filter(|base| *base != row.id));
+        }
+        offset += REALMS_AT_ONCE;
+        if offset >= listed.total {
+            return Ok(lending);
+        }
+    }
 }
 
 /// The realm ids that can be here; others are not even asked for, since `PostgreSQL` refuses NUL in

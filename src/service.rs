@@ -46,6 +46,7 @@ pub(crate) use edit::{
 };
 pub use edit::{NextValue, Patch, RealmEdit, SecretEdit};
 pub use error::ServiceError;
+pub(crate) use hosts::{bases, demand_confirmed, origins};
 pub use input_files::InputFiles;
 pub use readiness::{Readiness, StandingWarning};
 pub use realms::{Realm, Realms};
@@ -56,6 +57,7 @@ pub use renewal::{
 };
 pub use requester::Requester;
 pub(crate) use schedule::due_at;
+pub(crate) use secrets::pushed_that_stay;
 pub use secrets::{Secret, Secrets};
 pub(crate) use stored::stored_definition;
 pub use tokens::Tokens;

@@ -491,7 +491,7 @@ async fn an_imported_token_is_renewed_once_it_was_asked_for_here_or_callers_have
         assert!(renewed_ahead(&store).await.is_empty());
         let dry = Settings {
             dry_run: true,
-            ..switched
+            ..switched.clone()
         };
         let report = import(&from, &store, dry).await;
         assert_eq!(report.switched, Some(1));
@@ -679,7 +679,7 @@ async fn imports_at_the_same_time_agree() {
     into_each(|from, store, _inherited| async move {
         let settings = Settings::default();
         let (one, other) = tokio::join!(
-            Box::pin(run(&from, &store, settings)),
+            Box::pin(run(&from, &store, settings.clone())),
             Box::pin(run(&from, &store, settings))
         );
         assert_eq!(

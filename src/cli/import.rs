@@ -32,6 +32,10 @@ pub(super) struct ImportArgs {
     /// Replace also what was edited or deleted here.
     #[arg(long)]
     overwrite: bool,
+    /// Take realms also where credentials of secrets here, or tokens of others, then go to this new
+    /// host; may be repeated. Without it such a realm is left, and the report names its hosts.
+    #[arg(long, value_name = "HOST")]
+    confirm_host: Vec<String>,
     /// Declare that callers now ask this server: the tokens of all secrets of the inherited
     /// service are renewed in the background from now on. Without it, a token is renewed in the
     /// background only once somebody has asked for it here, so that the tokens that the inherited
@@ -47,6 +51,7 @@ pub(super) async fn run(args: &ImportArgs, config: &Config) -> anyhow::Result<Re
         dry_run: args.dry_run,
         overwrite: args.overwrite,
         switched: args.switched,
+        confirm_hosts: args.confirm_host.clone(),
     };
     let store = if args.dry_run {
         store_to_compare(config).await?

@@ -12,7 +12,7 @@ use http::request::Parts;
 use super::Problem;
 use crate::api_key::{Action, Role, Scopes};
 use crate::secret::SecretRef;
-use crate::service::{HeldKey, Requester};
+use crate::service::{HeldKey, Requester, ServiceError};
 
 /// The party that a request comes from.
 #[derive(Clone, Debug)]
@@ -56,6 +56,28 @@ impl Caller {
     #[must_use]
     pub fn reaches(&self, secret: SecretRef<'_>) -> bool {
         self.scopes().allow(secret)
+    }
+
+    /// Whether it is told about the secrets that a token is made from: an `operator` only where it
+    /// reaches every secret.
+    #[must_use]
+    pub fn sees_bases(&self) -> bool {
+        match self.role() {
+            Role::Admin => true,
+            Role::Operator => self.scopes().cover_all(),
+            Role::App | Role::Push | Role::Edge | Role::Cron => false,
+        }
+    }
+
+    /// An error as this caller may see it.
+    #[must_use]
+    pub fn shown(&self, error: ServiceError) -> ServiceError {
+        match error {
+            ServiceError::Fetch(failure) if !self.sees_bases() => {
+                ServiceError::Fetch(failure.without_base())
+            }
+            other => other,
+        }
     }
 
     /// Whom the fetches that it forces are counted against.

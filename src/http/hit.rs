@@ -34,7 +34,7 @@ pub(super) fn answer<B>(
         return None;
     }
     let held = api.tokens.get_held(id)?;
-    let response = tokens::respond(&held, api.clock.now());
+    let response = tokens::respond(&held, api.clock.now(), caller);
     Some((response, Asked::answered(&held)))
 }
 

@@ -12,7 +12,10 @@ use super::error::ProblemBody;
 use super::name::Name;
 use super::query::{Paging, Query};
 use super::{Api, Caller, Problem};
-use crate::service::{Realm, RealmEdit, ServiceError};
+use crate::json::pointer;
+use crate::realm::Definition;
+use crate::secret::SecretRef;
+use crate::service::{Patch, Realm, RealmEdit, ServiceError};
 use crate::store::{RealmFilter, RealmRow};
 
 /// A realm.
@@ -145,6 +148,33 @@ fn demand_realm(caller: &Caller, id: &str) -> Result<(), Problem> {
     ))
 }
 
+/// Whoever says whose tokens a realm uses can read these tokens. A base whose key is a template may
+/// be any secret of its realm, one whose realm is a template any secret at all.
+pub(super) fn demand_bases(
+    caller: &Caller,
+    definition: &Definition,
+    is_given: impl Fn(&str) -> bool,
+) -> Result<(), Problem> {
+    let scopes = caller.scopes();
+    let Some(recipe) = definition.recipe() else {
+        return Ok(());
+    };
+    let is_beyond = |(realm, key)| match (realm, key) {
+        (Some(realm), Some(key)) => !scopes.allow(SecretRef { realm, key }),
+        (Some(realm), None) => !scopes.cover_realm(realm),
+        (None, _) => !scopes.cover_all(),
+    };
+    let mut bases = recipe.named_bases();
+    match bases.find(|(alias, realm, key)| !is_given(alias) && is_beyond((*realm, *key))) {
+        None => Ok(()),
+        Some((alias, ..)) => Err(Problem::beyond_scope(&format!(
+            "{} names a secret outside the scopes of this API key: its scopes have to allow that secret, all of its realm if the key \
+             is a template, and everything if the realm is one",
+            pointer("/config/depends_on", alias)
+        ))),
+    }
+}
+
 /// List realms, newest `updated_at` first.
 #[utoipa::path(get, path = "/api/realm", tag = "realm",
     params(Paging,
@@ -176,6 +206,12 @@ pub(super) async fn save(
 ) -> Result<Json<RealmBody>, Problem> {
     let edit = RealmEdit::read(&body.required()?)?;
     demand_realm(&caller, &edit.id)?;
+    // One that is wrong is told when it is saved.
+    if let Patch::Set(config) = &edit.config
+        && let Ok(definition) = Definition::read(Some(config), None)
+    {
+        demand_bases(&caller, &definition, |_| false)?;
+    }
     Ok(Json(api.realms.save(&edit).await?.into()))
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn report(
 ) -> Result<Response, Problem> {
     let report = Report::read(&body.required()?)?;
     if !caller.reaches(report.id.borrowed()) {
-        return Ok(tokens::unreachable(&api, &report.id).await);
+        return Ok(tokens::unreachable(&api, &caller, &report.id).await);
     }
     let outcome = api
         .tokens

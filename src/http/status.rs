@@ -304,7 +304,8 @@ pub(super) async fn renew(
     let answer = api
         .tokens
         .flush(row.id.borrowed(), caller.requester())
-        .await?;
+        .await
+        .map_err(|error| caller.shown(error))?;
     with_status(&api, &row.id, &answer).await
 }
 
@@ -318,7 +319,7 @@ pub(super) async fn after_renewal(
 ) -> Result<Response, Problem> {
     match outcome {
         Ok(answer) if !caller.may(Action::ReadToken) => with_status(api, id, &answer).await,
-        Ok(_) | Err(_) => Ok(tokens::answer(api, outcome)),
+        Ok(_) | Err(_) => Ok(tokens::answer(api, caller, outcome)),
     }
 }
 

@@ -11,9 +11,10 @@ use super::body::JsonBody;
 use super::caller::{Allowed, ReadToken};
 use super::error::ProblemBody;
 use super::query::{Query, flag};
-use super::{Api, Problem};
+use super::{Api, Caller, Problem};
 use crate::clock::whole_seconds;
 use crate::clock::{Timestamp, millis};
+use crate::failure::BASE_FAILED;
 use crate::json::{Issues, Object};
 
 use crate::secret::{SecretId, SecretRef};
@@ -74,7 +75,7 @@ fn is_true(value: &bool) -> bool {
 const NEVER: i64 = 2_147_483_647;
 
 /// The answer for a token; the same for the hit path and the slow path.
-pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
+pub(super) fn respond(answer: &TokenAnswer, now: Timestamp, caller: &Caller) -> Response {
     let stale = answer.stale.as_ref();
     let expires_at = answer.life.expires_at;
     let body = TokenBody {
@@ -94,7 +95,13 @@ pub(super) fn respond(answer: &TokenAnswer, now: Timestamp) -> Response {
         outputs: answer.outputs.expose(),
         token_use: answer.token_use.as_deref(),
         warning: stale
-            .map(|stale| stale.warning.as_str())
+            .map(|stale| {
+                if stale.is_of_base && !caller.sees_bases() {
+                    BASE_FAILED
+                } else {
+                    stale.warning.as_str()
+                }
+            })
             .or(answer.warning.as_deref()),
     };
     // Strings and numbers always serialise.
@@ -132,14 +139,14 @@ pub(super) async fn show(
         key: &ask.key,
     };
     if !caller.reaches(id) {
-        return Ok(unreachable(&api, &id.to_owned()).await);
+        return Ok(unreachable(&api, &caller, &id.to_owned()).await);
     }
     let outcome = match (ask.flush, ask.min_ttl_ms) {
         (true, _) => api.tokens.flush(id, caller.requester()).await,
         (false, Some(ms)) => api.tokens.get_living(id, ms, caller.requester()).await,
         (false, None) => api.tokens.get(id).await,
     };
-    Ok(answer(&api, outcome))
+    Ok(answer(&api, &caller, outcome))
 }
 
 /// How an ask for a token ended, for the metrics; goes with its answer.
@@ -165,11 +172,18 @@ impl Asked {
 }
 
 /// The answer to an ask; unknown names are a bad request (inherited).
-pub(super) fn answer(api: &Api, outcome: Result<TokenAnswer, ServiceError>) -> Response {
+pub(super) fn answer(
+    api: &Api,
+    caller: &Caller,
+    outcome: Result<TokenAnswer, ServiceError>,
+) -> Response {
     let (mut response, asked) = match outcome {
-        Ok(answer) => (respond(&answer, api.clock.now()), Asked::answered(&answer)),
+        Ok(answer) => (
+            respond(&answer, api.clock.now(), caller),
+            Asked::answered(&answer),
+        ),
         Err(error) => {
-            let problem = Problem::from(error).unknown_is_bad_request();
+            let problem = Problem::from(caller.shown(error)).unknown_is_bad_request();
             let (outcome, source) = (problem.code(), "none");
             (problem.into_response(), Asked { outcome, source })
         }
@@ -180,14 +194,14 @@ pub(super) fn answer(api: &Api, outcome: Result<TokenAnswer, ServiceError>) -> R
 
 /// The answer for a secret outside the caller's scopes: that for an unknown one, in text and time.
 /// So an unknown one is looked for, wherever the other is.
-pub(super) async fn unreachable(api: &Api, id: &SecretId) -> Response {
+pub(super) async fn unreachable(api: &Api, caller: &Caller, id: &SecretId) -> Response {
     let nowhere = uuid::Uuid::new_v4().to_string();
     let nobody = SecretId::new(nowhere.clone(), nowhere);
     let outcome = match api.tokens.get(nobody.borrowed()).await {
         Err(ServiceError::UnknownSecret(_)) | Ok(_) => ServiceError::UnknownSecret(id.clone()),
         Err(other) => other,
     };
-    answer(api, Err(outcome))
+    answer(api, caller, Err(outcome))
 }
 
 /// The arguments; the query counts before the body.

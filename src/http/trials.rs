@@ -12,7 +12,7 @@ use super::body::JsonBody;
 use super::caller::{Allowed, Manage, Observe};
 use super::error::ProblemBody;
 use super::name::Name;
-use super::realms::demand_seen;
+use super::realms::{demand_bases, demand_seen};
 use super::{Api, Caller, Problem};
 use crate::api_key::Role;
 use crate::json::{Issues, Object};
@@ -129,7 +129,9 @@ pub(super) async fn unsaved(
         body.get("logic_code").and_then(Value::as_str),
     );
     let definition = definition.map_err(Problem::invalid)?;
-    run(&api, &caller, Ask::read(&body, None)?, definition, false).await
+    let ask = Ask::read(&body, None)?;
+    demand_bases(&caller, &definition, |alias| ask.tokens.contains_key(alias))?;
+    run(&api, &caller, ask, definition, false).await
 }
 
 /// Run a saved definition once, with given values or those of a stored secret. It really asks the
@@ -202,7 +204,8 @@ async fn run(
         is_saved,
         confirm_hosts: ask.confirm_hosts,
     };
-    Ok(Json(api.tokens.try_definition(trial, shows).await?.into()))
+    let report = api.tokens.try_definition(trial, shows).await;
+    Ok(Json(report.map_err(|error| caller.shown(error))?.into()))
 }
 
 /// What is to be tried.

@@ -21,13 +21,17 @@ use crate::store::{Import, ImportedToken, Present, TokenRow};
 
 /// By what a plan is made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(super) struct Rules<'a> {
     /// The time of our database.
     pub(super) now: Timestamp,
     /// Replace also what was edited or deleted here.
     pub(super) overwrite: bool,
     /// Count the secrets with a live token as asked for now.
     pub(super) switched: bool,
+    /// Hosts that credentials may go to from now on.
+    pub(super) confirm_hosts: &'a [String],
+    /// Realms here that others depend on.
+    pub(super) lending: &'a BTreeSet<String>,
 }
 
 /// What to write, and what to tell.
@@ -38,8 +42,11 @@ pub(super) struct Planned {
 }
 
 /// Plans an import.
-pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules) -> Planned {
-    let realms = realms::plan(&legacy.realms, present.realms, rules);
+pub(super) fn plan(legacy: &Legacy, present: Present, rules: Rules<'_>) -> Planned {
+    let live = present.secrets.iter();
+    let live = live.filter(|row| row.deleted_at.is_none());
+    let with_secrets = live.map(|row| row.id.realm.clone()).collect();
+    let realms = realms::plan(&legacy.realms, present.realms, &with_secrets, rules);
     let secrets = secrets::plan(&legacy.secrets, present.secrets, &realms, rules);
     let rows: HashMap<_, _> = present
         .tokens
@@ -111,7 +118,7 @@ enum Decision {
 /// An edit here stamps `updated_at` and `changed_at` alike, an import never does (see [`stamps`]);
 /// so who wrote a row last is known without comparing two databases' clocks. There, each fetch
 /// moves a secret's `updated_at`, so a later time there alone does not mean that anybody edited it.
-fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules) -> Decision {
+fn decide(here: Option<Here>, there: LegacyStamps, rules: Rules<'_>) -> Decision {
     let Some(here) = here else {
         return Decision::Write(Outcome::Taken);
     };

@@ -233,6 +233,15 @@ impl Recipe {
         literal.filter_map(Json::as_str).collect()
     }
 
+    /// The secrets it depends on: alias, realm and key, where these are written out.
+    pub fn named_bases(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<&str>)> {
+        self.depends_on.iter().map(|base| {
+            let [realm, key] = [&base.realm, &base.key]
+                .map(|template| template.as_literal().and_then(Json::as_str));
+            (base.alias.as_str(), realm, key)
+        })
+    }
+
     /// Whether anything is called.
     #[must_use]
     pub fn calls(&self) -> bool {

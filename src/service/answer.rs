@@ -13,6 +13,8 @@ pub struct Stale {
     pub since: Timestamp,
     /// Why, in words for the caller.
     pub warning: String,
+    /// Whether these words are of another secret, whose token this one's is made from.
+    pub is_of_base: bool,
 }
 
 /// A token as it is handed to a caller.

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use super::ServiceError;
+use crate::realm::{Definition, Recipe};
 
 /// Refuses hosts that were not there before and are not confirmed.
 ///
 /// # Errors
 /// `HostsChanged` with all hosts before and now.
-pub(super) fn demand_confirmed(
+pub(crate) fn demand_confirmed(
     before: &BTreeSet<String>,
     now: &BTreeSet<String>,
     confirmed: &[String],
@@ -34,6 +35,25 @@ fn is_confirmed(origin: &str, confirmed: &[String]) -> bool {
     confirmed.iter().any(|named| {
         named == origin || named == without_scheme || host.is_some_and(|host| named == host)
     })
+}
+
+/// Where the requests of a definition may go.
+pub(crate) fn origins(definition: Option<&Definition>) -> BTreeSet<String> {
+    definition
+        .and_then(Definition::recipe)
+        .map(Recipe::origins)
+        .unwrap_or_default()
+}
+
+/// The realms whose tokens it uses; `None`: one that a secret's values name.
+pub(crate) fn bases(definition: Option<&Definition>) -> BTreeSet<Option<String>> {
+    let Some(recipe) = definition.and_then(Definition::recipe) else {
+        return BTreeSet::new();
+    };
+    let literal = recipe.literal_bases();
+    let is_named_elsewhere = literal.len() < recipe.aliases().count();
+    let literal = literal.into_iter().map(|base| Some(base.to_owned()));
+    literal.chain(is_named_elsewhere.then_some(None)).collect()
 }
 
 #[cfg(test)]

@@ -334,6 +334,7 @@ impl Renewal {
         let stale = Stale {
             since,
             warning: format!("the provider is down: {last}"),
+            is_of_base: false,
         };
         let answer = self.hand_out(id, view, held, Some(until), Some(stale));
         Ok(TokenAnswer {
@@ -472,5 +473,6 @@ fn stale_after(failure: &RecordedFailure) -> Stale {
     Stale {
         since: failure.at,
         warning: format!("the last renewal failed: {}", failure.failure),
+        is_of_base: false,
     }
 }

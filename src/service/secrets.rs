@@ -4,7 +4,8 @@ mod again;
 
 use std::sync::Arc;
 
-use self::again::demand_secrets_again;
+pub(crate) use self::again::pushed_that_stay;
+use self::again::{demand_secrets_again, dropped_warning};
 use super::edit::{NextValue, Patch, SecretEdit};
 use super::realms::{WRITE_TRIES, too_many_writers};
 use super::stored::stored_definition;
@@ -140,7 +141,10 @@ impl Secrets {
             }
             let written = match &stored {
                 None => self.store.insert_secret(&row).await?,
-                Some(stored) => self.store.update_secret(&row, stored.revision).await?,
+                Some(stored) if row.pushed_version == stored.pushed_version => {
+                    self.store.update_secret(&row, stored.revision).await?
+                }
+                Some(stored) => self.store.move_secret(&row, stored.revision).await?,
             };
             if written {
                 self.tokens.forget(&id);
@@ -149,6 +153,7 @@ impl Secrets {
                     self.tokens.try_next_behind(&id);
                 }
                 let mut warnings = warnings(&definition, &row);
+                warnings.extend(dropped_warning(stored.as_ref(), &row));
                 warnings.extend(fixed_warning(edit, &definition, &row, self.clock.now()));
                 return Ok(Secret { row, warnings });
             }
@@ -292,12 +297,19 @@ fn merge(
     content.fixed = merge_fixed(edit, content.fixed.take(), definition)?;
     let unchanged = live.is_some_and(|row| row.content == content);
     let next = merge_next(edit, live, &content, definition, now)?;
+    let stays = live.and_then(|row| {
+        let values = (&row.content.credentials, &content.credentials);
+        pushed_that_stay(definition, values, &row.pushed)
+    });
+    let pushed_version = stored.map_or(0, |row| row.pushed_version);
     Ok(SecretRow {
         id: id.clone(),
         content,
         next,
-        pushed: live.map(|row| row.pushed.clone()).unwrap_or_default(),
-        pushed_version: stored.map_or(0, |row| row.pushed_version),
+        pushed_version: pushed_version + i64::from(stays.is_some()),
+        pushed: stays
+            .or_else(|| live.map(|row| row.pushed.clone()))
+            .unwrap_or_default(),
         version: stored.map_or(1, |row| row.version + i64::from(!unchanged)),
         revision: stored.map_or(1, |row| row.revision + 1),
         created_at: live.map_or(now, |row| row.created_at),

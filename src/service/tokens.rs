@@ -326,7 +326,11 @@ impl Tokens {
             ) => {
                 let warning = late.to_string();
                 let held = self.get_unconfirmed(id).map(|held| TokenAnswer {
-                    stale: held.stale.map(|stale| Stale { warning, ..stale }),
+                    stale: held.stale.map(|stale| Stale {
+                        warning,
+                        is_of_base: false,
+                        ..stale
+                    }),
                     ..held
                 });
                 held.map_or(outcome, Ok)
@@ -466,5 +470,9 @@ fn unrenewed(answer: TokenAnswer, refused: i64) -> TokenAnswer {
 fn store_away(since: Timestamp) -> Stale {
     let warning =
         "the database is not available; this token could not be compared with it".to_owned();
-    Stale { since, warning }
+    Stale {
+        since,
+        warning,
+        is_of_base: false,
+    }
 }

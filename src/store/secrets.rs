@@ -143,6 +143,10 @@ pub trait SecretStore: Send + Sync + 'static {
     /// Writes a secret if its revision still is `expected_revision`; `false` if somebody else was
     /// first.
     async fn update_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
+    /// Writes a secret together with its pushed inputs, if its revision still is
+    /// `expected_revision` and the version of its pushed inputs still is the one before the row's;
+    /// `false` if somebody else was first.
+    async fn move_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool>;
     /// Writes the pushed inputs of a live secret if their version still is `expected_version`;
     /// `false` if somebody else was first.
     async fn update_pushed(

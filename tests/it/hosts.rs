@@ -149,3 +149,41 @@ async fn a_trial_sends_what_is_stored_only_where_the_saved_realm_does() {
         .ok();
     assert_eq!(world.provider.calls(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pushed_does_not_follow_a_secret_to_another_host() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let config = json!({"inputs": {"tenant": {"secret": false}, "ticket": {"from": "pushed"},
+            "zone": {"from": "pushed", "secret": false}, "note": {"secret": false, "required": false}},
+        "requests": [{"url": "https://{{ tenant }}/x", "headers": {"X-T": "{{ ticket }}{{ zone }}"}}], "token": "$.t"});
+    save(&server, &json!({"id": "r", "config": config}))
+        .await
+        .ok();
+    store(&server, "r", json!({"tenant": "a.example"}))
+        .await
+        .ok();
+    for (name, version) in [("ticket", 1), ("zone", 2)] {
+        let path = format!("/api/secret/k/inputs/{name}?realm=r");
+        let value = json!({"value": "pushed-value"});
+        let reply = server.put(&path, &value).await;
+        assert_eq!(reply.ok()["pushed_version"], version);
+    }
+    let kept = store(&server, "r", json!({"tenant": "a.example", "note": "x"})).await;
+    assert_eq!(kept.ok()["warnings"], json!(null), "nothing moved");
+    let next = json!({"realm": "r", "key": "k", "next": {"credentials": {"tenant": "b.example"}}});
+    let refused = server.post("/api/secret", &next).await;
+    assert_eq!(refused.places(), ["/next"]);
+    let moved = store(&server, "r", json!({"tenant": "b.example"})).await;
+    let warnings = moved.ok()["warnings"].to_string();
+    assert!(
+        warnings.contains("dropped") && warnings.contains(": ticket;"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("/inputs/ticket") && !warnings.contains("/inputs/zone"),
+        "{warnings}"
+    );
+    let token = server.get("/api/token?realm=r&key=k").await;
+    assert_eq!(token.problem(), (503, "config"));
+}

@@ -25,6 +25,7 @@ mod refresher;
 mod renewal;
 mod report;
 mod rotation;
+mod scopes;
 mod secrets;
 mod store_away;
 mod tokens;

@@ -100,6 +100,7 @@ pub(crate) fn refusal() -> RecordedFailure {
             retry_after: None,
             is_response: false,
             is_unsent: false,
+            is_of_base: false,
         },
     }
 }

@@ -1,6 +1,6 @@
 //! Which realms are taken.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -9,7 +9,10 @@ use super::super::report::{Kind, Line, Outcome};
 use super::{Decision, Here, Rules, decide, stamps, told};
 use crate::json::{Issue, Issues};
 use crate::realm::Definition;
-use crate::service::{LONGEST_COMMENT, LONGEST_REALM, check_name, stored_definition};
+use crate::service::{
+    LONGEST_COMMENT, LONGEST_REALM, ServiceError, bases, check_name, demand_confirmed, origins,
+    stored_definition,
+};
 use crate::store::{RealmRow, Replacing};
 
 /// What the import does with realms, and which are here after it.
@@ -20,6 +23,8 @@ pub(super) struct RealmPlan {
     standing: HashMap<String, StandingRealm>,
     /// All ids there, left ones too.
     named: HashSet<String>,
+    /// Those here that have secrets.
+    with_secrets: BTreeSet<String>,
 }
 
 /// A realm that is here after the import.
@@ -66,12 +71,20 @@ impl RealmPlan {
 }
 
 /// Plans the realms; those of `present` that stay are standing too.
-pub(super) fn plan(legacy: &[LegacyRealm], present: Vec<RealmRow>, rules: Rules) -> RealmPlan {
+pub(super) fn plan(
+    legacy: &[LegacyRealm],
+    present: Vec<RealmRow>,
+    with_secrets: &BTreeSet<String>,
+    rules: Rules<'_>,
+) -> RealmPlan {
     let here: HashMap<_, _> = present
         .into_iter()
         .map(|row| (row.id.clone(), row))
         .collect();
-    let mut plan = RealmPlan::default();
+    let mut plan = RealmPlan {
+        with_secrets: with_secrets.clone(),
+        ..RealmPlan::default()
+    };
     for row in here.values().filter(|row| row.deleted_at.is_none()) {
         if let Ok(definition) = stored_definition(row) {
             let standing = StandingRealm {
@@ -101,7 +114,7 @@ impl RealmPlan {
         &mut self,
         there: &LegacyRealm,
         here: Option<&RealmRow>,
-        rules: Rules,
+        rules: Rules<'_>,
     ) -> (Outcome, Option<String>) {
         if !self.named.insert(there.id.clone()) {
             return (
@@ -114,7 +127,11 @@ impl RealmPlan {
             Err(issues) => return (Outcome::Left, Some(told(&issues))),
         };
         let decision = decide(here.map(|row| read.beside(row)), there.stamps, rules);
+        let unconfirmed = matches!(decision, Decision::Write(_))
+            .then(|| self.unconfirmed(&there.id, &read.definition, rules))
+            .flatten();
         let outcome = match decision {
+            Decision::Write(_) if unconfirmed.is_some() => Outcome::Left,
             Decision::Write(outcome) => {
                 let (row, definition) = (read.row(there, here, rules), read.definition.clone());
                 self.writes
@@ -137,9 +154,34 @@ impl RealmPlan {
         let reason = if let Decision::Leave(reason) = decision {
             Some(reason.to_owned())
         } else {
-            None
+            unconfirmed
         };
         (outcome, reason.or(read.note))
+    }
+
+    /// Why a realm is left: credentials of secrets here, or tokens of others, would go to hosts that
+    /// nobody confirmed.
+    fn unconfirmed(&self, id: &str, there: &Definition, rules: Rules<'_>) -> Option<String> {
+        let here = self.standing.get(id).map(|standing| &standing.definition);
+        let borrows_anew = !bases(Some(there)).is_subset(&bases(here));
+        if !borrows_anew && !self.with_secrets.contains(id) && !rules.lending.contains(id) {
+            return None;
+        }
+        let before = if borrows_anew {
+            BTreeSet::new()
+        } else {
+            origins(here)
+        };
+        let outcome = demand_confirmed(&before, &origins(Some(there)), rules.confirm_hosts);
+        let Err(ServiceError::HostsChanged { new, .. }) = outcome else {
+            return None;
+        };
+        let old = Vec::from_iter(origins(here)).join(", ");
+        let old = if old.is_empty() { "none" } else { &old };
+        Some(format!(
+            "its hosts are not confirmed: {old} \u{2192} {}; --confirm-host HOST takes it",
+            new.join(", ")
+        ))
     }
 }
 
@@ -197,7 +239,7 @@ impl Read {
     }
 
     /// The row to write. Its version moves only if what is fetched changed.
-    fn row(&self, there: &LegacyRealm, here: Option<&RealmRow>, rules: Rules) -> RealmRow {
+    fn row(&self, there: &LegacyRealm, here: Option<&RealmRow>, rules: Rules<'_>) -> RealmRow {
         let (created_at, updated_at) = stamps(there.stamps, rules.now);
         let live = here.filter(|row| row.deleted_at.is_none());
         let before = live.and_then(|row| stored_definition(row).ok());

@@ -12,7 +12,9 @@ use crate::clock::Timestamp;
 use crate::json::Issues;
 use crate::realm::{Expiry, Mode};
 use crate::secret::{Credentials, FixedToken, SecretContent, SecretId, is_mask};
-use crate::service::{LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name};
+use crate::service::{
+    LARGEST_CREDENTIAL, LONGEST_KEY, LONGEST_REALM, check_name, pushed_that_stay,
+};
 use crate::store::{Replacing, SecretRow};
 
 /// What the import does with secrets, and which are here after it.
@@ -56,7 +58,7 @@ pub(super) fn plan(
     legacy: &[LegacySecret],
     present: Vec<SecretRow>,
     realms: &RealmPlan,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> SecretPlan {
     let here: HashMap<_, _> = present
         .into_iter()
@@ -104,7 +106,7 @@ fn plan_one(
     there: &LegacySecret,
     here: Option<&SecretRow>,
     realms: &RealmPlan,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> Planned {
     if let Err(reason) = check(there) {
         return Planned::left(reason);
@@ -119,7 +121,14 @@ fn plan_one(
         credentials,
         fixed: fixed_token(there, realm, live, rules),
     };
-    let row = row(there, content, here, rules);
+    let stays = live.and_then(|row| {
+        let values = (&row.content.credentials, &content.credentials);
+        pushed_that_stay(&realm.definition, values, &row.pushed)
+    });
+    let mut row = row(there, content, here, rules);
+    if let Some(stays) = stays {
+        (row.pushed, row.pushed_version) = (stays, row.pushed_version + 1);
+    }
     let version = row.version;
     let beside = |here: &SecretRow| Here {
         updated_at: here.updated_at,
@@ -172,7 +181,7 @@ fn row(
     there: &LegacySecret,
     content: SecretContent,
     here: Option<&SecretRow>,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> SecretRow {
     let (created_at, updated_at) = stamps(there.stamps, rules.now);
     let is_as_before = here.is_some_and(|row| row.deleted_at.is_none() && row.content == content);
@@ -214,7 +223,7 @@ fn fixed_token(
     there: &LegacySecret,
     realm: &StandingRealm,
     live: Option<&SecretRow>,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> Option<FixedToken> {
     if realm.definition.mode() != Mode::Fixed {
         return None;

@@ -10,15 +10,16 @@ use crate::store::{RealmRow, SecretRow, StoredToken, TokenRow};
 use crate::token::{Life, TokenText};
 
 const NOW: Timestamp = Timestamp::from_epoch_ms(1_800_000_000_000);
-const RULES: Rules = Rules {
+const RULES: Rules<'static> = Rules {
     now: NOW,
     overwrite: false,
     switched: false,
+    confirm_hosts: &[],
+    lending: &BTreeSet::new(),
 };
-const OVERWRITE: Rules = Rules {
-    now: NOW,
+const OVERWRITE: Rules<'static> = Rules {
     overwrite: true,
-    switched: false,
+    ..RULES
 };
 
 type Change = fn(&mut Present);
@@ -760,4 +761,81 @@ fn no_line_holds_a_credential_or_a_token() {
             .any(|line| line.kind == Kind::Token && line.outcome == Outcome::Left)
     );
     assert!(!format!("{:?}", planned.lines).contains("hush"));
+}
+
+/// The realm as it is there, but asking another host.
+fn moved() -> Legacy {
+    let config = wechat().replace("api.weixin.qq.com", "wx.evil.example");
+    legacy(vec![realm("wxgzh", Some(config))], Vec::new())
+}
+
+const NOT_CONFIRMED: &str = "Realm Left: its hosts are not confirmed: https://api.weixin.qq.com \u{2192} \
+    https://wx.evil.example; --confirm-host HOST takes it";
+
+#[test]
+fn a_realm_whose_secrets_would_go_to_another_host_is_left_until_it_is_confirmed() {
+    let confirmed = ["other.example", "wx.evil.example"].map(str::to_owned);
+    let (alone, both) = (&confirmed[..1], &confirmed[..]);
+    for rules in [RULES, OVERWRITE] {
+        for (confirm_hosts, expected) in [
+            (&[][..], NOT_CONFIRMED),
+            (alone, NOT_CONFIRMED),
+            (both, "Realm Updated"),
+        ] {
+            let mut there = moved();
+            there.realms[0].stamps = edited(-100);
+            let rules = Rules {
+                confirm_hosts,
+                ..rules
+            };
+            let planned = plan(&there, imported(&one_of_each()), rules);
+            assert_eq!(told(&planned), [expected]);
+            let is_left = expected == NOT_CONFIRMED;
+            assert_eq!(planned.import.realms.is_empty(), is_left);
+        }
+    }
+}
+
+#[test]
+fn without_secrets_a_realm_may_ask_another_host_unless_others_depend_on_it() {
+    let mut present = imported(&one_of_each());
+    present.secrets[0].deleted_at = Some(at(-10));
+    let lent = BTreeSet::from(["wxgzh".to_owned()]);
+    let none = BTreeSet::new();
+    for (lending, expected) in [(&none, "Realm Updated"), (&lent, NOT_CONFIRMED)] {
+        let present = Present {
+            realms: present.realms.clone(),
+            secrets: present.secrets.clone(),
+            tokens: Vec::new(),
+        };
+        let rules = Rules {
+            lending,
+            ..OVERWRITE
+        };
+        assert_eq!(told(&plan(&moved(), present, rules)), [expected]);
+    }
+}
+
+#[test]
+fn a_realm_that_begins_to_use_tokens_of_others_is_left_until_its_hosts_are_confirmed() {
+    let config = json!({"depends_on": {"base": {"realm": "wxgzh", "key": "app"}},
+        "requests": [{"url": "https://t.example/", "query": {"t": "{{ tokens.base }}"}}], "token": "$.t",
+        "expires": {"path": "$.e"}})
+    .to_string();
+    let there = legacy(vec![realm("ticket", Some(config))], Vec::new());
+    let confirmed = ["t.example".to_owned()];
+    for (confirm_hosts, expected) in [
+        (
+            &[][..],
+            "Realm Left: its hosts are not confirmed: none \u{2192} https://t.example; --confirm-host HOST takes it",
+        ),
+        (&confirmed[..], "Realm Taken"),
+    ] {
+        let rules = Rules {
+            confirm_hosts,
+            ..RULES
+        };
+        let planned = plan(&there, imported(&one_of_each()), rules);
+        assert_eq!(told(&planned), [expected]);
+    }
 }

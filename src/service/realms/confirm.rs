@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{MOST_BASES, Realms};
+use super::Realms;
 use crate::realm::Definition;
 use crate::service::ServiceError;
-use crate::service::hosts::demand_confirmed;
+use crate::service::hosts::{bases, demand_confirmed, origins};
 use crate::service::stored::stored_definition;
 use crate::store::{Page, RealmFilter, RealmRow, SecretFilter, StoreError};
 
@@ -95,25 +95,4 @@ impl Realms {
             }
         }
     }
-}
-
-fn origins(definition: Option<&Definition>) -> BTreeSet<String> {
-    definition
-        .and_then(Definition::recipe)
-        .map(crate::realm::Recipe::origins)
-        .unwrap_or_default()
-}
-
-/// The realms whose tokens it uses; `None`: one that a secret's values name.
-fn bases(definition: Option<&Definition>) -> BTreeSet<Option<String>> {
-    let Some(recipe) = definition.and_then(Definition::recipe) else {
-        return BTreeSet::new();
-    };
-    let literal = recipe.literal_bases();
-    let is_named_elsewhere = literal.len() < recipe.aliases().count();
-    let literal = literal
-        .into_iter()
-        .take(MOST_BASES)
-        .map(|base| Some(base.to_owned()));
-    literal.chain(is_named_elsewhere.then_some(None)).collect()
 }

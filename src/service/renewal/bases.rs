@@ -85,6 +85,7 @@ impl Renewal {
         };
         let stale = Stale {
             since: now,
+            is_of_base: failure.is_of_base,
             warning: format!("the last renewal failed: {failure}"),
         };
         let answer = self.hand_out(id, view, held, Some(until), Some(stale));
@@ -162,18 +163,10 @@ impl Renewal {
                     "the token of secret {base}, on which that of {id} depends: {}",
                     failure.detail
                 );
-                Err(ServiceError::Fetch(Failure { detail, ..failure }))
+                Err(of_base(Failure { detail, ..failure }))
             }
             Err(ServiceError::UnknownSecret(_)) => Err(unknown(id, base)),
-            Err(ServiceError::StoredRealm(_)) => {
-                let detail = format!(
-                    "the stored definition of the realm of secret {base}, on which {id} depends, is not valid: save it again"
-                );
-                Err(ServiceError::Fetch(Failure::new(
-                    FailureKind::Config,
-                    detail,
-                )))
-            }
+            Err(ServiceError::StoredRealm(_)) => Err(invalid(id, base)),
             other => other,
         }
     }
@@ -195,9 +188,10 @@ impl Renewal {
                 }
                 let view = match self.view(&base.secret).await {
                     Err(ServiceError::UnknownSecret(_)) => return Err(unknown(id, &base.shown)),
+                    Err(ServiceError::StoredRealm(_)) => return Err(invalid(id, &base.shown)),
                     other => other?,
                 };
-                next.extend(view.bases().map_err(ServiceError::Fetch)?);
+                next.extend(view.bases().map_err(of_base)?);
             }
             if next.is_empty() {
                 return Ok(());
@@ -214,5 +208,19 @@ impl Renewal {
 
 fn unknown(id: &SecretId, base: &str) -> ServiceError {
     let detail = format!("secret {id} depends on secret {base}, which does not exist");
-    ServiceError::Fetch(Failure::new(FailureKind::Config, detail))
+    of_base(Failure::new(FailureKind::Config, detail))
+}
+
+fn invalid(id: &SecretId, base: &str) -> ServiceError {
+    let detail = format!(
+        "the stored definition of the realm of secret {base}, on which {id} depends, is not valid: save it again"
+    );
+    of_base(Failure::new(FailureKind::Config, detail))
+}
+
+fn of_base(failure: Failure) -> ServiceError {
+    ServiceError::Fetch(Failure {
+        is_of_base: true,
+        ..failure
+    })
 }

@@ -137,6 +137,7 @@ impl Renewal {
         let stale = Some(Stale {
             since: commit.at,
             warning,
+            is_of_base: false,
         });
         let entry = Entry {
             is_unstored: true,

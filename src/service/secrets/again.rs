@@ -1,5 +1,6 @@
 //! A value that says where requests go, or whose token is used, is changed together with the secret
-//! values that go there: whoever changes one alone would send the others elsewhere.
+//! values that go there: whoever changes one alone would send the others elsewhere. What was pushed
+//! is dropped with such a change, since whoever pushed it meant the host before.
 
 use crate::json::Issues;
 use crate::realm::{Definition, Origin};
@@ -50,9 +51,59 @@ pub(super) fn demand_secrets_again(
         };
         if let Some(changed) = deciding.iter().find(is_moved) {
             demand(&secrets, changed, "/next", is_next, &mut issues);
+            let mut pushed = recipe.inputs_from(Origin::Pushed);
+            if let Some(pushed) = pushed.find(|input| input.secret) {
+                let told = format!(
+                    "{changed} says where requests go or whose token is used, and cannot be tried beside the current value, since {} is \
+                     pushed for both: change the credential itself, which drops the pushed value",
+                    pushed.name
+                );
+                issues.add("/next", told);
+            }
         }
     }
     Ok(issues.into_result(Some(()))?)
+}
+
+/// The pushed values after an edit that changes where requests go, or whose token is used: without
+/// the secret ones, and those that the realm does not declare. `None`: all stay.
+pub(crate) fn pushed_that_stay(
+    definition: &Definition,
+    (before, after): (&Credentials, &Credentials),
+    pushed: &Credentials,
+) -> Option<Credentials> {
+    let recipe = definition.recipe()?;
+    let deciding = recipe.deciding_inputs();
+    if deciding
+        .iter()
+        .all(|name| before.get(name) == after.get(name))
+    {
+        return None;
+    }
+    let is_harmless = |name: &str| {
+        let mut inputs = recipe.inputs_from(Origin::Pushed);
+        inputs.any(|input| input.name == name && !input.secret)
+    };
+    let mut stays = pushed.clone();
+    stays.retain(is_harmless);
+    (stays != *pushed).then_some(stays)
+}
+
+/// Tells which pushed values went with a change of where requests go.
+pub(super) fn dropped_warning(before: Option<&SecretRow>, row: &SecretRow) -> Option<String> {
+    let dropped = before
+        .into_iter()
+        .flat_map(|before| before.pushed.names())
+        .filter(|name| row.pushed.get(name).is_none());
+    let dropped: Vec<&str> = dropped.collect();
+    (!dropped.is_empty()).then(|| {
+        format!(
+            "the pushed values of secret {} were dropped, since they would have gone to another host, or to where another token leads: {}; \
+             they have to be pushed again",
+            row.id,
+            dropped.join(", ")
+        )
+    })
 }
 
 fn is_changed(edit: &SecretEdit, stored: &Credentials, name: &str) -> bool {

@@ -75,6 +75,18 @@ impl SecretStore for MemoryStore {
         Ok(true)
     }
 
+    async fn move_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+        let mut state = self.enter("move_secret").await?;
+        let stored = state.secrets.get_mut(&row.id).filter(|stored| {
+            stored.revision == expected_revision && stored.pushed_version + 1 == row.pushed_version
+        });
+        let Some(stored) = stored else {
+            return Ok(false);
+        };
+        *stored = row.clone();
+        Ok(true)
+    }
+
     async fn update_pushed(
         &self,
         id: &SecretId,

@@ -81,6 +81,17 @@ impl SecretStore for SqlStore {
         Ok(outcome.rows_affected == 1)
     }
 
+    async fn move_secret(&self, row: &SecretRow, expected_revision: i64) -> StoreResult<bool> {
+        let statement = Entity::update_many()
+            .set(seal(&self.sealer, row).into_active_model().reset_all())
+            .filter(Column::Realm.eq(&row.id.realm))
+            .filter(Column::Key.eq(&row.id.key))
+            .filter(Column::Revision.eq(expected_revision))
+            .filter(Column::PushedVersion.eq(row.pushed_version - 1));
+        let outcome = self.run(|| statement.clone().exec(&self.db)).await?;
+        Ok(outcome.rows_affected == 1)
+    }
+
     async fn update_pushed(
         &self,
         id: &SecretId,
