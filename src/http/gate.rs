@@ -230,7 +230,9 @@ pub(super) enum Shown<'a> {
 pub(super) fn shown(headers: &HeaderMap) -> Shown<'_> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (bearer, second) = (all.next(), all.next());
-    let other = headers.get(X_API_KEY);
+    let mut others = headers.get_all(X_API_KEY).iter();
+    let other = others.next();
+    let second = second.or(others.next());
     let text = match (bearer, other) {
         (None, None) => return Shown::Nothing,
         (Some(_), Some(_)) => return Shown::Nonsense,
@@ -332,6 +334,7 @@ mod tests {
                 &[("authorization", "Bearer k"), ("x-api-key", "k")],
                 "nonsense",
             ),
+            (&[("x-api-key", "k"), ("x-api-key", "l")], "nonsense"),
             (
                 &[("authorization", "Bearer k"), ("authorization", "Bearer l")],
                 "nonsense",

@@ -513,6 +513,12 @@ async fn keys_are_made_changed_rotated_and_revoked() {
     let own = &admin[4..15];
     let last = send(Method::DELETE, format!("/api/keys/{own}"), None).await;
     assert_eq!(last.problem(), (409, "last_admin_key"));
+    // Nor is it bounded, or about to end.
+    let soon = world.now_ms() + 1200;
+    for edit in [json!({"scopes": ["r:*"]}), json!({"expires_at": soon})] {
+        let last = send(Method::PATCH, format!("/api/keys/{own}"), Some(edit)).await;
+        assert_eq!(last.problem(), (409, "last_admin_key"));
+    }
 }
 
 #[tokio::test]
@@ -633,6 +639,7 @@ async fn what_is_wrong_with_a_new_key_is_named() {
             json!({"role": "app", "scopes": ["a:*"], "certificate": "x"}),
             "/certificate",
         ),
+        (json!({"role": "admin", "note": "a\u{202e}b"}), "/note"),
         (json!({"role": "admin", "rolle": 1}), "/rolle"),
     ] {
         let refused = server
