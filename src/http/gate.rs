@@ -135,8 +135,9 @@ impl Gate {
         demand_small_head(request).map_err(plain)?;
         demand_one_host(request).map_err(plain)?;
         let headers = request.headers();
+        let now = self.0.clock.now();
         let caller = match shown(headers) {
-            Shown::Key(key) => self.0.api_keys.verify(key),
+            Shown::Key(key) => self.0.api_keys.verify(key, now),
             Shown::Nothing => {
                 let Some(certificate) = &peer.certificate else {
                     let standing = self.keyless(request, peer).map_err(plain)?;
@@ -150,7 +151,7 @@ impl Gate {
             return Ok(unpaced(self.unknown_key(headers, peer)));
         };
         self.0.metrics.count_sign_in(SignIn::Ok);
-        key.note_use(self.0.clock.now(), || self.address(headers, peer));
+        key.note_use(now, || self.address(headers, peer));
         match key.pace() {
             Ok(left) => Ok((Standing::Known(Caller::Key(key)), left)),
             Err(left) => Err((Problem::too_fast(key.rate(), left.wait), Some(left))),
