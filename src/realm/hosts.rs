@@ -131,11 +131,25 @@ impl Recipe {
     }
 }
 
+/// What a URL must begin with.
+const UNCLEAR: &str = "it cannot be told where this leads: expected http:// or https://, then a host, then /, ? or the end; or one \
+                       expression that makes all of these, then /, ? or the end";
+
 /// Checks what only shows in the whole: no host is changed by what follows it, and nothing that
 /// others write says where a request goes or whose token is used.
 pub(super) fn check(recipe: &Recipe, issues: &mut Issues) {
     for url in recipe.urls() {
         let authority = url.authority();
+        if authority.is_unclear {
+            // Another beginning is told where it is read.
+            if ["http", "{{", "$"]
+                .iter()
+                .any(|begin| authority.written.starts_with(begin))
+            {
+                issues.add(url.pointer(), UNCLEAR);
+            }
+            continue;
+        }
         if authority.continues_host {
             issues.add(
                 url.pointer(),

@@ -29,6 +29,13 @@ fn what_others_write_says_no_host_and_no_base() {
         ("{{ deep }}/x", "k", vec![url]),
         ("https://a.example{{ s }}", "k", vec![url]),
         ("https://a.example:443{{ s }}/x", "k", vec![url]),
+        ("{{ s }}{{ of_s }}/x", "k", vec![]),
+        ("http:///{{ p }}/t", "k", vec![url]),
+        ("http:///{{ s }}/t", "k", vec![url]),
+        ("{{ s }}//{{ p }}/t", "k", vec![]),
+        ("{{ s }}://{{ s }}/t", "k", vec![url]),
+        ("http://\\{{ p }}/t", "k", vec![url]),
+        ("http://\t/{{ p }}/t", "k", vec![url]),
         (
             "https://a.example/",
             "{{ p }}",
@@ -152,6 +159,69 @@ fn what_an_answer_names_lies_within_the_hosts() {
                     "{failure}"
                 );
                 assert!(!failure.detail.contains("evil"), "{failure}");
+            }
+        }
+    }
+}
+
+/// The only request of a definition whose stored input `s` is this.
+fn only(url: &str, s: &str) -> Result<Option<Request>, Failure> {
+    let config = json!({"inputs": {"s": {}, "p": {"from": "pushed"}}, "requests": [{"url": url}], "token": "$.t"});
+    let definition = Definition::read(Some(&config), None).unwrap();
+    let facts = Facts {
+        secret: SecretId::new("r", "k"),
+        inputs: [("s", s), ("p", "evil.example")].into_iter().collect(),
+        tokens: BTreeMap::new(),
+        has_saved: false,
+        forced: false,
+        now: Timestamp::from_epoch_ms(1_760_000_000_500),
+        uuid: String::new(),
+        nonce: String::new(),
+    };
+    let mut run = definition.recipe().unwrap().begin(facts).unwrap();
+    run.next_request()
+}
+
+#[test]
+fn what_stands_after_the_host_cannot_become_the_host() {
+    for (url, s, leads_to) in [
+        ("{{ s }}/{{ p }}/t", "https://a.example", Some("a.example")),
+        (
+            "{{ s }}/{{ p }}/t",
+            "HTTPS://a.example/x",
+            Some("a.example"),
+        ),
+        ("{{ s }}?{{ p }}", "https://a.example:81", Some("a.example")),
+        ("{{ s }}//{{ p }}/t", "https://a.example", Some("a.example")),
+        ("https://{{ s }}/{{ p }}", "a.example", Some("a.example")),
+        (
+            "https://{{ s }}/?q={{ p }}",
+            "a.example/?x=a\\b",
+            Some("a.example"),
+        ),
+        ("{{ s }}//{{ p }}/t", "http:", None),
+        ("{{ s }}//{{ p }}/t", "https:", None),
+        ("{{ s }}/{{ p }}/t", "http:", None),
+        ("{{ s }}/{{ p }}/t", "http:/", None),
+        ("{{ s }}/{{ p }}/t", "http://", None),
+        ("{{ s }}/{{ p }}/t", "http:\\\\", None),
+        ("{{ s }}/{{ p }}/t", "http:\t/", None),
+        ("{{ s }}/{{ p }}/t", "\nhttp:/", None),
+        ("{{ s }}/{{ p }}/t", "http:a.example", None),
+        ("{{ s }}", "http:\\\\a.example", None),
+        ("https://{{ s }}/{{ p }}", "", None),
+        ("https://{{ s }}/{{ p }}", "/", None),
+        ("https://{{ s }}/{{ p }}", "\t", None),
+        ("https://{{ s }}/{{ p }}", "\\", None),
+    ] {
+        match only(url, s) {
+            Ok(request) => {
+                let url = request.unwrap().url;
+                assert_eq!(url.host_str(), leads_to, "{s:?}");
+            }
+            Err(failure) => {
+                assert_eq!(leads_to, None, "{url} {s:?}: {failure}");
+                assert_eq!(failure.kind, FailureKind::Config, "{failure}");
             }
         }
     }

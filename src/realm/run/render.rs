@@ -160,6 +160,16 @@ fn url(run: &Run<'_>, template: &RequestTemplate) -> Result<(Url, String), Wrong
     };
     let url = with_query(&rendered.real, &query.real);
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = match url {
+        Some(url)
+            if template
+                .url
+                .leads_where_it_says(&rendered.real, &url, run)? =>
+        {
+            Some(url)
+        }
+        Some(_) | None => None,
+    };
     let url =
         url.ok_or_else(|| format!("{at}: does not make an http or https URL with these values"))?;
     if !run.recipe.may_ask(&template.url, &url) {
