@@ -88,6 +88,10 @@ pub struct ProviderSays {
 
 /// A failed fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something else, and any of them may be true together"
+)]
 pub struct Failure {
     /// Its class.
     pub kind: FailureKind,

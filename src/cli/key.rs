@@ -47,6 +47,9 @@ enum Action {
         /// How long the old one works on.
         #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
         overlap: Duration,
+        /// Print the new key alone, to be written to a file.
+        #[arg(long)]
+        key_only: bool,
     },
     /// Switch a key off; enable switches it on again.
     Disable {
@@ -195,8 +198,15 @@ async fn act(
             output.print_items(&json!({"list": list}), &items, &columns)
         }
         Action::Show { id } => print_row(&keys.show(id).await.map_err(refused)?, output),
-        Action::Rotate { id, overlap } => {
+        Action::Rotate {
+            id,
+            overlap,
+            key_only,
+        } => {
             let made = keys.rotate(id, *overlap).await.map_err(refused)?;
+            if *key_only {
+                return print(made.key.text().expose_secret());
+            }
             print_made(&made, output)
         }
         Action::Disable { id } => print_row(
@@ -279,7 +289,7 @@ fn print_offline(role: Role, output: Output) -> anyhow::Result<()> {
     let text = key.text().expose_secret();
     match output {
         Output::Json => {
-            print(&json!({"id": key.id().as_str(), "key": text, "role": "admin"}).to_string())
+            print(&json!({"id": key.id().as_str(), "key": text, "role": "admin", "scopes": [], "expires_at": null}).to_string())
         }
         Output::Table => print(text),
     }

@@ -72,12 +72,15 @@ impl Caller {
     /// An error as this caller may see it.
     #[must_use]
     pub fn shown(&self, error: ServiceError) -> ServiceError {
-        match error {
-            ServiceError::Fetch(failure) if !self.sees_bases() => {
-                ServiceError::Fetch(failure.without_base())
-            }
-            other => other,
+        if let ServiceError::Fetch(failure) = error {
+            let shown = if self.sees_bases() {
+                failure
+            } else {
+                failure.without_base()
+            };
+            return ServiceError::Fetch(shown);
         }
+        error
     }
 
     /// Whom the fetches that it forces are counted against.

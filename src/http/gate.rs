@@ -135,8 +135,9 @@ impl Gate {
         demand_small_head(request).map_err(plain)?;
         demand_one_host(request).map_err(plain)?;
         let headers = request.headers();
+        let now = self.0.clock.now();
         let caller = match shown(headers) {
-            Shown::Key(key) => self.0.api_keys.verify(key),
+            Shown::Key(key) => self.0.api_keys.verify(key, now),
             Shown::Nothing => {
                 let Some(certificate) = &peer.certificate else {
                     let standing = self.keyless(request, peer).map_err(plain)?;
@@ -150,7 +151,7 @@ impl Gate {
             return Ok(unpaced(self.unknown_key(headers, peer)));
         };
         self.0.metrics.count_sign_in(SignIn::Ok);
-        key.note_use(self.0.clock.now(), || self.address(headers, peer));
+        key.note_use(now, || self.address(headers, peer));
         match key.pace() {
             Ok(left) => Ok((Standing::Known(Caller::Key(key)), left)),
             Err(left) => Err((Problem::too_fast(key.rate(), left.wait), Some(left))),
@@ -230,7 +231,9 @@ pub(super) enum Shown<'a> {
 pub(super) fn shown(headers: &HeaderMap) -> Shown<'_> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (bearer, second) = (all.next(), all.next());
-    let other = headers.get(X_API_KEY);
+    let mut others = headers.get_all(X_API_KEY).iter();
+    let other = others.next();
+    let second = second.or(others.next());
     let text = match (bearer, other) {
         (None, None) => return Shown::Nothing,
         (Some(_), Some(_)) => return Shown::Nonsense,
@@ -332,6 +335,7 @@ mod tests {
                 &[("authorization", "Bearer k"), ("x-api-key", "k")],
                 "nonsense",
             ),
+            (&[("x-api-key", "k"), ("x-api-key", "l")], "nonsense"),
             (
                 &[("authorization", "Bearer k"), ("authorization", "Bearer l")],
                 "nonsense",

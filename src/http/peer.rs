@@ -60,26 +60,46 @@ pub(super) fn origin(peer: &Peer, headers: &HeaderMap, trusted: &Networks) -> Or
     Origin::Known(peer.address)
 }
 
-/// The addresses that proxies added, in order; `None`: one that is not an address.
+/// The addresses that proxies added, in order; `None`: one that is not an address. Where both
+/// fields are there, nobody knows which of them the proxy wrote.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let of = |name: HeaderName| {
         let lines = headers.get_all(name).into_iter();
         let lines = lines.map(|line| line.to_str().unwrap_or("?"));
         lines.collect::<Vec<_>>().join(",")
     };
-    let listed = of(X_FORWARDED_FOR);
-    if !listed.is_empty() {
-        return listed.split(',').map(address).collect();
+    let (listed, elements) = (of(X_FORWARDED_FOR), of(header::FORWARDED));
+    match (listed.is_empty(), elements.is_empty()) {
+        (false, false) => vec![None],
+        (false, true) => listed.split(',').map(address).collect(),
+        (true, _) => split_outside_quotes(&elements, ',')
+            .into_iter()
+            .map(|element| {
+                let pairs = split_outside_quotes(element, ';');
+                let mut pairs = pairs.into_iter().filter_map(|pair| pair.split_once('='));
+                let named = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+                named.and_then(|(_, value)| address(value))
+            })
+            .collect(),
     }
-    let elements = of(header::FORWARDED);
-    elements
-        .split(',')
-        .map(|element| {
-            let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-            let named = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-            named.and_then(|(_, value)| address(value))
-        })
-        .collect()
+}
+
+/// The parts between separators that do not stand in a quoted string (RFC 7239 §4).
+fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(|sign: char| {
+        if is_escaped {
+            is_escaped = false;
+            return false;
+        }
+        match sign {
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        sign == separator && !is_quoted
+    });
+    parts.collect()
 }
 
 /// An address as proxies write it: with a port, in brackets, in quotes.
@@ -139,6 +159,13 @@ mod tests {
                 "{odd}: {origin:?}"
             );
         }
+        let both = [
+            (xff.clone(), "10.9.0.1"),
+            (forwarded.clone(), "for=192.0.2.9"),
+        ];
+        assert_eq!(seen("10.0.0.1", &both, "10.0.0.1"), Origin::Unknown);
+        let quoted = [(forwarded.clone(), "for=192.0.2.9;x=\",for=10.9.0.1\"")];
+        assert_eq!(seen("10.0.0.1", &quoted, "10.0.0.1"), known("192.0.2.9"));
         let hidden = [(forwarded, "proto=https")];
         assert_eq!(seen("10.0.0.1", &hidden, "10.0.0.1"), Origin::Unknown);
     }

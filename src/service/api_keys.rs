@@ -12,6 +12,7 @@ use super::edit::Patch;
 use super::realms::{WRITE_TRIES, too_many_writers};
 use crate::api_key::{ApiKey, ApiKeyId, KeyHash, Rate, Role, Scope, Scopes};
 use crate::clock::{Clock, Timestamp};
+use crate::secret::is_invisible;
 use crate::store::{ApiKeyRow, ApiKeyStore, StoreError};
 
 /// The API keys.
@@ -63,6 +64,9 @@ pub struct ApiKeyEdit {
     pub disabled: Option<bool>,
 }
 
+/// A key that ends so soon does not count as the last of role `admin`.
+const ABOUT_TO_END: Duration = Duration::from_hours(1);
+
 /// The longest note, in characters.
 const LONGEST_NOTE: usize = 500;
 
@@ -111,8 +115,8 @@ impl ApiKeys {
 
     /// The key that a caller shows; `None` if it does not work, for whatever reason.
     #[must_use]
-    pub fn verify(&self, shown: &str) -> Option<Arc<HeldKey>> {
-        self.held.verify(shown, self.clock.now())
+    pub fn verify(&self, shown: &str, now: Timestamp) -> Option<Arc<HeldKey>> {
+        self.held.verify(shown, now)
     }
 
     /// Whether the store's keys have been read; before that nobody with a key can be admitted.
@@ -327,8 +331,10 @@ fn fixed_admin(key: &ApiKey, now: Timestamp) -> ApiKeyRow {
     }
 }
 
+/// Whether it can manage API keys, now and for a while: one that is about to end is no way in.
 fn is_admin(row: &ApiKeyRow, now: Timestamp) -> bool {
-    row.role == Role::Admin && row.works_at(now)
+    let lasts = row.works_at(now) && row.works_at(now.plus(ABOUT_TO_END));
+    row.role == Role::Admin && row.scopes.cover_all() && lasts
 }
 
 fn apply(edit: &ApiKeyEdit, row: ApiKeyRow, now: Timestamp) -> Result<ApiKeyRow, ServiceError> {
@@ -377,6 +383,13 @@ fn scopes_of(role: Role, scopes: Vec<Scope>) -> Result<Scopes, ServiceError> {
 
 fn checked_note(note: Option<String>) -> Result<Option<String>, ServiceError> {
     let note = note.filter(|note| !note.is_empty());
+    if note
+        .as_ref()
+        .is_some_and(|note| note.chars().any(is_invisible))
+    {
+        let detail = "control characters and others that cannot be seen are not allowed";
+        return Err(ServiceError::invalid("/note", detail));
+    }
     if note
         .as_ref()
         .is_some_and(|note| note.chars().count() > LONGEST_NOTE)

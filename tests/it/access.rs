@@ -510,9 +510,6 @@ async fn keys_are_made_changed_rotated_and_revoked() {
         send(Method::GET, path, None).await.problem(),
         (404, "unknown_api_key")
     );
-    let own = &admin[4..15];
-    let last = send(Method::DELETE, format!("/api/keys/{own}"), None).await;
-    assert_eq!(last.problem(), (409, "last_admin_key"));
 }
 
 #[tokio::test]
@@ -633,6 +630,7 @@ async fn what_is_wrong_with_a_new_key_is_named() {
             json!({"role": "app", "scopes": ["a:*"], "certificate": "x"}),
             "/certificate",
         ),
+        (json!({"role": "admin", "note": "a\u{202e}b"}), "/note"),
         (json!({"role": "admin", "rolle": 1}), "/rolle"),
     ] {
         let refused = server
@@ -660,4 +658,21 @@ async fn near_its_rate_a_caller_is_told_of_it() {
     }
     let near = told.iter().find(|(_, told)| told.is_some()).unwrap();
     assert_eq!(near.0, 200, "before it is refused: {told:?}");
+}
+
+#[tokio::test]
+async fn the_last_key_of_an_admin_stays() {
+    let world = World::new().await;
+    let (server, admin) = locked(&world).await;
+    let path = format!("/api/keys/{}", &admin[4..15]);
+    let last = server.ask(Method::DELETE, &path, Some(&admin), None).await;
+    assert_eq!(last.problem(), (409, "last_admin_key"));
+    // Nor is it bounded, or about to end.
+    let soon = world.now_ms() + 1200;
+    for edit in [json!({"scopes": ["r:*"]}), json!({"expires_at": soon})] {
+        let last = server
+            .ask(Method::PATCH, &path, Some(&admin), Some(&edit))
+            .await;
+        assert_eq!(last.problem(), (409, "last_admin_key"));
+    }
 }

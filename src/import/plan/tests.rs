@@ -824,7 +824,12 @@ fn a_realm_that_uses_tokens_of_others_is_left_with_another_host_even_without_sec
             "expires": {"path": "$.e"}});
         legacy(vec![realm("ticket", Some(config.to_string()))], Vec::new())
     };
-    let present = imported(&ticket("t.example"));
+    let confirmed = Rules {
+        confirm_hosts: &["t.example".to_owned()],
+        ..RULES
+    };
+    let first = plan(&ticket("t.example"), Present::default(), confirmed);
+    let present = after(&first, Present::default());
     let planned = plan(&ticket("evil.example"), present, OVERWRITE);
     assert_eq!(
         told(&planned),

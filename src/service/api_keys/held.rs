@@ -5,7 +5,7 @@
 //! was revoked, changed or rotated is forgotten with the snapshot.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::api_key::{ApiKey, ApiKeyId, KeyHash, Rate, Role, Scopes};
 use crate::clock::Timestamp;
@@ -122,7 +123,7 @@ struct Snapshot {
     /// The keys that client certificates stand for.
     by_certificate: HashMap<KeyHash, ApiKeyId>,
     /// By the keyed hash of what a caller showed.
-    verified: papaya::HashMap<[u64; 2], Verified>,
+    verified: papaya::HashMap<u128, Verified, Prints>,
     is_loaded: bool,
 }
 
@@ -145,7 +146,7 @@ impl Snapshot {
             by_certificate: keys.values().filter_map(certificate).collect(),
             keys,
             fixed,
-            verified: papaya::HashMap::new(),
+            verified: papaya::HashMap::with_hasher(Prints),
             is_loaded,
         }
     }
@@ -162,8 +163,8 @@ pub(super) struct Held {
     snapshot: ArcSwap<Snapshot>,
     /// Kept by whoever makes the next snapshot.
     turn: Mutex<()>,
-    /// Random for this process: nobody outside can find two texts of one hash.
-    hashers: [RandomState; 2],
+    /// Keyed at random for this process: nobody outside can find two texts of one hash.
+    hasher: SipHasher13,
 }
 
 impl Default for Held {
@@ -184,7 +185,7 @@ impl Held {
         Self {
             snapshot: ArcSwap::from_pointee(first),
             turn: Mutex::default(),
-            hashers: [RandomState::new(), RandomState::new()],
+            hasher: SipHasher13::new_with_keys(random(), random()),
         }
     }
 
@@ -193,11 +194,18 @@ impl Held {
         self.snapshot.load().is_loaded
     }
 
+    /// The keyed hash of what a caller shows, 128 bits.
+    fn print(&self, shown: &str) -> u128 {
+        let mut hasher = self.hasher;
+        hasher.write(shown.as_bytes());
+        hasher.finish128().as_u128()
+    }
+
     /// The key that a caller shows, if it works. Takes no lock, and works out checksum and SHA-256
     /// once for each key.
     pub(super) fn verify(&self, shown: &str, now: Timestamp) -> Option<Arc<HeldKey>> {
         let snapshot = self.snapshot.load();
-        let print = [0, 1].map(|one: usize| self.hashers[one].hash_one(shown));
+        let print = self.print(shown);
         let verified = snapshot.verified.pin();
         if let Some(known) = verified.get(&print) {
             return works(known, now).then(|| Arc::clone(&known.key));
@@ -280,6 +288,42 @@ impl Held {
         });
         untold.collect()
     }
+}
+
+/// The hash of a hash: it is as random as it can be.
+#[derive(Clone, Copy, Default)]
+struct Prints;
+
+impl BuildHasher for Prints {
+    type Hasher = Print;
+
+    fn build_hasher(&self) -> Print {
+        Print(0)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Print(u64);
+
+impl Hasher for Print {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, print: u128) {
+        self.0 ^= u64::try_from(print & u128::from(u64::MAX)).unwrap_or_default();
+    }
+}
+
+/// A number that nobody outside knows.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 fn works(known: &Verified, now: Timestamp) -> bool {
