@@ -39,8 +39,16 @@ impl Recipe {
     /// Whether a rendered URL of this template may be asked.
     pub(super) fn may_ask(&self, template: &Template, url: &Url) -> bool {
         let names = template.authority().names;
-        names.iter().all(|name| self.is_confirmed(top(name)))
-            || self.hosts.iter().any(|host| host.allows(url))
+        let is_told = names.is_empty()
+            || !self.sends_what_is_elsewhere()
+                && names.iter().all(|name| self.is_confirmed(top(name)));
+        is_told || self.hosts.iter().any(|host| host.allows(url))
+    }
+
+    /// Whether it has values that are not stored with the secret, so that whoever stores a host with
+    /// it need not have them: files, and tokens of others.
+    fn sends_what_is_elsewhere(&self) -> bool {
+        !self.depends_on.is_empty() || self.inputs_from(Origin::File).next().is_some()
     }
 
     /// Whether a value was posted together with the secret's other values, or is made of nothing
@@ -119,10 +127,21 @@ impl Recipe {
     /// The stored inputs that say where requests go, or whose token is used.
     #[must_use]
     pub fn deciding_inputs(&self) -> BTreeSet<&str> {
-        let hosts = self.urls().flat_map(|url| url.authority().names);
         let bases = self.depends_on.iter();
         let bases = bases.flat_map(|base| base.realm.names().into_iter().chain(base.key.names()));
-        let names: BTreeSet<&str> = hosts.chain(bases).map(top).collect();
+        let mut inputs = self.host_inputs();
+        inputs.extend(self.inputs_of(bases));
+        inputs
+    }
+
+    /// The stored inputs that say where requests go.
+    #[must_use]
+    pub fn host_inputs(&self) -> BTreeSet<&str> {
+        self.inputs_of(self.urls().flat_map(|url| url.authority().names))
+    }
+
+    fn inputs_of<'a>(&'a self, names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let names: BTreeSet<&str> = names.map(top).collect();
         names
             .into_iter()
             .flat_map(|name| self.leaves(name))

@@ -430,3 +430,26 @@ async fn until_stored(server: &Server, generation: i64) {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_grant_does_not_follow_a_secret_to_another_host() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let mut moving = realm(&world);
+    moving["config"]["inputs"]["base"] = json!({"secret": false});
+    moving["config"]["requests"][0]["url"] = json!("{{ base }}");
+    server.post("/api/realm", &moving).await.ok();
+    let at = |base: &str| json!({"realm": "r", "key": "k", "credentials": {"base": base, "refresh_token": "r-0"}});
+    let here = world.provider.url();
+    server.post("/api/secret", &at(&here)).await.ok();
+    world.provider.script(answer(1));
+    server.token().await.ok();
+    let elsewhere = here.replace("127.0.0.1", "localhost");
+    server.post("/api/secret", &at(&elsewhere)).await.ok();
+    world.provider.script(answer(2));
+    server.flush().await.ok();
+    assert_eq!(spent(&world), ["r-0", "r-0"], "what was posted, not r-1");
+    world.provider.script(answer(3));
+    server.flush().await.ok();
+    assert_eq!(spent(&world), ["r-0", "r-0", "r-2"]);
+}

@@ -173,17 +173,82 @@ async fn what_was_pushed_does_not_follow_a_secret_to_another_host() {
     assert_eq!(kept.ok()["warnings"], json!(null), "nothing moved");
     let next = json!({"realm": "r", "key": "k", "next": {"credentials": {"tenant": "b.example"}}});
     let refused = server.post("/api/secret", &next).await;
-    assert_eq!(refused.places(), ["/next"]);
-    let moved = store(&server, "r", json!({"tenant": "b.example"})).await;
+    assert_eq!(refused.places(), ["/next/credentials/note", "/next"]);
+    let moved = store(&server, "r", json!({"tenant": "b.example", "note": "x"})).await;
     let warnings = moved.ok()["warnings"].to_string();
     assert!(
-        warnings.contains("dropped") && warnings.contains(": ticket;"),
+        warnings.contains("dropped") && warnings.contains(": ticket, zone;"),
         "{warnings}"
     );
     assert!(
-        warnings.contains("/inputs/ticket") && !warnings.contains("/inputs/zone"),
+        warnings.contains("/inputs/ticket") && warnings.contains("/inputs/zone"),
         "{warnings}"
     );
     let token = server.get("/api/token?realm=r&key=k").await;
     assert_eq!(token.problem(), (503, "config"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_definition_stops_calling_secret_does_not_go_elsewhere_alone() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let mut open = realm("r", "https://{{ tenant }}/x");
+    save(&server, &open).await.ok();
+    store(
+        &server,
+        "r",
+        json!({"tenant": "a.example", "secret": "s-1"}),
+    )
+    .await
+    .ok();
+    open["config"]["inputs"]["secret"] = json!({"secret": false});
+    save(&server, &open).await.ok();
+    let refused = store(&server, "r", json!({"tenant": "evil.example"})).await;
+    assert_eq!(refused.places(), ["/credentials/secret"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_realm_that_uses_tokens_of_another_gets_another_host_only_if_it_is_confirmed() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    let mut borrowing = json!({"id": "b", "confirm_hosts": ["a.example"], "config": {
+        "depends_on": {"t": {"realm": "r", "key": "k"}}, "token": "$.t",
+        "requests": [{"url": "https://a.example/", "headers": {"X-T": "{{ tokens.t }}"}}]}});
+    save(&server, &borrowing).await.ok();
+    borrowing["config"]["requests"][0]["url"] = json!("https://evil.example/");
+    let refused = save(&server, &borrowing).await;
+    assert_eq!(
+        refused.problem(),
+        (409, "hosts_changed"),
+        "it has no secrets"
+    );
+    borrowing["confirm_hosts"] = json!(["evil.example"]);
+    save(&server, &borrowing).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_inputs_of_a_trial_do_not_say_where_a_stored_token_goes() {
+    let world = World::new().await;
+    let server = world.serve_realm().await;
+    world.provider.script(Fault::Json(good("t", 60)));
+    let url = url::Url::parse(&world.provider.url()).unwrap();
+    let host = format!("127.0.0.1:{}", url.port().unwrap());
+    let borrowing = json!({"id": "b", "confirm_hosts": ["{{ base }}", host], "config": {"hosts": [host],
+        "inputs": {"base": {"secret": false}, "which": {"secret": false, "default": "k"}},
+        "depends_on": {"t": {"realm": "r", "key": "{{ which }}"}}, "token": "$.access_token", "expires": "never",
+        "requests": [{"url": "{{ base }}", "headers": {"X-T": "{{ tokens.t }}"}}]}});
+    save(&server, &borrowing).await.ok();
+    let mut asked = json!({"inputs": {"base": url.as_str(), "which": "k"}});
+    let refused = server.post("/api/realm/b/test", &asked).await;
+    assert_eq!(refused.places(), ["/inputs/base", "/inputs/which"]);
+    assert_eq!(world.provider.calls(), 0);
+    asked["tokens"] = json!({"t": "given"});
+    server.post("/api/realm/b/test", &asked).await.ok();
+    assert_eq!(world.provider.calls(), 1);
+    let secret = json!({"realm": "b", "key": "k", "credentials": {"base": url.as_str()}});
+    server.post("/api/secret", &secret).await.ok();
+    server
+        .post("/api/realm/b/test", &json!({"key": "k"}))
+        .await
+        .ok();
 }

@@ -167,11 +167,19 @@ fn what_an_answer_names_lies_within_the_hosts() {
 /// The only request of a definition whose stored input `s` is this.
 fn only(url: &str, s: &str) -> Result<Option<Request>, Failure> {
     let config = json!({"inputs": {"s": {}, "p": {"from": "pushed"}}, "requests": [{"url": url}], "token": "$.t"});
-    let definition = Definition::read(Some(&config), None).unwrap();
+    first(&config, s)
+}
+
+fn first(config: &Value, s: &str) -> Result<Option<Request>, Failure> {
+    let definition = Definition::read(Some(config), None).unwrap();
     let facts = Facts {
         secret: SecretId::new("r", "k"),
-        inputs: [("s", s), ("p", "evil.example")].into_iter().collect(),
-        tokens: BTreeMap::new(),
+        inputs: [("s", s), ("p", "evil.example"), ("f", "of a file")]
+            .into_iter()
+            .collect(),
+        tokens: [("t".to_owned(), "of another".into())]
+            .into_iter()
+            .collect(),
         has_saved: false,
         forced: false,
         now: Timestamp::from_epoch_ms(1_760_000_000_500),
@@ -223,6 +231,32 @@ fn what_stands_after_the_host_cannot_become_the_host() {
                 assert_eq!(leads_to, None, "{url} {s:?}: {failure}");
                 assert_eq!(failure.kind, FailureKind::Config, "{failure}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_stored_host_is_not_enough_for_what_is_not_stored_with_it() {
+    let file = json!({"inputs": {"s": {}, "f": {"from": "file", "secret": false}}});
+    let token = json!({"inputs": {"s": {}}, "depends_on": {"t": {"realm": "o", "key": "k"}}});
+    for (kind, asked, hosts, is_sent) in [
+        (&file, "{{ s }}/t", json!([]), false),
+        (&file, "{{ s }}/t", json!(["*.my.example"]), true),
+        (&file, "{{ s }}/t", json!(["*.other.example"]), false),
+        (&file, "https://a.example/{{ s }}", json!([]), true),
+        (&token, "{{ s }}/t", json!([]), false),
+        (&token, "{{ s }}/t", json!(["*.my.example"]), true),
+        (&token, "https://a.example/{{ s }}", json!([]), true),
+    ] {
+        let mut config = kind.clone();
+        config["hosts"] = hosts;
+        config["requests"] = json!([{"url": asked}]);
+        config["token"] = json!("$.t");
+        let sent = first(&config, "https://a.my.example");
+        assert_eq!(sent.is_ok(), is_sent, "{config}");
+        if let Err(failure) = sent {
+            assert_eq!(failure.kind, FailureKind::Config, "{failure}");
+            assert!(failure.detail.contains("leads to a host"), "{failure}");
         }
     }
 }

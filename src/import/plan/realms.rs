@@ -164,7 +164,12 @@ impl RealmPlan {
     fn unconfirmed(&self, id: &str, there: &Definition, rules: Rules<'_>) -> Option<String> {
         let here = self.standing.get(id).map(|standing| &standing.definition);
         let borrows_anew = !bases(Some(there)).is_subset(&bases(here));
-        if !borrows_anew && !self.with_secrets.contains(id) && !rules.lending.contains(id) {
+        let borrows = here.is_some() && !bases(Some(there)).is_empty();
+        if !borrows_anew
+            && !borrows
+            && !self.with_secrets.contains(id)
+            && !rules.lending.contains(id)
+        {
             return None;
         }
         let before = if borrows_anew {

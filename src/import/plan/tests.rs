@@ -817,6 +817,29 @@ fn without_secrets_a_realm_may_ask_another_host_unless_others_depend_on_it() {
 }
 
 #[test]
+fn a_realm_that_uses_tokens_of_others_is_left_with_another_host_even_without_secrets() {
+    let ticket = |host: &str| {
+        let config = json!({"depends_on": {"base": {"realm": "wxgzh", "key": "app"}}, "token": "$.t",
+            "requests": [{"url": format!("https://{host}/"), "query": {"t": "{{ tokens.base }}"}}],
+            "expires": {"path": "$.e"}});
+        legacy(vec![realm("ticket", Some(config.to_string()))], Vec::new())
+    };
+    let confirmed = Rules {
+        confirm_hosts: &["t.example".to_owned()],
+        ..RULES
+    };
+    let first = plan(&ticket("t.example"), Present::default(), confirmed);
+    let present = after(&first, Present::default());
+    let planned = plan(&ticket("evil.example"), present, OVERWRITE);
+    assert_eq!(
+        told(&planned),
+        [
+            "Realm Left: its hosts are not confirmed: https://t.example \u{2192} https://evil.example; --confirm-host HOST takes it"
+        ]
+    );
+}
+
+#[test]
 fn a_realm_that_begins_to_use_tokens_of_others_is_left_until_its_hosts_are_confirmed() {
     let config = json!({"depends_on": {"base": {"realm": "wxgzh", "key": "app"}},
         "requests": [{"url": "https://t.example/", "query": {"t": "{{ tokens.base }}"}}], "token": "$.t",

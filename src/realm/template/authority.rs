@@ -31,7 +31,7 @@ impl Template {
     pub(in crate::realm) fn authority(&self) -> Authority<'_> {
         let mut authority = Authority::default();
         let mut seen = String::new();
-        for part in &*self.authority_parts() {
+        for part in &self.authority_parts() {
             match part {
                 AuthorityPart::Text(text) => {
                     seen.push_str(text);

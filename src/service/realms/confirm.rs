@@ -30,8 +30,11 @@ impl Realms {
         if self.borrows_anew(definition, before.as_ref()).await? {
             return demand_confirmed(&BTreeSet::new(), &now, confirmed);
         }
+        let borrows = before.is_some() && !bases(Some(definition)).is_empty();
         match demand_confirmed(&old, &now, confirmed) {
-            Err(changed) if self.has_secrets(id).await? || self.is_base(id).await? => Err(changed),
+            Err(changed) if borrows || self.has_secrets(id).await? || self.is_base(id).await? => {
+                Err(changed)
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }

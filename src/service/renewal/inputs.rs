@@ -94,16 +94,15 @@ impl View {
 type Tokens = std::collections::BTreeMap<String, TokenText>;
 
 /// Stands for the first values of a grant: a change of them means that the operator has authorised
-/// anew.
+/// anew. So does a change of what says where requests go: a grant does not follow it there.
 fn seed(recipe: &Recipe, stored: &Credentials) -> String {
     let mut text = String::new();
-    for input in recipe.inputs_from(Origin::Rotating) {
-        for part in [
-            &input.name,
-            "\0",
-            stored.get(&input.name).unwrap_or_default(),
-            "\0",
-        ] {
+    let rotating = recipe.inputs_from(Origin::Rotating);
+    let rotating: Vec<&str> = rotating.map(|input| input.name.as_str()).collect();
+    let hosts = recipe.host_inputs();
+    let hosts = hosts.into_iter().filter(|name| !rotating.contains(name));
+    for name in rotating.iter().copied().chain(hosts) {
+        for part in [name, "\0", stored.get(name).unwrap_or_default(), "\0"] {
             text.push_str(part);
         }
     }

@@ -320,7 +320,10 @@ fn demand_hosts(trial: &Trial, recipe: &Recipe, view: Option<&View>) -> Result<(
     let is_given = |alias: &str| trial.tokens.contains_key(alias);
     let borrows =
         !recipe.aliases().all(is_given) && saved.is_none_or(|saved| !saved.depends_like(recipe));
-    if trial.is_saved || (view.is_none() && !borrows) {
+    if trial.is_saved {
+        return demand_given(trial, recipe);
+    }
+    if view.is_none() && !borrows {
         return Ok(());
     }
     let before = saved.filter(|_| !borrows).map(Recipe::origins);
@@ -329,6 +332,31 @@ fn demand_hosts(trial: &Trial, recipe: &Recipe, view: Option<&View>) -> Result<(
         &recipe.origins(),
         &trial.confirm_hosts,
     )
+}
+
+/// In a trial of a saved definition, which confirms no hosts, given inputs do not say where tokens
+/// of others go, nor which are taken.
+fn demand_given(trial: &Trial, recipe: &Recipe) -> Result<(), ServiceError> {
+    let TrialInputs::Given { inputs, grant } = &trial.with else {
+        return Ok(());
+    };
+    let Some(taken) = recipe
+        .aliases()
+        .find(|alias| !trial.tokens.contains_key(*alias))
+    else {
+        return Ok(());
+    };
+    let mut issues = crate::json::Issues::default();
+    for name in recipe.deciding_inputs() {
+        if inputs.get(name).or_else(|| grant.get(name)).is_some() {
+            let told = format!(
+                "says where requests go or whose token is used, and must not be given together with a token that is stored: give \
+                 tokens.{taken} too, try a secret by its key, or try the definition with confirm_hosts"
+            );
+            issues.add(crate::json::pointer("/inputs", name), told);
+        }
+    }
+    Ok(issues.into_result(Some(()))?)
 }
 
 /// What is told of a token that came out.

@@ -1,4 +1,4 @@
-//! A value that says where requests go, or whose token is used, is changed together with the secret
+//! A value that says where requests go, or whose token is used, is changed together with the
 //! values that go there: whoever changes one alone would send the others elsewhere. What was pushed
 //! is dropped with such a change, since whoever pushed it meant the host before.
 
@@ -23,11 +23,13 @@ pub(super) fn demand_secrets_again(
     };
     let stored = &row.content.credentials;
     let deciding = recipe.deciding_inputs();
+    // Whether the definition calls a value secret does not count: it may have called it so before.
     let secrets: Vec<&str> = recipe
         .inputs_from(Origin::Stored)
         .chain(recipe.inputs_from(Origin::Rotating))
-        .filter(|input| input.secret && stored.get(&input.name).is_some())
+        .filter(|input| input.secret || !deciding.contains(input.name.as_str()))
         .map(|input| input.name.as_str())
+        .filter(|name| stored.get(name).is_some())
         .collect();
     let mut issues = Issues::default();
     let changed = deciding.iter().find(|name| is_changed(edit, stored, name));
@@ -51,8 +53,7 @@ pub(super) fn demand_secrets_again(
         };
         if let Some(changed) = deciding.iter().find(is_moved) {
             demand(&secrets, changed, "/next", is_next, &mut issues);
-            let mut pushed = recipe.inputs_from(Origin::Pushed);
-            if let Some(pushed) = pushed.find(|input| input.secret) {
+            if let Some(pushed) = recipe.inputs_from(Origin::Pushed).next() {
                 let told = format!(
                     "{changed} says where requests go or whose token is used, and cannot be tried beside the current value, since {} is \
                      pushed for both: change the credential itself, which drops the pushed value",
@@ -65,28 +66,17 @@ pub(super) fn demand_secrets_again(
     Ok(issues.into_result(Some(()))?)
 }
 
-/// The pushed values after an edit that changes where requests go, or whose token is used: without
-/// the secret ones, and those that the realm does not declare. `None`: all stay.
+/// The pushed values after an edit that changes where requests go, or whose token is used: none,
+/// where there were some. `None`: all stay.
 pub(crate) fn pushed_that_stay(
     definition: &Definition,
     (before, after): (&Credentials, &Credentials),
     pushed: &Credentials,
 ) -> Option<Credentials> {
     let recipe = definition.recipe()?;
-    let deciding = recipe.deciding_inputs();
-    if deciding
-        .iter()
-        .all(|name| before.get(name) == after.get(name))
-    {
-        return None;
-    }
-    let is_harmless = |name: &str| {
-        let mut inputs = recipe.inputs_from(Origin::Pushed);
-        inputs.any(|input| input.name == name && !input.secret)
-    };
-    let mut stays = pushed.clone();
-    stays.retain(is_harmless);
-    (stays != *pushed).then_some(stays)
+    let mut deciding = recipe.deciding_inputs().into_iter();
+    let is_moved = deciding.any(|name| before.get(name) != after.get(name));
+    (is_moved && !pushed.is_empty()).then(Credentials::default)
 }
 
 /// Tells which pushed values went with a change of where requests go.
